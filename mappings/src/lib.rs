@@ -1,0 +1,11 @@
+//! The words of the bus and the declarative mappings.
+//!
+//! Everything here is pure: documents in, values out. Nothing reads a file, a socket or a clock;
+//! the time is always a parameter.
+
+pub mod domain;
+pub mod mapping;
+
+pub mod form;
+pub mod json;
+pub mod xml;

@@ -1,0 +1,1 @@
+//! One mapping document, parsed, checked and compiled.

@@ -1,0 +1,1 @@
+//! Journeys, faults and the architecture's own tests live in `it/`.
