@@ -10,3 +10,5 @@ pub mod clock;
 pub mod closing;
 pub mod event;
 pub mod ledger;
+pub mod library;
+pub mod timeline;
