@@ -1,11 +1,15 @@
 //! The command line: what can be asked of `dovetail`, and who answers.
 
+mod cases;
 mod exit;
+mod lint;
+mod preview;
 mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::clock;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
@@ -234,9 +238,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(_) | Command::Demo(_) | Command::Sim(_) | Command::Check(_) => {
             anyhow::bail!("this command is not in this build")
         }
-        Command::Lint(_) | Command::Test(_) | Command::Try(_) | Command::Topology => {
-            anyhow::bail!("this command is not in this build")
-        }
+        Command::Lint(args) => lint::run(args.folder.as_deref())?,
+        Command::Test(args) => cases::run(args.folder.as_deref())?,
+        Command::Try(args) => preview::run(&args, clock::host_time())?,
+        Command::Topology => anyhow::bail!("this command is not in this build"),
         Command::Tickets(_) | Command::Problems(_) => anyhow::bail!("this command is not in this build"),
         Command::Completions(args) => completions(args),
     };
