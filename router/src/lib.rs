@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod clock;
 pub mod closing;
+pub mod console;
 pub mod event;
 pub mod ledger;
 pub mod library;
