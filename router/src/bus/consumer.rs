@@ -140,32 +140,23 @@ impl<'a> Feed<'a> {
 
     /// Passes messages on, stops and starts as asked; ends well on shutdown or when nobody receives any more.
     async fn run(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let mut paused = self.paused.clone();
         loop {
             let Some(consumer) = &mut self.consumer else {
-                let resumed = self.paused.wait_for(|paused| !paused);
-                match shutdown.run_until_cancelled(resumed).await {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Ok(()),
+                match shutdown.run_until_cancelled(becomes(&mut paused, false)).await {
+                    Some(()) => self.consume().await?,
+                    None => return Ok(()),
                 }
-                self.consume().await?;
                 continue;
             };
-            let step = tokio::select! {
+            let receiving = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => Step::Stop,
-                asked = self.paused.wait_for(|paused| *paused) => match asked {
-                    Ok(_) => Step::Pause,
-                    Err(_) => Step::Stop,
-                },
+                () = shutdown.cancelled() => return self.cancel().await.map(|_| ()),
+                () = becomes(&mut paused, true) => self.cancel().await?,
                 next = consumer.next() => match next {
-                    Some(delivery) => Step::Pass(delivery),
+                    Some(delivery) => self.forward(delivery).await?,
                     None => return Err(Error::ConsumerGone { queue: self.queue }),
                 },
-            };
-            let receiving = match step {
-                Step::Pass(delivery) => self.forward(delivery).await?,
-                Step::Pause => self.cancel().await?,
-                Step::Stop => return self.cancel().await.map(|_| ()),
             };
             if receiving == Receiving::No {
                 return self.cancel().await.map(|_| ());
@@ -209,11 +200,11 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// What a feed does next.
-enum Step {
-    Pass(lapin::Result<Delivery>),
-    Pause,
-    Stop,
+/// Waits until the tap is turned so; for ever where nobody is left to turn it.
+async fn becomes(paused: &mut watch::Receiver<bool>, wanted: bool) {
+    if paused.wait_for(|paused| *paused == wanted).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Whether anybody still takes the messages.
