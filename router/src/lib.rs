@@ -6,6 +6,7 @@
 //! [`relay`] publishes the closure.
 
 pub mod bus;
+pub mod cli;
 pub mod clock;
 pub mod closing;
 pub mod envelope;
