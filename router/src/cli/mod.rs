@@ -9,6 +9,7 @@ mod show;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::bus::Topology;
 use crate::clock;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -241,12 +242,18 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => lint::run(args.folder.as_deref())?,
         Command::Test(args) => cases::run(args.folder.as_deref())?,
         Command::Try(args) => preview::run(&args, clock::host_time())?,
-        Command::Topology => anyhow::bail!("this command is not in this build"),
+        Command::Topology => topology(&Topology::default()),
         Command::Tickets(_) | Command::Problems(_) => anyhow::bail!("this command is not in this build"),
         Command::Completions(args) => completions(args),
     };
     shown.print(global.output)?;
     Ok(shown.exit.into())
+}
+
+/// The definitions are JSON in either form.
+fn topology(topology: &Topology) -> Shown {
+    let json = topology.definitions();
+    Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
 }
 
 fn completions(args: CompletionsArgs) -> Shown {
