@@ -1,1 +1,37 @@
-//! One mapping document, parsed, checked and compiled.
+//! Mappings: documents that say how a request becomes calls, and how answers and events are read back.
+//!
+//! A [`Catalogue`] is compiled once from [`Source`]s; every expression, path, pattern and table in them is
+//! checked then, and all mistakes are told at once as [`Finding`]s. Afterwards rendering and reading cannot
+//! fail for a reason that lies in the mapping alone.
+
+mod answer;
+mod call;
+mod cases;
+mod catalogue;
+mod completion;
+mod context;
+mod finding;
+mod intake;
+mod lint;
+mod report;
+mod secret;
+mod source;
+mod statuses;
+mod steps;
+mod system;
+
+pub use answer::{Answer, ReadError, Verdict};
+pub use call::{Body, Call};
+pub use cases::{CaseResult, run_cases};
+pub use catalogue::Catalogue;
+pub use completion::{Encoding, Poll, SecretPath, SecretPlace, Verify, Webhook};
+pub use context::{Facts, add_step, context};
+pub use finding::{Finding, Severity};
+pub use intake::Intake;
+pub use lint::lint;
+pub use report::Report;
+pub use secret::Secret;
+pub use source::{Source, shipped};
+pub use statuses::Meaning;
+pub use steps::{RenderError, Rendered, Step, Steps};
+pub use system::{Auth, CloseRules, Connection, Idempotency, Limits, Owner, RetryRule, Role, System};
