@@ -67,14 +67,13 @@ pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, Undecodable> {
 pub fn verify(verify: &Verify, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), Refused> {
     match verify {
         Verify::None => Ok(()),
-        Verify::SharedSecret { place, value } => {
-            let name = || match place {
-                SecretPlace::Header(header) => header.clone(),
-                SecretPlace::Path(_) => "the secret in the body".to_owned(),
-            };
+        Verify::SharedSecret { place: SecretPlace::Header(header), value } => {
+            believe(same(text(headers, header)?, value.expose()), || header.clone())
+        }
+        Verify::SharedSecret { place: place @ SecretPlace::Path(_), value } => {
+            let name = || "the secret in the body".to_owned();
             let found = event(headers, body).ok().and_then(|event| place.find(&event));
-            let found = found.ok_or_else(|| Refused::Missing(name()))?;
-            believe(same(&found, value.expose()), name)
+            believe(same(&found.ok_or_else(|| Refused::Missing(name()))?, value.expose()), name)
         }
         Verify::Basic { username, password } => basic(headers, username, password),
         Verify::HmacSha256 { header, secret, encoding, prefix } => {
