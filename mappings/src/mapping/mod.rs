@@ -13,12 +13,14 @@ mod context;
 mod finding;
 mod intake;
 mod lint;
+mod path;
 mod report;
 mod secret;
 mod source;
 mod statuses;
 mod steps;
 mod system;
+mod yaml;
 
 pub use answer::{Answer, ReadError, Verdict};
 pub use call::{Body, Call};
