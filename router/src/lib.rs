@@ -1,1 +1,17 @@
-//! x
+//! Dovetail: the router between a council's CRM and its back offices.
+//!
+//! A request's way through the code, in order: [`bus`] or [`api`] receives it, [`intake`] reads it,
+//! [`ledger`] accepts it, [`dispatch`] makes the call its mapping describes, [`complete`] takes the
+//! system's word that the work is done, [`closing`] decides what that means for the ticket, and
+//! [`relay`] publishes the closure.
+
+pub mod bus;
+pub mod cli;
+pub mod clock;
+pub mod closing;
+pub mod console;
+pub mod envelope;
+pub mod event;
+pub mod ledger;
+pub mod library;
+pub mod timeline;

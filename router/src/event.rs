@@ -1,0 +1,108 @@
+//! What Dovetail says on the bus: the events of a ticket's life, as CloudEvents 1.0.
+
+use jiff::Timestamp;
+use mappings::domain::{Council, EventId, RequestId, Ticket};
+use serde_json::{Value, json};
+
+/// The `source` of every event that Dovetail emits.
+pub const SOURCE: &str = "/dovetail";
+
+/// What happened to a ticket. The event type is `uk.dovetail.<word>.v1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The ledger has the request.
+    Accepted,
+    /// A system has the job.
+    HandedOver,
+    /// A system says how far the job has come.
+    Progressed,
+    /// Every handover ended and the closing rules let the ticket close.
+    Closed,
+    /// A person must decide.
+    Held,
+    /// The customer, the CRM or a person opened the ticket again.
+    Reopened,
+    /// A delivery could not be understood or routed.
+    Rejected,
+}
+
+impl Kind {
+    const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::HandedOver,
+        Self::Progressed,
+        Self::Closed,
+        Self::Held,
+        Self::Reopened,
+        Self::Rejected,
+    ];
+
+    /// The middle of the event type, and the end of the routing key.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "ticket.accepted",
+            Self::HandedOver => "ticket.handed-over",
+            Self::Progressed => "ticket.progressed",
+            Self::Closed => "ticket.closed",
+            Self::Held => "ticket.held",
+            Self::Reopened => "ticket.reopened",
+            Self::Rejected => "request.rejected",
+        }
+    }
+
+    /// The kind a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// One event, as the ledger keeps it and the relay publishes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Consumers drop duplicates by it.
+    pub id: EventId,
+    /// What happened.
+    pub kind: Kind,
+    /// The council whose ticket it is; absent only on a rejection that named none.
+    pub council: Option<Council>,
+    /// The ticket; absent only on a rejection that named none.
+    pub ticket: Option<Ticket>,
+    /// The opening of the ticket; absent on a rejection.
+    pub request: Option<RequestId>,
+    /// When it happened, on the ledger's clock.
+    pub at: Timestamp,
+    /// What is said, by kind.
+    pub data: Value,
+    /// The W3C trace the request came with.
+    pub traceparent: Option<String>,
+}
+
+impl Event {
+    /// `<council>.<word>`, for example `harlow.ticket.closed`; a rejection without a council starts with `unknown`.
+    pub fn routing_key(&self) -> String {
+        format!("{}.{}", self.council.as_ref().map_or("unknown", Council::as_str), self.kind.word())
+    }
+
+    /// The event in the CloudEvents JSON format, structured mode.
+    pub fn to_cloudevent(&self) -> Value {
+        let mut envelope = json!({
+            "specversion": "1.0",
+            "id": self.id.to_string(),
+            "source": SOURCE,
+            "type": format!("uk.dovetail.{}.v1", self.kind.word()),
+            "time": self.at.to_string(),
+            "datacontenttype": "application/json",
+        });
+        if let Some(ticket) = &self.ticket {
+            envelope["subject"] = json!(ticket.as_str());
+        }
+        if let Some(request) = &self.request {
+            envelope["correlationid"] = json!(request.to_string());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            envelope["traceparent"] = json!(traceparent);
+        }
+        envelope["data"] = self.data.clone();
+        envelope
+    }
+}
