@@ -184,7 +184,11 @@ impl<'a> Walk<'a> {
             Verdict::Accepted { .. } if is_success(answer) && classify::is_html(answer) => {
                 unmatched("a web page came where an answer should be")
             }
-            Verdict::NotAccepted { reason } => unmatched(&reason),
+            Verdict::NotAccepted { reason } => {
+                // The status goes before the reason in any case.
+                let status = format!("HTTP {}, and ", answer.status);
+                unmatched(reason.strip_prefix(&status).unwrap_or(&reason))
+            }
             Verdict::Accepted { job } => {
                 self.job = job.or(self.job.take());
                 // PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
@@ -197,7 +201,7 @@ impl<'a> Walk<'a> {
             Verdict::Done { note } => Came::Done(note),
             Verdict::Absent => Came::Failed(Outcome::Absent),
             Verdict::Rejected { disposition, reason, say } => {
-                Came::Failed(Outcome::Rejected { disposition: Some(disposition), reason, say })
+                Came::Failed(Outcome::Rejected { disposition, reason, say })
             }
             Verdict::Retry { reason } => {
                 Came::Failed(Outcome::Retry { after: classify::pause(answer, self.now), reason })

@@ -24,6 +24,7 @@ const CALLS: &str = r#"
   tell:
     post: /notes
     json: {text: $.summary}
+    accepted: {when: {status: [200, 204]}}
   find:
     get: /jobs
     query: {reference: $.ticket}
