@@ -4,10 +4,7 @@
 //! `If-Match`. A message to a closed ticket opens it again, and its `Status` may then close it a second time:
 //! each closing is counted.
 
-use std::collections::HashMap;
-
 use axum::http::Method;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Reply};
@@ -15,176 +12,6 @@ use super::{Shared, clock};
 
 pub(super) const DONE: &str = "resolved";
 pub(super) const UNHEARD: &str = "merged";
-
-const STATUSES: [&str; 6] = ["new", "open", "stalled", "resolved", "rejected", "deleted"];
-
-fn closed(status: &str) -> bool {
-    matches!(status, "resolved" | "rejected" | "deleted")
-}
-
-/// One ticket.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    pub(super) id: String,
-    pub(super) subject: String,
-    pub(super) queue: String,
-    pub(super) requestor: String,
-    pub(super) status: &'static str,
-    /// How often a call closed it.
-    pub(super) closures: u32,
-    /// How often a person closed it.
-    pub(super) closed_by_hand: u32,
-    /// What was sent to the customer, oldest first.
-    pub(super) messages: Vec<String>,
-    pub(super) created: Timestamp,
-    pub(super) updated: Timestamp,
-    updated_by: String,
-    transactions: Vec<Transaction>,
-}
-
-#[derive(Debug)]
-struct Transaction {
-    id: u64,
-    kind: &'static str,
-    creator: String,
-    at: Timestamp,
-    old: &'static str,
-    new: &'static str,
-}
-
-/// All tickets, in the order in which they were opened.
-#[derive(Debug, Default)]
-pub(super) struct Tickets {
-    all: Vec<Ticket>,
-    by_id: HashMap<String, usize>,
-    last_number: u64,
-    last_transaction: u64,
-}
-
-impl Tickets {
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Ticket> {
-        self.all.iter()
-    }
-
-    /// The place of the ticket of this name. One with a name that is no number belongs to a story begun
-    /// elsewhere, and is opened at first sight; numbers are given out here only.
-    fn place(&mut self, id: &str, by: &str) -> Option<usize> {
-        match self.by_id.get(id) {
-            Some(place) => Some(*place),
-            None if id.bytes().all(|byte| byte.is_ascii_digit()) => None,
-            None => Some(self.open(id.to_owned(), &json!({"Subject": id}), by)),
-        }
-    }
-
-    /// The ticket of this name, as it is without opening one.
-    pub(super) fn get(&self, id: &str) -> Option<&Ticket> {
-        self.by_id.get(id).and_then(|place| self.all.get(*place))
-    }
-
-    /// Opens a ticket under the next number; returns the number.
-    pub(super) fn open_next(&mut self, fields: &Value, by: &str) -> String {
-        self.last_number += 1;
-        let id = self.last_number.to_string();
-        self.open(id.clone(), fields, by);
-        id
-    }
-
-    fn open(&mut self, id: String, fields: &Value, by: &str) -> usize {
-        let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
-        let now = clock::now();
-        self.by_id.insert(id.clone(), self.all.len());
-        self.all.push(Ticket {
-            id,
-            subject: text("Subject"),
-            queue: text("Queue"),
-            requestor: text("Requestor"),
-            status: "new",
-            closures: 0,
-            closed_by_hand: 0,
-            messages: Vec::new(),
-            created: now,
-            updated: now,
-            updated_by: by.to_owned(),
-            transactions: Vec::new(),
-        });
-        let place = self.all.len() - 1;
-        self.record(place, "Create", by, ("", ""));
-        place
-    }
-
-    /// Adds a message of a member of staff; a ticket that is new or closed becomes open by it.
-    fn correspond(&mut self, place: usize, content: &str, by: &str) -> u64 {
-        self.all[place].messages.push(content.to_owned());
-        let transaction = self.record(place, "Correspond", by, ("", ""));
-        if self.all[place].status == "new" || closed(self.all[place].status) {
-            self.turn(place, "open", "RT_System");
-        }
-        transaction
-    }
-
-    /// Puts a ticket into a status and says so in RT's words.
-    fn set_status(&mut self, place: usize, status: &str, by: &str) -> String {
-        let old = self.all[place].status;
-        let Some(new) = STATUSES.into_iter().find(|known| *known == status) else {
-            return format!("Status '{status}' isn't a valid status for this ticket.");
-        };
-        if new == old {
-            return "That is already the current value".to_owned();
-        }
-        self.all[place].closures += u32::from(closed(new) && !closed(old));
-        self.turn(place, new, by);
-        format!("Status changed from '{old}' to '{new}'")
-    }
-
-    /// What a person does at the CRM's own screen.
-    pub(super) fn by_hand(&mut self, id: &str, status: &str, message: Option<&str>) -> Option<String> {
-        let place = self.place(id, "adviser")?;
-        if let Some(message) = message {
-            self.correspond(place, message, "adviser");
-        }
-        let ticket = &self.all[place];
-        let (before, counted) = (ticket.status, ticket.closures);
-        let said = self.set_status(place, status, "adviser");
-        let ticket = &mut self.all[place];
-        ticket.closures = counted;
-        ticket.closed_by_hand += u32::from(closed(ticket.status) && !closed(before));
-        Some(said)
-    }
-
-    fn turn(&mut self, place: usize, new: &'static str, by: &str) {
-        let old = std::mem::replace(&mut self.all[place].status, new);
-        self.record(place, "Status", by, (old, new));
-    }
-
-    fn record(
-        &mut self,
-        place: usize,
-        kind: &'static str,
-        by: &str,
-        change: (&'static str, &'static str),
-    ) -> u64 {
-        self.last_transaction += 1;
-        let ticket = &mut self.all[place];
-        ticket.updated = clock::now();
-        by.clone_into(&mut ticket.updated_by);
-        ticket.transactions.push(Transaction {
-            id: self.last_transaction,
-            kind,
-            creator: by.to_owned(),
-            at: ticket.updated,
-            old: change.0,
-            new: change.1,
-        });
-        self.last_transaction
-    }
-}
-
-impl Ticket {
-    /// The number of its latest transaction, in quotes.
-    fn etag(&self) -> String {
-        format!("\"{}\"", self.transactions.last().map_or(0, |transaction| transaction.id))
-    }
-}
 
 pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
     let allowed = &shared.settings.credentials;
@@ -237,7 +64,7 @@ fn read(shared: &Shared, id: &str) -> Reply {
     let user = &shared.settings.credentials.user;
     let mut tickets = shared.tickets();
     let Some(place) = tickets.place(id, user) else { return message(404, "Not Found") };
-    let ticket = &tickets.all[place];
+    let ticket = tickets.at(place);
     let person =
         |id: &str| json!({"id": id, "type": "user", "_url": format!("{}/REST/2.0/user/{id}", shared.url())});
     let number = ticket.id.parse::<u64>().map_or_else(|_| Value::from(ticket.id.as_str()), Value::from);
@@ -260,7 +87,8 @@ fn history(shared: &Shared, id: &str) -> Reply {
     let Some(place) = tickets.place(id, &shared.settings.credentials.user) else {
         return message(404, "Not Found");
     };
-    let items: Vec<_> = tickets.all[place]
+    let items: Vec<_> = tickets
+        .at(place)
         .transactions
         .iter()
         .map(|transaction| {
@@ -289,7 +117,7 @@ fn update(shared: &Shared, call: &Call, id: &str, body: &Map<String, Value>) -> 
     let Some(place) = tickets.place(id, user) else {
         return message(404, "Resource does not exist; use POST to create");
     };
-    let ticket = &tickets.all[place];
+    let ticket = tickets.at(place);
     let expected = call.header("if-match");
     if !expected.is_empty()
         && expected != "*"
@@ -332,4 +160,134 @@ fn ticket_url(shared: &Shared, id: &str) -> String {
 
 fn message(status: u16, words: &str) -> Reply {
     Reply::json(status, &json!({"message": words}))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+    use serde_json::{Value, json};
+
+    use crate::simulator::Kind;
+    use crate::simulator::rig::{Answered, Rig, send, still};
+
+    async fn call(rig: &Rig, method: Method, path: &str, if_match: Option<&str>, body: &Value) -> Answered {
+        let mut call = rig
+            .call(method, &format!("/REST/2.0/{path}"))
+            .basic_auth("dovetail", Some("dovetail"))
+            .header("content-type", "application/json");
+        if let Some(etag) = if_match {
+            call = call.header("if-match", etag);
+        }
+        send(call.body(body.to_string())).await.unwrap()
+    }
+
+    async fn get(rig: &Rig, path: &str) -> Answered {
+        call(rig, Method::GET, path, None, &json!({})).await
+    }
+
+    async fn open(rig: &Rig) -> String {
+        let body = json!({"Queue": "General", "Subject": "Bin missed", "Requestor": "jo@example.org", "Content": "…"});
+        let answer = call(rig, Method::POST, "ticket", None, &body).await;
+        assert_eq!(answer.status, 201);
+        assert!(answer.headers["location"].to_str().unwrap().ends_with("/REST/2.0/ticket/1"));
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    fn etag(answer: &Answered) -> String {
+        answer.headers["etag"].to_str().unwrap().to_owned()
+    }
+
+    fn closing() -> Value {
+        json!({"Content": "Done.", "ContentType": "text/plain", "Status": "resolved"})
+    }
+
+    #[tokio::test]
+    async fn a_ticket_is_compared_then_closed_with_a_message() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        let id = open(&rig).await;
+        let ticket = get(&rig, &format!("ticket/{id}")).await;
+        assert_eq!((&ticket.json()["id"], &ticket.json()["Status"]), (&json!(1), &json!("new")));
+        let path = format!("ticket/{id}");
+        let compared = call(&rig, Method::PUT, &path, Some(&etag(&ticket)), &json!({})).await;
+        assert_eq!((compared.status, compared.body.as_str()), (200, "[]"));
+        assert_eq!(etag(&get(&rig, &path).await), etag(&ticket), "comparing changes nothing");
+        let told = call(&rig, Method::POST, "ticket/1/correspond", None, &closing()).await;
+        assert_eq!(told.status, 201);
+        assert_eq!(told.json(), json!(["Correspondence added", "Status changed from 'open' to 'resolved'"]));
+        assert!(told.headers["location"].to_str().unwrap().contains("/REST/2.0/transaction/"));
+        let ticket = rig.get("/_sim/tickets/1").await;
+        assert_eq!((&ticket["status"], &ticket["closures"]), (&json!("resolved"), &json!(1)));
+        assert_eq!(ticket["messages"], json!(["Done."]));
+        let history = get(&rig, "ticket/1/history").await.json();
+        let kinds: Vec<_> =
+            history["items"].as_array().unwrap().iter().map(|item| item["Type"].clone()).collect();
+        assert_eq!(kinds, ["Create", "Correspond", "Status", "Status"]);
+    }
+
+    #[tokio::test]
+    async fn a_stale_etag_is_a_failed_precondition_and_correspond_has_none() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        open(&rig).await;
+        let before = etag(&get(&rig, "ticket/1").await);
+        rig.post("/_sim/tickets/1/set", r#"{"status": "stalled"}"#).await;
+        let stale = call(&rig, Method::PUT, "ticket/1", Some(&before), &json!({})).await;
+        assert_eq!((stale.status, stale.body.as_str()), (412, r#"{"message":"Precondition Failed"}"#));
+        let fresh = etag(&get(&rig, "ticket/1").await);
+        let told = call(&rig, Method::POST, "ticket/1/correspond", Some(&fresh), &closing()).await;
+        assert_eq!(told.status, 412);
+        assert_eq!(rig.get("/_sim/tickets/1").await["closures"], 0);
+    }
+
+    #[tokio::test]
+    async fn a_second_closing_message_is_counted() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        open(&rig).await;
+        for _ in 0..2 {
+            call(&rig, Method::POST, "ticket/1/correspond", None, &closing()).await;
+        }
+        assert_eq!(rig.get("/_sim/tickets/1").await["closures"], 2);
+        assert_eq!(rig.get("/_sim/counts").await["closed_twice"], 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_person_closes_is_not_counted_as_ours() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        open(&rig).await;
+        rig.post("/_sim/tickets/1/set", r#"{"status": "resolved", "message": "Sorted on the phone"}"#).await;
+        let ticket = rig.get("/_sim/tickets/1").await;
+        assert_eq!((&ticket["closures"], &ticket["closed_by_hand"]), (&json!(0), &json!(1)));
+        assert_eq!(get(&rig, "ticket/1").await.json()["Status"], "resolved");
+    }
+
+    #[tokio::test]
+    async fn errors_are_messages_in_json() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        let not_found = get(&rig, "ticket/99").await;
+        assert_eq!((not_found.status, not_found.body.as_str()), (404, r#"{"message":"Not Found"}"#));
+        let unknown = call(&rig, Method::POST, "ticket/99/correspond", None, &closing()).await;
+        assert_eq!(
+            (unknown.status, unknown.body.as_str()),
+            (400, r#"{"message":"Message could not be recorded"}"#)
+        );
+        let queue = call(&rig, Method::POST, "ticket", None, &json!({"Queue": "Nope"})).await;
+        assert_eq!(queue.status, 403);
+        let stranger = send(rig.call(Method::GET, "/REST/2.0/rt")).await.unwrap();
+        assert_eq!((stranger.status, stranger.body.as_str()), (401, r#"{"message":"Unauthorized"}"#));
+        assert_eq!(get(&rig, "rt").await.json()["Version"], "5.0.3");
+        open(&rig).await;
+        let bogus = json!({"Content": "x", "ContentType": "text/plain", "Status": "bogus"});
+        let said = call(&rig, Method::POST, "ticket/1/correspond", None, &bogus).await;
+        assert_eq!(said.status, 201);
+        assert_eq!(said.json()[1], "Status 'bogus' isn't a valid status for this ticket.");
+    }
+
+    #[tokio::test]
+    async fn a_ticket_with_a_name_is_opened_at_first_sight() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        let ticket = get(&rig, "ticket/CRM-2026%2F000123").await;
+        assert_eq!((ticket.status, ticket.json()["Status"].clone()), (200, json!("new")));
+        assert_eq!(rig.get("/_sim/tickets").await[0]["id"], "CRM-2026/000123");
+        let put = call(&rig, Method::PUT, "ticket/CRM-2026%2F000123", None, &json!({"Status": "open"})).await;
+        assert_eq!(put.json(), json!(["Ticket CRM-2026/000123: Status changed from 'new' to 'open'"]));
+    }
 }

@@ -173,3 +173,41 @@ impl AsyncWrite for Wire {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::Method;
+
+    use crate::simulator::Kind;
+    use crate::simulator::rig::{Rig, send, still};
+
+    #[tokio::test]
+    async fn a_closed_port_refuses_connections_until_it_opens_again() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        rig.get("/_sim").await;
+        rig.sim.refuse_for(Duration::from_secs(3_600));
+        let refused =
+            async || send(rig.call(Method::GET, "/_sim")).await.is_err_and(|error| error.is_connect());
+        while !refused().await {
+            tokio::task::yield_now().await;
+        }
+        assert!(refused().await, "it stays closed");
+        rig.sim.refuse_for(Duration::ZERO);
+        while refused().await {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(rig.get("/_sim").await["system"], "crm");
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_opens_by_itself_when_its_time_has_come() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        rig.post("/_sim/refuse", r#"{"for_ms": 60}"#).await;
+        while send(rig.call(Method::GET, "/_sim")).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(rig.get("/_sim").await["system"], "crm");
+    }
+}

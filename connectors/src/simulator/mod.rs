@@ -20,6 +20,7 @@ mod pusher;
 mod revenues;
 mod serve;
 mod settings;
+mod tickets;
 mod waste;
 
 #[cfg(test)]
@@ -133,7 +134,7 @@ struct Shared {
     settings: Settings,
     live: draw::Live,
     book: Mutex<Book>,
-    tickets: Mutex<crm::Tickets>,
+    tickets: Mutex<tickets::Tickets>,
     /// A job was scheduled, paused or resumed.
     scheduled: Notify,
     /// A change waits to be pushed.
@@ -184,7 +185,7 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tickets(&self) -> MutexGuard<'_, crm::Tickets> {
+    fn tickets(&self) -> MutexGuard<'_, tickets::Tickets> {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -197,8 +198,12 @@ impl Shared {
             Kind::Partner => partner::answer(self, call),
             Kind::Crm => crm::answer(self, call),
         };
-        self.book().counts.calls += 1;
-        self.wake();
+        let wants = {
+            let mut book = self.book();
+            book.counts.calls += 1;
+            book.wants()
+        };
+        self.ring(wants);
         reply
     }
 
@@ -226,7 +231,11 @@ impl Shared {
 
     /// Has the mover and the pusher look at what changed, where they would not by themselves.
     fn wake(&self) {
-        let (late, waiting) = self.book().wants();
+        let wants = self.book().wants();
+        self.ring(wants);
+    }
+
+    fn ring(&self, (late, waiting): (bool, bool)) {
         if late {
             self.scheduled.notify_one();
         }

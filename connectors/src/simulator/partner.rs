@@ -197,3 +197,152 @@ fn error(status: u16, description: &str) -> Reply {
     out.push_str("</error></errors>");
     Reply::xml(status, out)
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+    use serde_json::{Value, json};
+
+    use super::sign;
+    use crate::simulator::markup::Element;
+    use crate::simulator::rig::{Answered, Callbacks, Rig, send, still};
+    use crate::simulator::{Fault, Faults, Kind, Settings, Switch};
+
+    async fn post(rig: &Rig, path: &str, fields: &[(&str, &str)]) -> Answered {
+        let mut all = vec![("api_key", "dovetail"), ("jurisdiction_id", "dovetail.example")];
+        all.extend_from_slice(fields);
+        send(rig.call(Method::POST, path).form(&all)).await.unwrap()
+    }
+
+    async fn report(rig: &Rig, ticket: &str, description: &str) -> Answered {
+        let fields = [
+            ("service_code", "SL01"),
+            ("lat", "52.1"),
+            ("long", "-0.4"),
+            ("description", description),
+            ("attribute[external_id]", ticket),
+        ];
+        post(rig, "/v2/requests.xml", &fields).await
+    }
+
+    async fn updates(rig: &Rig) -> Vec<[String; 4]> {
+        let path = "/v2/servicerequestupdates.xml?api_key=dovetail&jurisdiction_id=dovetail.example\
+                    &start_date=2026-01-01T00%3A00%3A00Z";
+        let list = Element::read(&send(rig.call(Method::GET, path)).await.unwrap().body).unwrap();
+        let names = ["update_id", "service_request_id", "status", "customer_reference"];
+        list.children
+            .iter()
+            .map(|update| names.map(|name| update.text_at(&[name]).unwrap_or_default().to_owned()))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_lamp_is_reported_and_its_updates_are_pushed_signed_and_in_order() {
+        let mut router = Callbacks::refusing(1).await;
+        let rig = Rig::start(Kind::Partner, Settings { callback: Some(router.url.clone()), ..still() }).await;
+        let answer = report(&rig, "CRM-1", "Lamp out").await;
+        assert_eq!(answer.status, 201);
+        let document = Element::read(&answer.body).unwrap();
+        assert_eq!(document.text_at(&["request", "service_request_id"]), Some("293944"));
+        rig.post("/_sim/step", r#"{"steps": 3}"#).await;
+        let mut states = Vec::new();
+        for _ in 0..4 {
+            let pushed = router.next().await;
+            assert_eq!(pushed.path, "/callbacks/partner");
+            let header = |name: &str| pushed.headers[name].to_str().unwrap();
+            let secret = Settings::default().credentials.callback_secret;
+            let expected = sign(&secret, header("webhook-id"), header("webhook-timestamp"), &pushed.body);
+            assert_eq!(header("webhook-signature"), expected);
+            let update: Value = serde_json::from_str(&pushed.body).unwrap();
+            assert_eq!(update["service_request_id"], "293944");
+            assert_eq!(update["customer_reference"], "CRM-1");
+            states.push((
+                update["update_id"].as_str().unwrap().to_owned(),
+                update["status"].as_str().unwrap().to_owned(),
+            ));
+        }
+        let words: Vec<_> = states.iter().map(|(_, status)| status.as_str()).collect();
+        assert_eq!(words, ["open", "investigating", "action_scheduled", "fixed"]);
+        let listed: Vec<_> = updates(&rig).await.into_iter().map(|[id, _, status, _]| (id, status)).collect();
+        assert_eq!(listed, states, "the list says the same under the same ids");
+    }
+
+    #[test]
+    fn a_signature_is_that_of_the_standard() {
+        // The example of the Standard Webhooks specification's libraries.
+        let signature = sign(
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "1614265330",
+            r#"{"test": 2432232314}"#,
+        );
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[tokio::test]
+    async fn a_double_callback_is_the_same_update_twice() {
+        let mut router = Callbacks::refusing(0).await;
+        let faults = Faults::default().with(Fault::DoubleCallback, Switch::Next(1));
+        let settings = Settings { callback: Some(router.url.clone()), faults, ..still() };
+        let rig = Rig::start(Kind::Partner, settings).await;
+        report(&rig, "CRM-1", "Lamp out").await;
+        let (one, two) = (router.next().await, router.next().await);
+        assert_eq!(one.body, two.body);
+        assert_eq!(one.headers["webhook-id"], two.headers["webhook-id"]);
+    }
+
+    #[tokio::test]
+    async fn every_report_makes_a_request() {
+        let rig = Rig::start(Kind::Partner, still()).await;
+        report(&rig, "CRM-1", "Lamp out").await;
+        let again = report(&rig, "CRM-1", "Lamp out [short answer]").await;
+        assert_eq!(Element::read(&again.body).unwrap().text_at(&["request", "token"]), Some("T-293945"));
+        let jobs = rig.get("/_sim/jobs?reference=CRM-1").await;
+        assert_eq!((&jobs[0]["delivered"], &jobs[0]["applied"]), (&json!(2), &json!(2)));
+    }
+
+    #[tokio::test]
+    async fn refusals_are_errors_in_xml() {
+        let rig = Rig::start(Kind::Partner, still()).await;
+        for (description, status, words) in [
+            ("[refused duplicate]", 400, "duplicate of service request 293901"),
+            ("[refused not ours]", 400, "location is outside the jurisdiction"),
+            ("[refused declined]", 400, "the defect is below the intervention level"),
+            ("[busy]", 503, "service unavailable"),
+            ("", 400, "description is required"),
+        ] {
+            let answer = report(&rig, description, description).await;
+            let errors = Element::read(&answer.body).unwrap();
+            assert_eq!((answer.status, errors.text_at(&["error", "description"])), (status, Some(words)));
+        }
+        let stranger =
+            send(rig.call(Method::POST, "/v2/requests.xml").form(&[("api_key", "x")])).await.unwrap();
+        assert_eq!(stranger.status, 403);
+        assert_eq!(post(&rig, "/v2/requests.xml", &[("service_code", "XX")]).await.status, 404);
+    }
+
+    #[tokio::test]
+    async fn an_update_of_ours_is_taken_once_and_closing_cancels() {
+        let rig = Rig::start(Kind::Partner, still()).await;
+        report(&rig, "CRM-1", "Lamp out [declined]").await;
+        let update = |status| {
+            [
+                ("update_id", "k-1"),
+                ("service_request_id", "293944"),
+                ("status", status),
+                ("updated_datetime", "2026-11-22T09:00:00Z"),
+                ("description", "Two lamps"),
+            ]
+        };
+        for _ in 0..2 {
+            let answer = post(&rig, "/v2/servicerequestupdates.xml", &update("OPEN")).await;
+            let document = Element::read(&answer.body).unwrap();
+            assert_eq!(document.text_at(&["request_update", "update_id"]), Some("k-1"));
+        }
+        assert_eq!(rig.get("/_sim/jobs/293944").await["remarks"], json!(["Two lamps"]));
+        let mut closing = update("CLOSED");
+        closing[0].1 = "k-2";
+        post(&rig, "/v2/servicerequestupdates.xml", &closing).await;
+        assert_eq!(updates(&rig).await.last().unwrap()[2], "cancelled");
+    }
+}

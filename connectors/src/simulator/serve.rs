@@ -100,3 +100,139 @@ async fn wait(shared: &Shared, time: Duration) {
         () = shared.shutdown.cancelled() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::Method;
+    use serde_json::json;
+
+    use crate::simulator::rig::{Answered, Rig, send, still};
+    use crate::simulator::{Fault, Faults, Kind, Settings, Switch};
+
+    /// A client's patience that a held call outlasts.
+    const SHORT: Duration = Duration::from_millis(400);
+
+    /// Orders a repair, with a client's patience of ten seconds.
+    async fn order(rig: &Rig, key: &str) -> reqwest::Result<Answered> {
+        order_within(rig, key, Duration::from_secs(10)).await
+    }
+
+    async fn order_within(rig: &Rig, key: &str, patience: Duration) -> reqwest::Result<Answered> {
+        let body = json!({
+            "reference": [{"id": key}], "descriptionOfWork": "Tap leaking",
+            "priority": {"priorityCode": 3, "requiredCompletionDateTime": "2026-11-27T18:30:00Z"},
+            "site": {"property": [{"propertyReference": "00012345"}]},
+        });
+        let call = rig.call(Method::POST, "/api/v2/workOrders/schedule").header("x-api-key", "dovetail");
+        send(call.timeout(patience).body(body.to_string())).await
+    }
+
+    async fn with(fault: Fault) -> Rig {
+        let faults = Faults::default().with(fault, Switch::Next(1));
+        Rig::start(Kind::Housing, Settings { faults, ..still() }).await
+    }
+
+    /// How many jobs the fault left, and how many there are after the call was made again.
+    async fn applied(rig: &Rig) -> (u64, u64) {
+        let jobs = async || rig.get("/_sim/counts").await["jobs"].as_u64().unwrap();
+        let before = jobs().await;
+        assert_eq!(order(rig, "k-1").await.unwrap().status, 200, "the fault strikes once");
+        (before, jobs().await)
+    }
+
+    #[tokio::test]
+    async fn a_system_that_is_down_closes_the_connection_and_applies_nothing() {
+        let rig = with(Fault::Down).await;
+        assert!(!order(&rig, "k-1").await.unwrap_err().is_timeout());
+        assert_eq!(applied(&rig).await, (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_hanging_call_times_out_and_is_not_applied() {
+        let rig = with(Fault::Hang).await;
+        assert!(order_within(&rig, "k-1", SHORT).await.unwrap_err().is_timeout());
+        assert_eq!(applied(&rig).await, (0, 1));
+    }
+
+    #[tokio::test]
+    async fn errors_of_the_server_are_not_applied() {
+        let rig = with(Fault::Error500).await;
+        assert_eq!(order(&rig, "k-1").await.unwrap().status, 500);
+        assert_eq!(applied(&rig).await, (0, 1));
+        let rig = with(Fault::Error503).await;
+        let answer = order(&rig, "k-1").await.unwrap();
+        assert_eq!((answer.status, answer.headers["retry-after"].to_str().unwrap()), (503, "1"));
+        assert_eq!(applied(&rig).await, (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_time_out_after_applying_leaves_a_job() {
+        let rig = with(Fault::TimeoutAfterApplying).await;
+        assert!(order_within(&rig, "k-1", SHORT).await.unwrap_err().is_timeout());
+        assert_eq!(applied(&rig).await, (1, 1));
+        let jobs = rig.get("/_sim/jobs").await;
+        assert_eq!((&jobs[0]["delivered"], &jobs[0]["applied"]), (&json!(2), &json!(1)));
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_leaves_a_job() {
+        let rig = with(Fault::LostAnswer).await;
+        assert!(!order(&rig, "k-1").await.unwrap_err().is_timeout());
+        assert_eq!(applied(&rig).await, (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_page_is_html_with_status_200() {
+        let rig = with(Fault::HtmlAnswer).await;
+        let answer = order(&rig, "k-1").await.unwrap();
+        assert_eq!(
+            (answer.status, answer.headers["content-type"].to_str().unwrap()),
+            (200, "text/html; charset=utf-8")
+        );
+        assert!(answer.body.contains("<form"));
+        assert_eq!(applied(&rig).await, (0, 1));
+    }
+
+    #[tokio::test]
+    async fn spoilt_answers_follow_work_that_was_done() {
+        let rig = with(Fault::WrongCharset).await;
+        let answer = order(&rig, "k-1").await.unwrap();
+        assert!(answer.body.contains(char::REPLACEMENT_CHARACTER), "{}", answer.body);
+        assert_eq!(applied(&rig).await, (1, 1));
+        let rig = with(Fault::EmptyAnswer).await;
+        assert_eq!(order(&rig, "k-1").await.unwrap().body, "");
+        assert_eq!(applied(&rig).await, (1, 1));
+        let rig = with(Fault::TruncatedAnswer).await;
+        let error = order(&rig, "k-1").await.unwrap_err();
+        assert!(error.is_body() || error.is_decode(), "{error:?}");
+        assert_eq!(applied(&rig).await, (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_delay_slows_every_call() {
+        let faults = Faults { delay: Duration::from_millis(80), ..Faults::default() };
+        let rig = Rig::start(Kind::Housing, Settings { faults, ..still() }).await;
+        let started = tokio::time::Instant::now();
+        order(&rig, "k-1").await.unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(80));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_status_takes_the_place_of_the_ending_and_waits_for_a_person() {
+        let rig = with(Fault::UnknownStatus).await;
+        order(&rig, "k-1").await.unwrap();
+        rig.post("/_sim/step", r#"{"steps": 9}"#).await;
+        let job = &rig.get("/_sim/jobs").await[0];
+        assert_eq!((&job["status"], &job["phase"]), (&json!("Deferred"), &json!("waiting")));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_no_text_or_too_large_is_refused() {
+        let rig = Rig::start(Kind::Housing, still()).await;
+        let call = |body: Vec<u8>| send(rig.call(Method::POST, "/api/v2/jobStatusUpdate").body(body));
+        assert_eq!(call(vec![0xE9]).await.unwrap().status, 400);
+        assert_eq!(call(vec![b' '; 1024 * 1024 + 1]).await.unwrap().status, 413);
+    }
+}

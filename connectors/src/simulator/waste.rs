@@ -281,3 +281,174 @@ pub(super) fn poke(shared: &Shared, book: &Book, change: usize) -> Option<Messag
     ];
     Some(Message { path: "/callbacks/waste", headers, body })
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+    use serde_json::json;
+
+    use crate::simulator::markup::Element;
+    use crate::simulator::rig::{Answered, Callbacks, Rig, send, still};
+    use crate::simulator::{Kind, Settings};
+
+    fn envelope(password: &str, body: &str) -> String {
+        format!(
+            "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Header><w:Security xmlns:w=\"u\">\
+             <w:UsernameToken><w:Username>dovetail</w:Username><w:Password>{password}</w:Password>\
+             </w:UsernameToken></w:Security></s:Header><s:Body>{body}</s:Body></s:Envelope>"
+        )
+    }
+
+    async fn send_as(rig: &Rig, password: &str, operation: &str, content: &str) -> (Answered, Element) {
+        let body =
+            format!("<{operation} xmlns=\"http://webservices.whitespacews.com/\">{content}</{operation}>");
+        let call = rig
+            .call(Method::POST, "/services.asmx")
+            .header("content-type", "text/xml; charset=utf-8")
+            .header("soapaction", format!("\"http://webservices.whitespacews.com/{operation}\""))
+            .body(envelope(password, &body));
+        let answer = send(call).await.unwrap();
+        let document = Element::read(&answer.body).unwrap();
+        (answer, document)
+    }
+
+    /// The result element of an operation, and its error code.
+    async fn call(rig: &Rig, operation: &str, content: &str) -> (Element, String) {
+        let (answer, document) = send_as(rig, "dovetail", operation, content).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let (response, result) = (format!("{operation}Response"), format!("{operation}Result"));
+        let result = document.find(&["Body", &response, &result]).unwrap().clone();
+        let code = result.text_at(&["ErrorCode"]).unwrap().to_owned();
+        (result, code)
+    }
+
+    async fn create(rig: &Rig, reference: &str, message: &str) -> (Element, String) {
+        let input = format!(
+            "<worksheetInput><Uprn>10008049175</Uprn><ServiceId>281</ServiceId>\
+             <WorksheetReference>{reference}</WorksheetReference><WorksheetMessage>{message}</WorksheetMessage>\
+             </worksheetInput>"
+        );
+        call(rig, "CreateWorksheet", &input).await
+    }
+
+    async fn by_reference(rig: &Rig, reference: &str) -> (Element, String) {
+        let input = format!(
+            "<worksheetDetailInput><WorksheetReference>{reference}</WorksheetReference></worksheetDetailInput>"
+        );
+        call(rig, "GetWorksheetDetails", &input).await
+    }
+
+    #[tokio::test]
+    async fn a_missed_bin_becomes_a_worksheet_that_is_poked_and_read_back() {
+        let mut router = Callbacks::refusing(2).await;
+        let rig = Rig::start(Kind::Waste, Settings { callback: Some(router.url.clone()), ..still() }).await;
+        let (result, code) = create(&rig, "CRM-1/0a1b2c3d4e5f", "Bin missed [not out]").await;
+        assert_eq!(code, "0");
+        assert_eq!(result.text_at(&["WorksheetResponse", "anyType"]), Some("242259"));
+        rig.post("/_sim/step", r#"{"steps": 3}"#).await;
+        let poke = router.next().await;
+        assert_eq!(poke.path, "/callbacks/waste");
+        let poke = Element::read(&poke.body).unwrap();
+        let poke = poke.find(&["Body", "WorksheetPoke"]).unwrap();
+        assert_eq!(poke.text_at(&["secret"]), Some(Settings::default().credentials.callback_secret.as_str()));
+        assert_eq!(poke.text_at(&["worksheetId"]), Some("242259"));
+        assert_eq!(poke.text_at(&["worksheetReference"]), Some("CRM-1/0a1b2c3d4e5f"));
+        assert_eq!(poke.text_at(&["status"]), Some("Not Out"));
+        assert_eq!(poke.text_at(&["completedDate"]).map(str::len), Some(19));
+        let input = "<worksheetDetailInput><WorksheetId>242259</WorksheetId></worksheetDetailInput>";
+        let (result, _) = call(&rig, "GetWorksheetDetails", input).await;
+        assert_eq!(result.text_at(&["WorksheetDetails", "WorksheetStatusName"]), Some("Not Out"));
+        assert_eq!(result.text_at(&["WorksheetDetails", "WorksheetSubject"]), Some("Bin missed [not out]"));
+        assert!(result.text_at(&["WorksheetDetails", "CompletedDate"]).is_some());
+        assert!(router.is_empty(), "progress is not poked");
+    }
+
+    #[tokio::test]
+    async fn a_second_create_makes_a_second_worksheet_and_both_are_found_by_reference() {
+        let rig = Rig::start(Kind::Waste, still()).await;
+        assert_eq!(by_reference(&rig, "CRM-1").await.1, "6");
+        create(&rig, "CRM-1", "Bin missed").await;
+        create(&rig, "CRM-1", "Bin missed").await;
+        let (found, code) = by_reference(&rig, "CRM-1").await;
+        assert_eq!(code, "0");
+        let ids: Vec<_> = found
+            .children
+            .iter()
+            .filter(|child| child.name == "WorksheetDetails")
+            .map(|details| details.text_at(&["WorksheetId"]).unwrap())
+            .collect();
+        assert_eq!(ids, ["242260", "242259"]);
+        let jobs = rig.get("/_sim/jobs?ticket=CRM-1").await;
+        assert_eq!((&jobs[0]["delivered"], &jobs[0]["applied"]), (&json!(2), &json!(2)));
+        assert_eq!(rig.get("/_sim/counts").await["doubled"], 1);
+    }
+
+    #[tokio::test]
+    async fn changed_worksheets_are_listed_once_at_their_latest() {
+        let rig = Rig::start(Kind::Waste, still()).await;
+        create(&rig, "CRM-1", "Bin missed").await;
+        create(&rig, "CRM-2", "Bin missed [no access]").await;
+        rig.post("/_sim/step", r#"{"steps": 3}"#).await;
+        let input = |since| {
+            format!("<changedWorksheetsInput><ChangedSince>{since}</ChangedSince></changedWorksheetsInput>")
+        };
+        let (result, code) = call(&rig, "GetChangedWorksheets", &input("2020-01-01T00:00:00")).await;
+        assert_eq!(code, "0");
+        let sheets = &result.find(&["Worksheets"]).unwrap().children;
+        let states: Vec<_> = sheets.iter().map(|s| s.text_at(&["WorksheetStatusName"]).unwrap()).collect();
+        assert_eq!(states, ["Completed", "No Access"]);
+        let (result, code) = call(&rig, "GetChangedWorksheets", &input("2199-01-01T00:00:00")).await;
+        assert_eq!((code.as_str(), result.find(&["Worksheets"]).unwrap().children.len()), ("0", 0));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_a_code_with_http_200() {
+        let rig = Rig::start(Kind::Waste, still()).await;
+        for (message, code) in [
+            ("[refused duplicate]", "11"),
+            ("[refused declined]", "12"),
+            ("[refused]", "13"),
+            ("[busy]", "99"),
+        ] {
+            assert_eq!(create(&rig, message, message).await.1, code, "{message}");
+        }
+        assert_eq!(create(&rig, "[busy]", "[busy]").await.1, "0", "busy once");
+    }
+
+    #[tokio::test]
+    async fn wrong_credentials_and_disorder_are_faults() {
+        let rig = Rig::start(Kind::Waste, still()).await;
+        let fault = |document: &Element, name| {
+            document.text_at(&["Body", "Fault", name]).map(str::to_owned).unwrap_or_default()
+        };
+        let (answer, document) = send_as(&rig, "wrong", "GetWorksheetDetails", "").await;
+        assert_eq!(answer.status, 500);
+        assert_eq!(fault(&document, "faultcode"), "wsse:FailedAuthentication");
+        let input = "<worksheetInput><ServiceId>281</ServiceId><Uprn>1</Uprn></worksheetInput>";
+        let (answer, document) = send_as(&rig, "dovetail", "CreateWorksheet", input).await;
+        assert_eq!(answer.status, 500);
+        assert_eq!(fault(&document, "faultstring"), "element Uprn is out of order");
+        let (_, document) = send_as(&rig, "dovetail", "DropEverything", "").await;
+        assert_eq!(fault(&document, "faultcode"), "soap:Client");
+    }
+
+    #[tokio::test]
+    async fn a_worksheet_takes_notes_and_is_cancelled_once() {
+        let rig = Rig::start(Kind::Waste, still()).await;
+        create(&rig, "CRM-1", "Bin missed").await;
+        let note = "<worksheetNoteInput><WorksheetId>242259</WorksheetId><NoteText>By the gate</NoteText>\
+                    </worksheetNoteInput>";
+        assert_eq!(call(&rig, "AddWorksheetNotes", note).await.1, "0");
+        let cancel = "<worksheetInput><WorksheetId>242259</WorksheetId><CancelReason>Found</CancelReason>\
+                      </worksheetInput>";
+        assert_eq!(call(&rig, "CancelWorksheet", cancel).await.1, "0");
+        assert_eq!(call(&rig, "CancelWorksheet", cancel).await.1, "14");
+        let unknown = "<worksheetInput><WorksheetId>1</WorksheetId></worksheetInput>";
+        assert_eq!(call(&rig, "CancelWorksheet", unknown).await.1, "6");
+        let job = rig.get("/_sim/jobs/242259").await;
+        assert_eq!(
+            (&job["status"], &job["note"], &job["remarks"][0]),
+            (&json!("Cancelled"), &json!("Found"), &json!("By the gate"))
+        );
+    }
+}
