@@ -5,6 +5,7 @@
 //! system's word that the work is done, [`closing`] decides what that means for the ticket, and
 //! [`relay`] publishes the closure.
 
+pub mod cli;
 pub mod clock;
 pub mod closing;
 pub mod event;

@@ -1,2 +1,27 @@
-//! x
-fn main() {}
+//! The `dovetail` command.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use router::cli::{self, Cli, Exit};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(cli).unwrap_or_else(|error| {
+        // Where standard error is gone too, the exit code is all that is left to say.
+        let _ = write!(std::io::stderr(), "{}", cli::report(&error));
+        Exit::Failed.into()
+    })
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // An error only says that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime could not be started")?;
+    runtime.block_on(cli::run(cli))
+}
