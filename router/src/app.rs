@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use connectors::Connector;
 use mappings::domain::SystemName;
-use mappings::mapping::{Catalogue, Poll, RetryRule, Source};
+use mappings::mapping::{Catalogue, Poll, RetryRule, Source, System};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -193,7 +193,7 @@ fn outbox(config: &Config) -> Outbox {
 }
 
 fn connectors(catalogue: &Catalogue) -> anyhow::Result<HashMap<SystemName, Arc<Connector>>> {
-    let connect = |system: &mappings::mapping::System| {
+    let connect = |system: &Arc<System>| {
         let connector = Connector::new(system).with_context(|| format!("{} cannot be called", system.name))?;
         Ok((system.name.clone(), Arc::new(connector)))
     };

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use connectors::{Connector, callback};
 use jiff::Timestamp;
 use mappings::domain::SystemName;
-use mappings::mapping::{Answer, Catalogue, Facts, Poll, Report, System, context};
+use mappings::mapping::{Catalogue, Facts, Poll, Report, System, context};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +42,7 @@ pub struct Listener {
 pub enum Refused {
     /// The caller is not who it must be.
     #[error("the caller could not be verified: {0}")]
-    Unverified(String),
+    Unverified(#[from] callback::Refused),
     /// The event cannot be read.
     #[error("the event cannot be read: {0}")]
     Unreadable(String),
@@ -64,18 +65,19 @@ pub enum Step {
 
 impl Listener {
     fn mapping(&self) -> Option<&System> {
-        self.catalogue.system(&self.system)
+        self.catalogue.system(&self.system).map(AsRef::as_ref)
     }
 
     /// Takes an event that the system sent. When it returns `Ok`, the ledger has all of it.
     ///
     /// # Errors
     /// [`Refused`] says whether the caller, the event, the system or the ledger was in the way.
-    pub async fn hear(&self, event: Answer) -> Result<(u16, String), Refused> {
+    pub async fn hear(&self, headers: &HeaderMap, body: &[u8]) -> Result<(u16, String), Refused> {
         let unreadable = |reason: &str| Refused::Unreadable(reason.to_owned());
         let system = self.mapping().ok_or_else(|| unreadable("no mapping of this system is loaded"))?;
         let webhook = system.webhook.as_ref().ok_or_else(|| unreadable("the system has no webhook"))?;
-        callback::verify(&webhook.verify, &event, self.clock.now()).map_err(|error| Refused::Unverified(error.to_string()))?;
+        callback::verify(&webhook.verify, headers, body, self.clock.now())?;
+        let event = callback::event(headers, body).map_err(|error| Refused::Unreadable(error.to_string()))?;
         let mut reports = webhook.reports(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
         if let Some(call) = &webhook.read_back {
             let steps = system.call(call).ok_or_else(|| unreadable("its mapping names no such call"))?;
@@ -90,7 +92,7 @@ impl Listener {
                     })),
                     ..Facts::at(self.clock.now())
                 };
-                let read = self.connector.read(steps, context(&Value::Null, &facts)).await;
+                let read = self.connector.read(steps, context(&Value::Null, &facts), facts.now).await;
                 told.extend(read.map_err(|failure| Refused::NotReadBack(failure.to_string()))?);
             }
             reports = told;
@@ -150,7 +152,7 @@ impl Listener {
         let steps = system.call(call).ok_or_else(|| anyhow::anyhow!("its mapping names no call {call}"))?;
         let since = position.unwrap_or(now) - overlap;
         let facts = Facts { since: Some(since), ..Facts::at(now) };
-        let reports = self.connector.read(steps, context(&Value::Null, &facts)).await?;
+        let reports = self.connector.read(steps, context(&Value::Null, &facts), now).await?;
         let taken = self.take(reports, Way::Poll).await?;
         self.ledger.advance_poll(&self.system, now).await?;
         Ok(Step::Done(taken))
@@ -166,7 +168,7 @@ impl Listener {
         let mut taken = 0;
         let mut failure = None;
         for some in checks.chunks(AT_ONCE) {
-            let asked = some.iter().map(|check| self.connector.read(steps, context(&Value::Null, &about(check, now))));
+            let asked = some.iter().map(|check| self.connector.read(steps, context(&Value::Null, &about(check, now)), now));
             for (check, told) in some.iter().zip(futures::future::join_all(asked).await) {
                 match told {
                     Ok(reports) => taken += self.take(named(reports, check), Way::Poll).await?,

@@ -245,14 +245,14 @@ fn safe_phase(work: &Work, idempotency: &Idempotency) -> Safe {
         (Idempotency::None, Phase::Send, true) if work.begun => {
             Safe::Park("may have been done: the router was stopped during the call; the system cannot be asked")
         }
-        (Idempotency::Key(_) | Idempotency::LookUp(_) | Idempotency::None, phase, _) => Safe::Go(phase),
+        (Idempotency::Key | Idempotency::LookUp(_) | Idempotency::None, phase, _) => Safe::Go(phase),
     }
 }
 
 fn steps<'a>(system: &'a System, work: &Work, phase: Phase) -> Option<&'a Steps> {
     match (phase, &system.idempotency) {
         (Phase::LookUp, Idempotency::LookUp(name)) => system.call(name),
-        (Phase::Send | Phase::LookUp, Idempotency::Key(_) | Idempotency::LookUp(_) | Idempotency::None) => {
+        (Phase::Send | Phase::LookUp, Idempotency::Key | Idempotency::LookUp(_) | Idempotency::None) => {
             system.operation(&work.service, work.operation)
         }
     }

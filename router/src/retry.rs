@@ -37,7 +37,7 @@ pub fn after(
         }
         Outcome::Rejected { disposition: None, reason, say: _ } => Next::Park { class: ParkClass::Refused, reason },
         Outcome::Unknown { reason } => match idempotency {
-            Idempotency::Key(_) => again(Phase::Send, None, reason),
+            Idempotency::Key => again(Phase::Send, None, reason),
             Idempotency::LookUp(_) => again(Phase::LookUp, None, reason),
             Idempotency::None => Next::Park {
                 class: ParkClass::Uncertain,
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_is_sent_again_only_under_a_key() {
-        let key = Idempotency::Key("reference".into());
+        let key = Idempotency::Key;
         assert!(matches!(next(unknown(), 1, &key), Next::Again { phase: Phase::Send, .. }));
         let parked = next(unknown(), 1, &Idempotency::None);
         assert!(matches!(parked, Next::Park { class: ParkClass::Uncertain, .. }), "{parked:?}");

@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use mappings::mapping::Answer;
 
 use super::requests::read;
 use super::{Doors, Problem};
@@ -19,16 +18,7 @@ pub(super) async fn hear(State(doors): State<Doors>, uri: Uri, headers: HeaderMa
         return Err(Problem::new(StatusCode::NOT_FOUND, "No such door", format!("nothing listens at {}", uri.path())));
     };
     let body = read(body, &headers, LARGEST.min(doors.max_body_bytes)).await?;
-    let body = String::from_utf8(body).map_err(|error| {
-        let detail = format!("it is not UTF-8 after byte {}", error.utf8_error().valid_up_to());
-        Problem::new(StatusCode::BAD_REQUEST, "The event cannot be read", detail)
-    })?;
-    let headers = headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-        .collect();
-    let event = Answer { status: 200, headers, body };
-    match listener.hear(event).await {
+    match listener.hear(&headers, &body).await {
         Ok((status, text)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             Ok((status, text).into_response())
