@@ -37,5 +37,10 @@ fn problem(refused: &Refused) -> Problem {
         Refused::Unreadable(_) => (StatusCode::BAD_REQUEST, "The event cannot be read"),
         Refused::NotReadBack(_) | Refused::Ledger(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not taken, send it again"),
     };
-    Problem::new(status, title, refused.to_string())
+    // Who cannot prove who they are learns no more than that; the log has the reason.
+    let detail = match refused {
+        Refused::Unverified(_) => "the proof of who is calling is missing or wrong".to_owned(),
+        Refused::Unreadable(_) | Refused::NotReadBack(_) | Refused::Ledger(_) => refused.to_string(),
+    };
+    Problem::new(status, title, detail)
 }
