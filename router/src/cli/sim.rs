@@ -28,10 +28,9 @@ pub async fn run(args: SimArgs) -> anyhow::Result<ExitCode> {
     let address = ("127.0.0.1", args.port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("port {} cannot be listened on", args.port))?;
     let stop = CancellationToken::new();
-    let simulator = simulator::start(kind, listener, settings, stop.clone()).await?;
-    let url = format!("http://{}", simulator.address());
-    let environment: serde_json::Map<String, serde_json::Value> = simulator::Credentials::default()
-        .environment(kind, &url)
+    let simulator = simulator::start(kind, listener, settings, stop.clone()).await;
+    let environment: serde_json::Map<String, serde_json::Value> = simulator
+        .environment()
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();

@@ -54,9 +54,7 @@ async fn with_parts(args: &DemoArgs, output: Output, seed: u64, folder: &std::pa
     let base = format!("http://{}", listener.local_addr()?);
     let stop_simulators = CancellationToken::new();
     let simulators = start_simulators(&base, seed, &stop_simulators).await?;
-    let environment: Vec<(&str, String)> = simulators.iter().flat_map(|(kind, simulator)| {
-        Settings::default().credentials.environment(*kind, &format!("http://{}", simulator.address()))
-    }).collect();
+    let environment: Vec<(&str, String)> = simulators.iter().flat_map(|(_, simulator)| simulator.environment()).collect();
     let resolve = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
 
     let key = Uuid::new_v4().simple().to_string();
@@ -96,7 +94,7 @@ async fn start_simulators(base: &str, seed: u64, stop: &CancellationToken) -> an
             ..Settings::default()
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
-        running.push((kind, simulator::start(kind, listener, settings, stop.clone()).await?));
+        running.push((kind, simulator::start(kind, listener, settings, stop.clone()).await));
     }
     Ok(running)
 }
