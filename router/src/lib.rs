@@ -26,3 +26,4 @@ pub mod relay;
 pub mod rescue;
 pub mod retry;
 pub mod telemetry;
+pub mod timeline;
