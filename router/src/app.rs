@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api::{self, Doors, Readiness};
-use crate::bus::{self, Bus};
+use crate::bus;
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Config;
@@ -107,13 +107,16 @@ impl App {
         let listeners = start_listeners(config, &desk, &connectors, &inward)?;
 
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
-        let bus = config.has_bus().then(|| Bus::new(bus::Settings::from(&config.bus)));
-        if let Some(bus) = bus {
-            let carried = bus.start(&links.tasks, &links.stop);
-            inward.tasks.spawn(
-                inlet::Inlet { intake: intake.clone(), writer: writer.clone(), clock: clock.clone() }
-                    .run(carried.inbound, inward.stop.clone()),
-            );
+        if config.has_bus() {
+            let ends = bus::open(config.bus.settings(), clock.clone()).context("bus.url cannot be used")?;
+            let inlet = inlet::Inlet {
+                intake: intake.clone(),
+                writer: writer.clone(),
+                clock: clock.clone(),
+                body_limit: config.http.max_body_bytes,
+            };
+            inward.tasks.spawn(inlet.clone().run(ends.intake, inward.stop.clone()));
+            inward.tasks.spawn(inlet.run(ends.completions, inward.stop.clone()));
             let relay = relay::Relay {
                 ledger: Arc::clone(&ledger),
                 writer: writer.clone(),
@@ -121,8 +124,9 @@ impl App {
                 exchange: config.bus.events_exchange.clone(),
                 claim_every: config.worker.claim_every.0,
             };
-            outward.tasks.spawn(relay.run(to_relay, carried.publisher, outward.stop.clone()));
-            links.tasks.spawn(rescue::watch_bus(carried.state, readiness.clone(), links.stop.clone()));
+            outward.tasks.spawn(relay.run(to_relay, ends.publisher, ends.confirmed, outward.stop.clone()));
+            links.tasks.spawn(rescue::watch_bus(ends.bus.state(), readiness.clone(), links.stop.clone()));
+            links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
         }
         let keeper = rescue::Keeper {
             ledger: Arc::clone(&ledger),

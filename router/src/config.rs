@@ -10,6 +10,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::bus::{self, Topology};
+
 /// `config.default.toml`, as shipped.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
@@ -109,6 +111,26 @@ pub struct Bus {
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus").field("url", &without_password(&self.url)).finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// The same for the bus.
+    pub fn settings(&self) -> bus::Settings {
+        bus::Settings {
+            topology: Topology {
+                requests: self.requests_exchange.clone(),
+                intake: self.requests_queue.clone(),
+                back_office: self.completions_exchange.clone(),
+                completions: self.completions_queue.clone(),
+                events: self.events_exchange.clone(),
+                dead: self.dead_exchange.clone(),
+                ..Topology::default()
+            },
+            prefetch: self.prefetch,
+            window: self.confirm_window,
+            ..bus::Settings::new(self.url.clone())
+        }
     }
 }
 

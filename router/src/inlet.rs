@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::{Inbound, Queue};
 use crate::clock::Clock;
 use crate::envelope::{self, Data, Delivery};
-use crate::intake::{Intake, Message};
-use crate::ledger::{Completion, InboxKey, Refusal, Way, WriteError, Writer};
+use crate::intake::{Intake, KEPT_BODY, Message};
+use crate::ledger::{Arrival, Completion, InboxKey, Refusal, Way, WriteError, Writer};
 
 /// The type of a completion on `backoffice.events`.
 pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
@@ -30,6 +30,8 @@ pub struct Inlet {
     pub writer: Writer,
     /// The time.
     pub clock: Clock,
+    /// The largest body that is read, in bytes.
+    pub body_limit: usize,
 }
 
 impl Inlet {
@@ -52,38 +54,54 @@ impl Inlet {
     /// Takes one delivery and acknowledges it. While the ledger cannot write, the delivery waits here,
     /// unacknowledged: the prefetch bounds how many do.
     async fn take(&self, inbound: Inbound, shutdown: &CancellationToken) {
+        let (queue, receipt) = (inbound.queue, inbound.receipt.clone());
+        let read = self.read(inbound);
         let mut pause = Duration::from_millis(50);
-        while let Err(error) = self.accept(&inbound).await {
-            tracing::error!(error = %error, queue = inbound.queue.as_str(), "a delivery could not be written yet");
+        while let Err(error) = self.accept(&read).await {
+            tracing::error!(error = %error, queue = %queue, "a delivery could not be written yet");
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
             }
         }
-        if !inbound.ack().await {
-            tracing::warn!(queue = inbound.queue.as_str(), "a delivery could not be acknowledged; it will come again");
+        if !receipt.ack().await {
+            tracing::warn!(queue = %queue, "a delivery could not be acknowledged; it will come again");
         }
     }
 
-    async fn accept(&self, inbound: &Inbound) -> Result<(), WriteError> {
+    fn read(&self, inbound: Inbound) -> Read {
         let now = self.clock.now();
         match inbound.queue {
-            Queue::Intake => {
-                let crm = inbound.routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok());
-                let delivery = match &crm {
-                    Some(_) => Ok(Delivery::Foreign { content_type: inbound.content_type.clone(), bytes: inbound.body.clone() }),
-                    None => envelope::from_amqp(inbound.content_type.as_deref(), &inbound.headers, &inbound.body),
-                };
-                let traceparent = inbound.headers.get("traceparent").cloned();
-                let message = Message { door: "amqp", crm, body: inbound.body.clone(), delivery, traceparent };
-                self.intake.receive(message, now).await.map(|_| ())
-            }
-            Queue::Completions => match completion(inbound, now) {
-                Ok(completion) => self.writer.complete(completion).await.map(|_| ()),
-                Err(reason) => self.writer.refuse(refusal(inbound, reason, now)).await.map(|_| ()),
+            Queue::Intake => Read::Requests(self.intake.read(request(inbound, self.body_limit), now)),
+            Queue::Completions => match completion(inbound, self.body_limit, now) {
+                Ok(completion) => Read::Completion(Box::new(completion)),
+                Err(refusal) => Read::Requests(vec![Err(*refusal)]),
             },
         }
     }
+
+    async fn accept(&self, read: &Read) -> Result<(), WriteError> {
+        match read {
+            Read::Requests(requests) => self.intake.accept(requests.clone()).await.map(|_| ()),
+            Read::Completion(completion) => self.writer.complete(Completion::clone(completion)).await.map(|_| ()),
+        }
+    }
+}
+
+/// What a delivery was understood as.
+enum Read {
+    Requests(Vec<Result<Arrival, Refusal>>),
+    Completion(Box<Completion>),
+}
+
+fn request(inbound: Inbound, limit: usize) -> Message {
+    let Inbound { body, content_type, headers, routing_key, .. } = inbound;
+    let traceparent = headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.clone());
+    let message = match routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok()) {
+        Some(crm) => Message::native("amqp", crm, body),
+        None => Message::read("amqp", body, |body| envelope::from_amqp(content_type.as_deref(), &headers, body, limit)),
+    };
+    Message { traceparent, ..message }
 }
 
 /// The `data` of a completion on the bus.
@@ -98,9 +116,14 @@ struct Reported {
     note: Option<String>,
 }
 
-fn completion(inbound: &Inbound, now: Timestamp) -> Result<Completion, String> {
-    let delivery = envelope::from_amqp(inbound.content_type.as_deref(), &inbound.headers, &inbound.body);
-    let envelope = match delivery.map_err(|error| error.to_string())? {
+fn completion(mut inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completion, Box<Refusal>> {
+    let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
+    let delivery = inbound.read(limit).map_err(|error| error.to_string());
+    delivery.and_then(|delivery| reported(delivery, now)).map_err(|reason| Box::new(refusal(kept, reason, now)))
+}
+
+fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String> {
+    let envelope = match delivery {
         Delivery::Event(envelope) if envelope.kind == COMPLETION => envelope,
         Delivery::Event(_) | Delivery::Events(_) | Delivery::Foreign { .. } => {
             return Err(format!("expected one CloudEvent of type {COMPLETION}"));
@@ -123,14 +146,14 @@ fn completion(inbound: &Inbound, now: Timestamp) -> Result<Completion, String> {
     })
 }
 
-fn refusal(inbound: &Inbound, reason: String, now: Timestamp) -> Refusal {
+fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {
     Refusal {
-        key: InboxKey { source: "/amqp/completions".to_owned(), id: envelope::digest(&inbound.body) },
+        key: InboxKey { source: "/amqp/completions".to_owned(), id: envelope::digest(&body) },
         council: None,
         ticket: None,
         path: None,
         reason,
-        body: inbound.body[..inbound.body.len().min(64 * 1024)].to_vec(),
+        body,
         received_at: now,
         traceparent: None,
     }

@@ -11,7 +11,7 @@ use crate::envelope::{self, Data, Delivery, Envelope};
 use crate::ledger::{Accepted, Arrival, Change, InboxKey, Refusal, WriteError, Writer};
 
 /// How much of a refused body is kept.
-const KEPT_BODY: usize = 64 * 1024;
+pub const KEPT_BODY: usize = 64 * 1024;
 
 /// A message at one of the doors, before it is read.
 #[derive(Debug, Clone)]
@@ -20,12 +20,37 @@ pub struct Message {
     pub door: &'static str,
     /// The CRM whose native form it has, where the door knows: translated by that CRM's mapping.
     pub crm: Option<SystemName>,
-    /// The body.
-    pub body: Vec<u8>,
     /// What the door made of body and headers.
     pub delivery: Result<Delivery, envelope::Error>,
+    /// The beginning of the body, at most [`KEPT_BODY`] bytes, kept with a refusal.
+    pub kept: Vec<u8>,
+    /// How long the whole body is.
+    pub length: usize,
     /// The W3C trace of the transport, where the envelope has none.
     pub traceparent: Option<String>,
+}
+
+impl Message {
+    /// A message of a CRM in its native form.
+    pub fn native(door: &'static str, crm: SystemName, body: Vec<u8>) -> Self {
+        let (kept, length) = beginning(&body);
+        let delivery = Ok(Delivery::Foreign { content_type: None, bytes: body });
+        Self { door, crm: Some(crm), delivery, kept, length, traceparent: None }
+    }
+
+    /// A message whose body `read` makes something of.
+    pub fn read(
+        door: &'static str,
+        body: Vec<u8>,
+        read: impl FnOnce(Vec<u8>) -> Result<Delivery, envelope::Error>,
+    ) -> Self {
+        let (kept, length) = beginning(&body);
+        Self { door, crm: None, delivery: read(body), kept, length, traceparent: None }
+    }
+}
+
+fn beginning(body: &[u8]) -> (Vec<u8>, usize) {
+    (body[..body.len().min(KEPT_BODY)].to_vec(), body.len())
 }
 
 /// What became of one message, for the answer at its door.
@@ -60,8 +85,21 @@ impl Intake {
     /// # Errors
     /// The ledger could not write: nothing may be acknowledged, and the message is to be given again.
     pub async fn receive(&self, message: Message, now: Timestamp) -> Result<Vec<Receipt>, WriteError> {
-        let mut receipts = Vec::new();
-        for read in read(message, &self.catalogue, now) {
+        self.accept(self.read(message, now)).await
+    }
+
+    /// Reads a message; what it says is not in the ledger yet.
+    pub fn read(&self, message: Message, now: Timestamp) -> Vec<Result<Arrival, Refusal>> {
+        read(message, &self.catalogue, now)
+    }
+
+    /// Has the ledger accept what was read.
+    ///
+    /// # Errors
+    /// The ledger could not write. Giving the same again does no harm: what it has is recognised.
+    pub async fn accept(&self, read: Vec<Result<Arrival, Refusal>>) -> Result<Vec<Receipt>, WriteError> {
+        let mut receipts = Vec::with_capacity(read.len());
+        for read in read {
             receipts.push(match read {
                 Ok(arrival) => {
                     let ticket = arrival.ticket().clone();
@@ -84,9 +122,9 @@ impl Intake {
 pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Result<Arrival, Refusal>> {
     let door = Door { message: &message, now };
     let envelopes = match &message.delivery {
-        Err(error) => return vec![Err(door.refuse(None, None, &error.to_string()))],
-        Ok(Delivery::Foreign { .. }) => match &message.crm {
-            Some(crm) => return vec![native(&door, crm, catalogue)],
+        Err(error) => return vec![Err(door.refuse(None, error.path().as_deref(), &error.to_string()))],
+        Ok(Delivery::Foreign { bytes, .. }) => match &message.crm {
+            Some(crm) => return vec![native(&door, crm, bytes, catalogue)],
             None => {
                 let reason = "it is not a CloudEvent: expected application/cloudevents+json, cloudEvents: headers, or the native door of a CRM";
                 return vec![Err(door.refuse(None, None, reason))];
@@ -125,17 +163,17 @@ fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Re
     })
 }
 
-fn native(door: &Door<'_>, crm: &SystemName, catalogue: &Catalogue) -> Result<Arrival, Refusal> {
+fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Result<Arrival, Refusal> {
     let Some(intake) = catalogue.system(crm).and_then(|system| system.intake()) else {
         let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
         return Err(door.refuse(None, None, &reason));
     };
-    let body = std::str::from_utf8(&door.message.body)
+    let body = std::str::from_utf8(bytes)
         .map_err(|error| door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to())))?;
     let (id, document) = intake
         .translate(body, door.now)
         .map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
-    let id = id.unwrap_or_else(|| envelope::digest(&door.message.body));
+    let id = id.unwrap_or_else(|| envelope::digest(bytes));
     let key = InboxKey { source: format!("/crm/{crm}"), id };
     let change = submit(document.clone(), catalogue).map_err(|error| {
         let refusal = door.refuse(None, Some(&error.path), &error.reason);
@@ -201,16 +239,18 @@ impl Door<'_> {
     fn refuse(&self, envelope: Option<&Envelope>, path: Option<&str>, reason: &str) -> Refusal {
         let key = match envelope {
             Some(envelope) => InboxKey { source: envelope.source.clone(), id: envelope.id.clone() },
-            None => InboxKey { source: format!("/{}", self.message.door), id: envelope::digest(&self.message.body) },
+            None => InboxKey {
+                source: format!("/{}", self.message.door),
+                id: format!("{}-{}", envelope::digest(&self.message.kept), self.message.length),
+            },
         };
-        let body = &self.message.body[..self.message.body.len().min(KEPT_BODY)];
         Refusal {
             key,
             council: None,
             ticket: None,
             path: path.map(str::to_owned),
             reason: reason.to_owned(),
-            body: body.to_vec(),
+            body: self.message.kept.clone(),
             received_at: self.now,
             traceparent: envelope
                 .and_then(|envelope| envelope.traceparent.clone())

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Confirmed, Fate, Outgoing, Publisher};
+use crate::envelope::STRUCTURED;
 use crate::event::Event;
 use crate::ledger::{Ledger, Lessee, Outbox, Places, Writer};
 
@@ -42,9 +43,14 @@ struct InHand {
 impl Relay {
     /// Publishes until shutdown; then waits a little for the last confirms. What is not confirmed stays in the
     /// outbox and is published by the next router, under the same id.
-    pub async fn run(self, mut memory: UnboundedReceiver<Event>, publisher: Publisher, shutdown: CancellationToken) {
+    pub async fn run(
+        self,
+        mut memory: UnboundedReceiver<Event>,
+        give: Publisher,
+        mut confirmed: UnboundedReceiver<Confirmed>,
+        shutdown: CancellationToken,
+    ) {
         let Outbox::On(places) = self.lessee.outbox.clone() else { return };
-        let (give, mut confirmed) = publisher.split();
         let mut hand = InHand::default();
         let mut tick = tokio::time::interval(self.claim_every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -76,17 +82,20 @@ impl Relay {
         }
     }
 
-    async fn give(&self, hand: &mut InHand, event: Event, give: &tokio::sync::mpsc::Sender<Outgoing>) {
+    async fn give(&self, hand: &mut InHand, event: Event, give: &Publisher) {
+        let trace = event.traceparent.clone().map(|value| ("traceparent".to_owned(), value));
         let outgoing = Outgoing {
-            id: event.id.to_string(),
+            id: event.id,
             exchange: self.exchange.clone(),
             routing_key: event.routing_key(),
+            kind: event.type_name(),
+            content_type: STRUCTURED.to_owned(),
+            headers: trace.into_iter().collect(),
             body: event.to_cloudevent().to_string().into_bytes(),
-            traceparent: event.traceparent.clone(),
         };
         hand.given.insert(event.id, event);
-        // The publisher ends only after the relay.
-        let _given = give.send(outgoing).await;
+        // The bus ends only after the relay; what it no longer takes stays in the outbox.
+        let _given = give.publish(outgoing).await;
     }
 
     async fn settle(
@@ -94,12 +103,12 @@ impl Relay {
         hand: &mut InHand,
         results: Vec<Confirmed>,
         places: &Places,
-        give: &tokio::sync::mpsc::Sender<Outgoing>,
+        give: &Publisher,
     ) {
         let mut published = Vec::with_capacity(results.len());
         for Confirmed { id, fate } in results {
-            let Some(event) = EventId::parse(&id).ok().and_then(|id| hand.given.remove(&id)) else { continue };
-            metrics::counter!("dovetail_events_total", "fate" => fate.word()).increment(1);
+            let Some(event) = hand.given.remove(&id) else { continue };
+            metrics::counter!("dovetail_events_total", "fate" => word(&fate)).increment(1);
             match fate {
                 Fate::Published => published.push(event.id),
                 Fate::Lost => self.give(hand, event, give).await,
@@ -122,7 +131,7 @@ impl Relay {
         }
     }
 
-    async fn resume(&self, hand: &mut InHand, give: &tokio::sync::mpsc::Sender<Outgoing>) {
+    async fn resume(&self, hand: &mut InHand, give: &Publisher) {
         let now = Instant::now();
         let (due, paused) = std::mem::take(&mut hand.paused).into_iter().partition(|(at, _)| *at <= now);
         hand.paused = paused;
@@ -131,7 +140,7 @@ impl Relay {
         }
     }
 
-    async fn claim(&self, hand: &mut InHand, places: &Places, give: &tokio::sync::mpsc::Sender<Outgoing>) {
+    async fn claim(&self, hand: &mut InHand, places: &Places, give: &Publisher) {
         let mut taken = 0;
         while taken < 500 && places.take() {
             taken += 1;
@@ -146,5 +155,14 @@ impl Relay {
         for event in claimed {
             self.give(hand, event, give).await;
         }
+    }
+}
+
+fn word(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Published => "published",
+        Fate::Returned { .. } => "returned",
+        Fate::Nacked => "nacked",
+        Fate::Lost => "lost",
     }
 }

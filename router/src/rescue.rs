@@ -84,7 +84,7 @@ impl Keeper {
 /// Tells the bus's state to readiness until shutdown.
 pub async fn watch_bus(mut state: watch::Receiver<State>, readiness: watch::Sender<Readiness>, shutdown: CancellationToken) {
     loop {
-        let reason = state.borrow_and_update().unready();
+        let reason = unready(&state.borrow_and_update());
         readiness.send_if_modified(|readiness| {
             let changed = readiness.bus != reason;
             readiness.bus = reason;
@@ -94,5 +94,17 @@ pub async fn watch_bus(mut state: watch::Receiver<State>, readiness: watch::Send
             () = shutdown.cancelled() => return,
             changed = state.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+/// Why the bus does not carry, where it does not.
+fn unready(state: &State) -> Option<String> {
+    match state {
+        State::Connected { .. } => None,
+        State::Connecting { since, attempts, last_error } => {
+            let why = last_error.as_deref().unwrap_or("no error yet");
+            Some(format!("connecting since {since}, {attempts} tries: {why}"))
+        }
+        State::Blocked { since, reason } => Some(format!("blocked by the broker since {since}: {reason}")),
     }
 }

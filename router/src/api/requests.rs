@@ -39,12 +39,12 @@ async fn receive(doors: Doors, crm: Option<SystemName>, headers: HeaderMap, body
     let key = admit(&doors.keys, &headers)?;
     let body = read(body, &headers, doors.max_body_bytes).await?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let delivery = match &crm {
-        Some(_) => Ok(Delivery::Foreign { content_type: None, bytes: body.clone() }),
-        None => envelope::from_http(&headers, &body),
+    let message = match crm {
+        Some(crm) => Message::native("http", crm, body),
+        None => Message::read("http", body, |body| envelope::from_http(&headers, body, doors.max_body_bytes)),
     };
-    permit(key, &delivery)?;
-    let message = Message { door: "http", crm, body, delivery, traceparent };
+    permit(key, &message.delivery)?;
+    let message = Message { traceparent, ..message };
     let receipts = doors.intake.receive(message, doors.clock.now()).await.map_err(|error| {
         tracing::error!(error = %error, "a request could not be written");
         let detail = "the ledger cannot write now; nothing was accepted. Hint: send it again with the same id";

@@ -7,7 +7,7 @@ use connectors::Connector;
 use serde_json::json;
 
 use super::{Exit, Shown};
-use crate::bus::{self, Bus};
+use crate::bus;
 use crate::config::{self, Config};
 use crate::{closing, ledger, library};
 
@@ -40,8 +40,8 @@ pub async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
 
     reached.push(ledger(&config).await);
     if config.has_bus() {
-        let result = tokio::time::timeout(PATIENCE, Bus::reach(&bus::Settings::from(&config.bus))).await;
-        let result = result.unwrap_or_else(|_| Err("no answer".to_owned()));
+        let result = tokio::time::timeout(PATIENCE, bus::reach(&config.bus.url)).await;
+        let result = result.map_or_else(|_| Err("no answer".to_owned()), |reached| reached.map_err(|error| error.to_string()));
         reached.push(Reached { part: "bus".into(), address: config::without_password(&config.bus.url), result });
     }
     for system in catalogue.iter().flat_map(|catalogue| catalogue.systems()) {

@@ -1,16 +1,20 @@
 //! The command line: what can be asked of `dovetail`, and who answers.
 
 mod cases;
+mod check;
 mod exit;
 mod lint;
 mod preview;
+mod serve;
 mod show;
+mod sim;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::bus::Topology;
 use crate::clock;
+use crate::demo;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
@@ -236,9 +240,10 @@ pub struct CompletionsArgs {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { global, command } = cli;
     let shown: Shown = match command {
-        Command::Serve(_) | Command::Demo(_) | Command::Sim(_) | Command::Check(_) => {
-            anyhow::bail!("this command is not in this build")
-        }
+        Command::Serve(_) => return serve::run(global.config.as_deref()).await,
+        Command::Demo(args) => return demo::run(args, global.output).await,
+        Command::Sim(args) => return sim::run(args).await,
+        Command::Check(_) => check::run(global.config.as_deref()).await?,
         Command::Lint(args) => lint::run(args.folder.as_deref())?,
         Command::Test(args) => cases::run(args.folder.as_deref())?,
         Command::Try(args) => preview::run(&args, clock::host_time())?,

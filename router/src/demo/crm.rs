@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::scenario::{Twist, Wanted};
-use crate::bus::Submitter;
+use crate::bus::{Client, Topology};
+use crate::envelope::STRUCTURED;
 use crate::config::Config;
 
 /// The council's end.
@@ -26,7 +27,7 @@ pub(super) struct Crm {
 /// The way to the router.
 enum Submit {
     Http { url: String, key: String },
-    Amqp(Submitter),
+    Amqp { client: Client, topology: Topology },
 }
 
 /// What the router made of a request, as far as its sender can tell.
@@ -55,7 +56,11 @@ impl Sent {
 impl Crm {
     pub(super) async fn connect(config: &Config, router: &str, key: &str, tickets: &str) -> anyhow::Result<Self> {
         let submit = if config.has_bus() {
-            Submit::Amqp(Submitter::connect(&config.bus.url, &config.bus.requests_exchange, &config.bus.events_exchange).await?)
+            let topology = config.bus.settings().topology;
+            let client = Client::connect(&config.bus.url).await?;
+            client.declare(&topology).await?;
+            client.collect(&topology.events).await?;
+            Submit::Amqp { client, topology }
         } else {
             Submit::Http { url: format!("{router}/v1/requests"), key: key.to_owned() }
         };
@@ -101,7 +106,11 @@ impl Crm {
 
     async fn submit(&self, event: &Value, receipt: Receipt) -> anyhow::Result<()> {
         match &self.submit {
-            Submit::Amqp(submitter) => submitter.submit("harlow.request.submitted", event.to_string().into_bytes()).await,
+            Submit::Amqp { client, topology } => {
+                let (key, body) = ("harlow.request.submitted", event.to_string());
+                client.publish(&topology.requests, key, STRUCTURED, Vec::new(), body.as_bytes()).await?;
+                Ok(())
+            }
             Submit::Http { url, key } => {
                 let request = self.client.post(url).bearer_auth(key).header("content-type", "application/cloudevents+json");
                 let status = request.body(event.to_string()).send().await?.status();
@@ -124,9 +133,9 @@ impl Crm {
         Ok(tickets.as_array().context("the CRM lists its tickets")?.iter().map(closures).collect())
     }
 
-    pub(super) async fn disconnect(&self) {
-        if let Submit::Amqp(submitter) = &self.submit {
-            submitter.close().await;
+    pub(super) async fn disconnect(self) {
+        if let Submit::Amqp { client, .. } = self.submit {
+            client.close().await;
         }
     }
 }

@@ -7,7 +7,6 @@ mod outcome;
 mod scenario;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -64,7 +63,7 @@ async fn with_parts(args: &DemoArgs, output: Output, seed: u64, folder: &std::pa
     let app = App::start(&config, &sources, &resolve, listener, metrics).await?;
 
     let crm_address = simulators.iter().find(|(kind, _)| *kind == Kind::Crm).map(|(_, s)| s.address()).context("the CRM runs")?;
-    let crm = Arc::new(Crm::connect(&config, &base, &key, &format!("http://{crm_address}")).await?);
+    let crm = Crm::connect(&config, &base, &key, &format!("http://{crm_address}")).await?;
     let started = Instant::now();
     let sent = send(args.requests, seed, &crm, &app, &simulators, output).await?;
     settle(&app, &sent, output).await?;
@@ -129,7 +128,7 @@ fn config(args: &DemoArgs, folder: &std::path::Path, key: &str) -> anyhow::Resul
 async fn send(
     count: u32,
     seed: u64,
-    crm: &Arc<Crm>,
+    crm: &Crm,
     app: &App,
     simulators: &[(Kind, Simulator)],
     output: Output,
