@@ -77,6 +77,8 @@ pub enum Command {
     Try(TryArgs),
     /// Connect to everything the configuration names, and say what can be reached
     Check(CheckArgs),
+    /// Print the JSON Schema of a submitted request
+    Schema,
     /// Print the exchanges and queues as definitions that RabbitMQ can import
     Topology,
     /// List tickets, or tell the story of one
@@ -247,6 +249,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => lint::run(args.folder.as_deref())?,
         Command::Test(args) => cases::run(args.folder.as_deref())?,
         Command::Try(args) => preview::run(&args, clock::host_time())?,
+        Command::Schema => schema(),
         Command::Topology => topology(&Topology::default()),
         Command::Tickets(_) | Command::Problems(_) => anyhow::bail!("this command is not in this build"),
         Command::Completions(args) => completions(args),
@@ -258,6 +261,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// The definitions are JSON in either form.
 fn topology(topology: &Topology) -> Shown {
     let json = topology.definitions();
+    Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
+}
+
+fn schema() -> Shown {
+    let json = mappings::domain::schema();
     Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
 }
 
