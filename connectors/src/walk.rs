@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
             Verdict::Done { note } => Came::Done(note),
             Verdict::Absent => Came::Failed(Outcome::Absent),
             Verdict::Rejected { disposition, reason, say } => {
-                Came::Failed(Outcome::Rejected { disposition: Some(disposition), reason, say })
+                Came::Failed(Outcome::Rejected { disposition, reason, say })
             }
             Verdict::Retry { reason } => {
                 Came::Failed(Outcome::Retry { after: classify::pause(answer, self.now), reason })
