@@ -90,7 +90,8 @@ impl App {
         let (events, to_relay) = mpsc::unbounded_channel();
         let (work, to_lanes) = mpsc::unbounded_channel();
         let [inward, calls, outward, links, writes] = std::array::from_fn(|_| Stage::new());
-        let writer = Writer::start(Arc::clone(&ledger), lessee.clone(), events, work, &writes.tasks, &writes.stop);
+        let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
+        writes.tasks.spawn(lanes.run(writes.stop.clone()));
         let (readiness, ready) = watch::channel(Readiness::default());
         let address = listener.local_addr().context("the listener has no address")?;
 

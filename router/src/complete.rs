@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::envelope;
-use crate::ledger::{Check, Completion, Ledger, Way, WriteError, Writer};
+use crate::ledger::{Check, Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
 
 /// How many open jobs are asked about in one round.
 const ROUND: usize = 200;
@@ -51,7 +51,7 @@ pub enum Refused {
     NotReadBack(String),
     /// The ledger could not write; it is to be sent again.
     #[error(transparent)]
-    Ledger(#[from] WriteError),
+    Ledger(#[from] Failed),
 }
 
 /// What a poll came to.
@@ -105,15 +105,11 @@ impl Listener {
     ///
     /// # Errors
     /// The ledger could not write; none, some or all may be in it, and giving them again does no harm.
-    pub async fn take(&self, reports: Vec<Report>, way: Way) -> Result<usize, WriteError> {
+    pub async fn take(&self, reports: Vec<Report>, way: Way) -> Result<usize, Failed> {
         let now = self.clock.now();
-        let taken = reports.into_iter().map(|report| self.writer.complete(completion(&self.system, report, way, now)));
-        let taken = futures::future::join_all(taken).await;
-        let count = taken.len();
-        for correlated in taken {
-            metrics::counter!("dovetail_completions_total", "system" => self.system.to_string(), "way" => way.as_str(), "correlated" => format!("{:?}", correlated?).to_lowercase()).increment(1);
-        }
-        Ok(count)
+        let taken = reports.into_iter().map(|report| take(&self.writer, completion(&self.system, report, way, now)));
+        let taken = futures::future::try_join_all(taken).await?;
+        Ok(taken.len())
     }
 
     /// Asks the system until shutdown, as often as `every` says.
@@ -177,6 +173,39 @@ impl Listener {
             }
         }
         failure.map_or(Ok(Step::Done(taken)), |error| Err(error.into()))
+    }
+}
+
+/// Has the ledger take one completion. What the database cannot hold as it is becomes a refusal, so that it
+/// stands in nobody's way.
+///
+/// # Errors
+/// The ledger could not write.
+pub async fn take(writer: &Writer, completion: Completion) -> Result<(), Failed> {
+    let (system, way) = (completion.system.to_string(), completion.way.as_str());
+    let correlated = match writer.complete(completion.clone()).await {
+        Ok(correlated) => correlated.as_str(),
+        Err(Failed::Unwritable(error)) => {
+            tracing::warn!(system = %system, error = %error, "a completion cannot be kept as it is");
+            writer.refuse(refusal(&completion, error.to_string())).await?;
+            "refused"
+        }
+        Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
+    };
+    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => correlated).increment(1);
+    Ok(())
+}
+
+fn refusal(completion: &Completion, reason: String) -> Refusal {
+    Refusal {
+        key: InboxKey { source: format!("/systems/{}", completion.system), id: completion.key.clone() },
+        council: None,
+        ticket: completion.reference.clone(),
+        path: None,
+        reason,
+        body: completion.said.as_bytes().to_vec(),
+        received_at: completion.received_at,
+        traceparent: None,
     }
 }
 

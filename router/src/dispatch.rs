@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use crate::clock::Clock;
 use crate::ledger::{
-    Attempt, Ledger, Lessee, Next, Recorded, Room, Settlement, Work, Writer,
+    Attempt, Failed, Ledger, Lessee, Next, Recorded, Room, Settlement, Work, Writer,
 };
 use crate::{retry, telemetry};
 
@@ -207,7 +207,7 @@ impl Caller {
     }
 
     /// Writes the settlement, again and again while the database is away: the outcome is known only here.
-    async fn record(&self, settlement: Settlement) {
+    async fn record(&self, mut settlement: Settlement) {
         let mut pause = Duration::from_millis(50);
         loop {
             match self.desk.writer.record(settlement.clone()).await {
@@ -216,11 +216,17 @@ impl Caller {
                     tracing::warn!(system = %settlement.work.system, call.id = %settlement.work.call, "the lease had passed on");
                     return;
                 }
-                Err(error) => {
-                    tracing::error!(system = %settlement.work.system, error = %error, "an outcome could not be written yet");
-                    if self.desk.writer.is_closed() {
+                Err(Failed::Stopped) => return,
+                Err(Failed::Unwritable(error)) => {
+                    let (attempt, next) = not_sent(ParkClass::Technical, &format!("what came of the call cannot be kept: {error}"));
+                    let attempt = Attempt { outcome: settlement.attempt.outcome.clone(), ..attempt };
+                    if settlement.next == next {
                         return;
                     }
+                    settlement = Settlement { attempt, next, ..settlement };
+                }
+                Err(error @ Failed::Ledger(_)) => {
+                    tracing::error!(system = %settlement.work.system, error = &error as &dyn std::error::Error, "an outcome could not be written yet");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Inbound, Queue};
 use crate::clock::Clock;
+use crate::complete;
 use crate::envelope::{self, Data, Delivery};
 use crate::intake::{Intake, KEPT_BODY, Message};
-use crate::ledger::{Arrival, Completion, InboxKey, Refusal, Way, WriteError, Writer};
+use crate::ledger::{Arrival, Completion, InboxKey, Refusal, Way, Failed, Writer};
 
 /// The type of a completion on `backoffice.events`.
 pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
@@ -80,10 +81,10 @@ impl Inlet {
         }
     }
 
-    async fn accept(&self, read: &Read) -> Result<(), WriteError> {
+    async fn accept(&self, read: &Read) -> Result<(), Failed> {
         match read {
             Read::Requests(requests) => self.intake.accept(requests.clone()).await.map(|_| ()),
-            Read::Completion(completion) => self.writer.complete(Completion::clone(completion)).await.map(|_| ()),
+            Read::Completion(completion) => complete::take(&self.writer, Completion::clone(completion)).await,
         }
     }
 }

@@ -8,7 +8,7 @@ use mappings::mapping::Catalogue;
 use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope};
-use crate::ledger::{Accepted, Arrival, Change, InboxKey, Refusal, WriteError, Writer};
+use crate::ledger::{Accepted, Arrival, Change, InboxKey, Refusal, Failed, Writer};
 
 /// How much of a refused body is kept.
 pub const KEPT_BODY: usize = 64 * 1024;
@@ -84,7 +84,7 @@ impl Intake {
     ///
     /// # Errors
     /// The ledger could not write: nothing may be acknowledged, and the message is to be given again.
-    pub async fn receive(&self, message: Message, now: Timestamp) -> Result<Vec<Receipt>, WriteError> {
+    pub async fn receive(&self, message: Message, now: Timestamp) -> Result<Vec<Receipt>, Failed> {
         self.accept(self.read(message, now)).await
     }
 
@@ -97,24 +97,27 @@ impl Intake {
     ///
     /// # Errors
     /// The ledger could not write. Giving the same again does no harm: what it has is recognised.
-    pub async fn accept(&self, read: Vec<Result<Arrival, Refusal>>) -> Result<Vec<Receipt>, WriteError> {
+    pub async fn accept(&self, read: Vec<Result<Arrival, Refusal>>) -> Result<Vec<Receipt>, Failed> {
         let mut receipts = Vec::with_capacity(read.len());
         for read in read {
             receipts.push(match read {
-                Ok(arrival) => {
-                    let ticket = arrival.ticket().clone();
-                    Receipt::Accepted(ticket, self.writer.accept(arrival).await?)
-                }
-                Err(refusal) => {
-                    let receipt = Receipt::Refused { path: refusal.path.clone(), reason: refusal.reason.clone() };
-                    tracing::warn!(source = %refusal.key.source, path = refusal.path, reason = %refusal.reason, "delivery refused");
-                    metrics::counter!("dovetail_deliveries_refused_total").increment(1);
-                    self.writer.refuse(refusal).await?;
-                    receipt
-                }
+                Ok(arrival) => match self.writer.accept(arrival.clone()).await {
+                    Ok(accepted) => Receipt::Accepted(arrival.ticket().clone(), accepted),
+                    Err(Failed::Unwritable(error)) => self.refuse(arrival.refused(error.to_string())).await?,
+                    Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
+                },
+                Err(refusal) => self.refuse(refusal).await?,
             });
         }
         Ok(receipts)
+    }
+
+    async fn refuse(&self, refusal: Refusal) -> Result<Receipt, Failed> {
+        let receipt = Receipt::Refused { path: refusal.path.clone(), reason: refusal.reason.clone() };
+        tracing::warn!(source = %refusal.key.source, path = refusal.path, reason = %refusal.reason, "delivery refused");
+        metrics::counter!("dovetail_deliveries_refused_total").increment(1);
+        self.writer.refuse(refusal).await?;
+        Ok(receipt)
     }
 }
 
@@ -220,6 +223,25 @@ fn note(word: &str, data: &Value) -> Result<Change, InvalidRequest> {
 }
 
 impl Arrival {
+    /// The refusal of an arrival that was understood but cannot be kept as it is.
+    fn refused(&self, reason: String) -> Refusal {
+        let (council, ticket, document) = match &self.change {
+            Change::Submitted { request, .. } => (&request.council, &request.ticket, &*request.document),
+            Change::Noted { council, ticket, data, .. } => (council, ticket, data),
+        };
+        let (body, _) = beginning(document.to_string().as_bytes());
+        Refusal {
+            key: self.key.clone(),
+            council: Some(council.clone()),
+            ticket: Some(ticket.clone()),
+            path: None,
+            reason,
+            body,
+            received_at: self.received_at,
+            traceparent: self.traceparent.clone(),
+        }
+    }
+
     /// The ticket it is about.
     pub fn ticket(&self) -> &Ticket {
         match &self.change {

@@ -123,7 +123,8 @@ impl Relay {
             return;
         }
         let count = published.len();
-        if let Err(error) = self.writer.mark_published(published).await {
+        let marked = published.into_iter().map(|id| self.writer.mark_published(id));
+        if let Err(error) = futures::future::try_join_all(marked).await {
             tracing::error!(error = %error, "confirmed events could not be taken out of the outbox; they are published again later");
         }
         for _ in 0..count {
