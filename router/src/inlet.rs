@@ -100,7 +100,7 @@ fn request(inbound: Inbound, limit: usize) -> Message {
     let traceparent = headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.clone());
     let message = match routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok()) {
         Some(crm) => Message::native("amqp", crm, body),
-        None => Message::read("amqp", body, |body| envelope::from_amqp(content_type.as_deref(), &headers, body, limit)),
+        None => Message::read("amqp", body, |body| envelope::from_amqp(content_type.as_deref(), &headers, &body, limit)),
     };
     Message { traceparent, ..message }
 }

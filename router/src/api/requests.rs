@@ -41,7 +41,7 @@ async fn receive(doors: Doors, crm: Option<SystemName>, headers: HeaderMap, body
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let message = match crm {
         Some(crm) => Message::native("http", crm, body),
-        None => Message::read("http", body, |body| envelope::from_http(&headers, body, doors.max_body_bytes)),
+        None => Message::read("http", body, |body| envelope::from_http(&headers, &body, doors.max_body_bytes)),
     };
     permit(key, &message.delivery)?;
     let message = Message { traceparent, ..message };

@@ -26,7 +26,7 @@ struct Reached {
 ///
 /// # Errors
 /// Never for what is checked: that is said, with exit code 1.
-pub async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
+pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
     let config = Config::load(file)?;
     let folder = Some(config.mappings.folder.as_str()).filter(|folder| !folder.is_empty());
     let sources = library::only(library::read(folder.map(Path::new))?, &config.mappings.systems);

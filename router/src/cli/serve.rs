@@ -16,7 +16,7 @@ use crate::{library, telemetry};
 ///
 /// # Errors
 /// A setting, a mapping or a part cannot be used; all findings are listed.
-pub async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = Config::load(file)?;
     let settings = config.telemetry.clone();
     // The exporter of traces has a blocking client, which must not be made on an asynchronous thread.

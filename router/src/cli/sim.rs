@@ -14,7 +14,7 @@ use super::{Mistake, SimArgs};
 ///
 /// # Errors
 /// The system, a fault or the port cannot be used.
-pub async fn run(args: SimArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: SimArgs) -> anyhow::Result<ExitCode> {
     let kind: Kind = args.system.as_str().parse().map_err(|error| Mistake::new(format!("{error}"), "name one of these systems"))?;
     let mut faults = Faults::default();
     for fault in &args.faults {
