@@ -149,7 +149,11 @@ impl App {
             clock: clock.clone(),
             max_body_bytes: config.http.max_body_bytes,
         };
-        let routes = api::routes(doors).merge(console::routes(Arc::clone(&ledger), Arc::clone(&catalogue), clock.clone()));
+        let routes = api::routes(doors).merge(console::routes(
+            Arc::clone(&ledger),
+            Arc::clone(&catalogue),
+            clock.clone(),
+        ));
         let stop = inward.stop.clone();
         inward.tasks.spawn(async move {
             let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
@@ -158,7 +162,19 @@ impl App {
             }
         });
         tracing::info!(address = %address, ledger = %crate::config::without_password(&config.ledger.url), bus = config.has_bus(), "running");
-        Ok(Self { address, ledger, catalogue, clock, worker, inward, calls, outward, links, writes, readiness })
+        Ok(Self {
+            address,
+            ledger,
+            catalogue,
+            clock,
+            worker,
+            inward,
+            calls,
+            outward,
+            links,
+            writes,
+            readiness,
+        })
     }
 
     /// Stops in order: nothing new comes in, calls under way end, events go out, leases are given up.
@@ -180,9 +196,8 @@ async fn open(config: &Config, catalogue: &Arc<Catalogue>) -> anyhow::Result<Arc
     let address = crate::config::without_password(&config.ledger.url);
     let (rules, words) = (Arc::clone(catalogue), Arc::clone(catalogue));
     let closer: ledger::Closer = Arc::new(move |standing| closing::decide(standing, &rules));
-    let reader: ledger::Reader = Arc::new(move |system, service, completion| {
-        closing::meaning(&words, system, service, completion)
-    });
+    let reader: ledger::Reader =
+        Arc::new(move |system, service, completion| closing::meaning(&words, system, service, completion));
     ledger::open(&config.ledger.url, closer, reader, config.ledger.connections)
         .await
         .with_context(|| format!("the ledger at {address} cannot be opened"))
@@ -199,7 +214,8 @@ fn outbox(config: &Config) -> Outbox {
 
 fn connectors(catalogue: &Catalogue) -> anyhow::Result<HashMap<SystemName, Arc<Connector>>> {
     let connect = |system: &Arc<System>| {
-        let connector = Connector::new(system).with_context(|| format!("{} cannot be called", system.name))?;
+        let connector =
+            Connector::new(system).with_context(|| format!("{} cannot be called", system.name))?;
         Ok((system.name.clone(), Arc::new(connector)))
     };
     catalogue.systems().map(connect).collect()

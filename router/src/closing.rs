@@ -107,7 +107,12 @@ pub fn decide(standing: &Standing, catalogue: &Catalogue) -> Decision {
 }
 
 /// What a completion means for a service, by the status vocabulary of its system.
-pub fn meaning(catalogue: &Catalogue, system: &SystemName, service: &Service, completion: &Completion) -> Meaning {
+pub fn meaning(
+    catalogue: &Catalogue,
+    system: &SystemName,
+    service: &Service,
+    completion: &Completion,
+) -> Meaning {
     match catalogue.system(system) {
         Some(system) => system.meaning(Some(service), &completion.said, completion.note.as_deref()),
         None => Meaning::Unrecognised,

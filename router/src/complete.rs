@@ -107,7 +107,8 @@ impl Listener {
     /// The ledger could not write; none, some or all may be in it, and giving them again does no harm.
     pub async fn take(&self, reports: Vec<Report>, way: Way) -> Result<usize, Failed> {
         let now = self.clock.now();
-        let taken = reports.into_iter().map(|report| take(&self.writer, completion(&self.system, report, way, now)));
+        let taken =
+            reports.into_iter().map(|report| take(&self.writer, completion(&self.system, report, way, now)));
         let taken = futures::future::try_join_all(taken).await?;
         Ok(taken.len())
     }
@@ -123,7 +124,8 @@ impl Listener {
                 _ = tick.tick() => {}
             }
             if let Err(error) = self.poll(every).await {
-                metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string()).increment(1);
+                metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
+                    .increment(1);
                 tracing::warn!(system = %self.system, error = format!("{error:#}"), "the system could not be polled");
             }
         }
@@ -142,9 +144,17 @@ impl Listener {
         }
     }
 
-    async fn changed(&self, system: &System, call: &str, overlap: Duration, every: Duration) -> anyhow::Result<Step> {
+    async fn changed(
+        &self,
+        system: &System,
+        call: &str,
+        overlap: Duration,
+        every: Duration,
+    ) -> anyhow::Result<Step> {
         let now = self.clock.now();
-        let Some(position) = self.ledger.claim_poll(&self.system, now, every).await? else { return Ok(Step::Idle) };
+        let Some(position) = self.ledger.claim_poll(&self.system, now, every).await? else {
+            return Ok(Step::Idle);
+        };
         let steps = system.call(call).ok_or_else(|| anyhow::anyhow!("its mapping names no call {call}"))?;
         let since = position.unwrap_or(now) - overlap;
         let facts = Facts { since: Some(since), ..Facts::at(now) };
@@ -164,7 +174,9 @@ impl Listener {
         let mut taken = 0;
         let mut failure = None;
         for some in checks.chunks(AT_ONCE) {
-            let asked = some.iter().map(|check| self.connector.read(steps, context(&Value::Null, &about(check, now)), now));
+            let asked = some
+                .iter()
+                .map(|check| self.connector.read(steps, context(&Value::Null, &about(check, now)), now));
             for (check, told) in some.iter().zip(futures::future::join_all(asked).await) {
                 match told {
                     Ok(reports) => taken += self.take(named(reports, check), Way::Poll).await?,
@@ -215,7 +227,8 @@ fn about(check: &Check, now: Timestamp) -> Facts {
 
 /// The answer about one job need not name it.
 fn named(reports: Vec<Report>, check: &Check) -> Vec<Report> {
-    let job = |report: Report| Report { job: report.job.clone().or_else(|| Some(check.job.clone())), ..report };
+    let job =
+        |report: Report| Report { job: report.job.clone().or_else(|| Some(check.job.clone())), ..report };
     reports.into_iter().map(job).collect()
 }
 

@@ -64,7 +64,10 @@ pub struct Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("name", &self.name).field("councils", &self.councils).finish_non_exhaustive()
+        f.debug_struct("Key")
+            .field("name", &self.name)
+            .field("councils", &self.councils)
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,7 +212,9 @@ impl TryFrom<String> for Span {
     fn try_from(text: String) -> Result<Self, String> {
         let parsed: Option<SignedDuration> = text.parse().ok();
         let duration = parsed.and_then(|d| Duration::try_from(d).ok());
-        duration.map(Self).ok_or_else(|| format!("{text:?} is not a duration: expected for example 500ms, 30s, 15m or 2h"))
+        duration
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not a duration: expected for example 500ms, 30s, 15m or 2h"))
     }
 }
 
@@ -272,7 +277,8 @@ impl Config {
             None => None,
             Some(path) => {
                 let file = path.display().to_string();
-                let text = std::fs::read_to_string(path).map_err(|source| Error::Read { file: file.clone(), source })?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| Error::Read { file: file.clone(), source })?;
                 Some((file, text))
             }
         };
@@ -310,17 +316,19 @@ impl Config {
             set(&mut settings, &path, &value);
             from_environment.push((path.join("."), name));
         }
-        serde_path_to_error::deserialize(settings).map_err(|error: serde_path_to_error::Error<toml::de::Error>| {
-            let path = error.path().to_string();
-            let key = path.rsplit('.').next().unwrap_or_default().to_owned();
-            let variable = from_environment.iter().find(|(known, _)| *known == path);
-            let place = match (variable, file) {
-                (Some((_, variable)), _) => variable.clone(),
-                (None, Some((name, text))) => format!("{name}:{} ({path})", line_of(text, &key)),
-                (None, None) => path,
-            };
-            Error::Setting { place, reason: error.inner().message().to_owned() }
-        })
+        serde_path_to_error::deserialize(settings).map_err(
+            |error: serde_path_to_error::Error<toml::de::Error>| {
+                let path = error.path().to_string();
+                let key = path.rsplit('.').next().unwrap_or_default().to_owned();
+                let variable = from_environment.iter().find(|(known, _)| *known == path);
+                let place = match (variable, file) {
+                    (Some((_, variable)), _) => variable.clone(),
+                    (None, Some((name, text))) => format!("{name}:{} ({path})", line_of(text, &key)),
+                    (None, None) => path,
+                };
+                Error::Setting { place, reason: error.inner().message().to_owned() }
+            },
+        )
     }
 
     /// Whether there is a broker.
@@ -370,11 +378,15 @@ fn set(table: &mut Table, path: &[String], text: &str) {
     if rest.is_empty() {
         let value = match (table.get(key), text.parse::<i64>()) {
             (Some(Value::Integer(_)), Ok(number)) => Value::Integer(number),
-            (Some(Value::Array(_)), _) => Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect()),
+            (Some(Value::Array(_)), _) => {
+                Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect())
+            }
             _ => Value::String(text.to_owned()),
         };
         table.insert(key.clone(), value);
-    } else if let Some(inner) = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new())).as_table_mut() {
+    } else if let Some(inner) =
+        table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
+    {
         set(inner, rest, text);
     }
 }
@@ -455,7 +467,10 @@ mod tests {
     #[test]
     fn a_mistake_names_file_line_and_what_was_expected() {
         let error = layered("[http]\n\nlisten = 8").expect_err("refused");
-        assert!(error.starts_with("my.toml:3 (http.listen)") && error.contains("expected a string"), "{error}");
+        assert!(
+            error.starts_with("my.toml:3 (http.listen)") && error.contains("expected a string"),
+            "{error}"
+        );
         let error = layered("[http]\nlisen = \"x\"").expect_err("refused");
         assert!(error.starts_with("my.toml:2") && error.contains("unknown field `lisen`"), "{error}");
         let error = layered("[bus]\nurl = \"${NOWHERE}\"").expect_err("refused");

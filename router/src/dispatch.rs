@@ -15,9 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::clock::Clock;
-use crate::ledger::{
-    Attempt, Failed, Ledger, Lessee, Next, Recorded, Room, Settlement, Work, Writer,
-};
+use crate::ledger::{Attempt, Failed, Ledger, Lessee, Next, Recorded, Room, Settlement, Work, Writer};
 use crate::{retry, telemetry};
 
 /// What every lane needs.
@@ -49,7 +47,13 @@ pub struct Lane {
 
 impl Lane {
     /// The lane of `system`; first attempts come through `memory`, all others are claimed.
-    pub fn new(desk: Desk, system: &System, rule: RetryRule, connector: Arc<Connector>, memory: UnboundedReceiver<Work>) -> Self {
+    pub fn new(
+        desk: Desk,
+        system: &System,
+        rule: RetryRule,
+        connector: Arc<Connector>,
+        memory: UnboundedReceiver<Work>,
+    ) -> Self {
         let concurrency = system.limits.concurrency;
         Self { desk, system: system.name.clone(), rule, concurrency, connector, memory }
     }
@@ -98,8 +102,11 @@ impl Lane {
         if taken == 0 {
             return true;
         }
-        let claimed =
-            self.desk.ledger.claim_due(&self.system, taken, self.desk.clock.now(), self.desk.lessee.worker).await;
+        let claimed = self
+            .desk
+            .ledger
+            .claim_due(&self.system, taken, self.desk.clock.now(), self.desk.lessee.worker)
+            .await;
         let claimed = claimed.unwrap_or_else(|error| {
             tracing::error!(system = %self.system, error = &error as &dyn std::error::Error, "due calls could not be claimed");
             Vec::new()
@@ -132,7 +139,10 @@ impl Caller {
             let started_at = self.desk.clock.now();
             let tried = AssertUnwindSafe(self.attempt(&work)).catch_unwind().await;
             let tried = tried.unwrap_or_else(|_| {
-                Some(not_sent(ParkClass::Technical, "an internal fault stopped the attempt; it is in the log"))
+                Some(not_sent(
+                    ParkClass::Technical,
+                    "an internal fault stopped the attempt; it is in the log",
+                ))
             });
             let Some((tried, next)) = tried else { return };
             let attempt = Attempt { started_at, ended_at: self.desk.clock.now(), ..tried };
@@ -154,10 +164,14 @@ impl Caller {
             Safe::Park(reason) => return Some(not_sent(ParkClass::Uncertain, reason)),
         };
         let Some(steps) = steps(system, work, phase) else {
-            let reason = format!("{} cannot {} {}: its mapping has no such operation", work.system, work.operation, work.service);
+            let reason = format!(
+                "{} cannot {} {}: its mapping has no such operation",
+                work.system, work.operation, work.service
+            );
             return Some(not_sent(ParkClass::Technical, &reason));
         };
-        if matches!(system.idempotency, Idempotency::None) && phase == Phase::Send && !self.begin(work).await {
+        if matches!(system.idempotency, Idempotency::None) && phase == Phase::Send && !self.begin(work).await
+        {
             return None;
         }
         let now = self.desk.clock.now();
@@ -175,12 +189,25 @@ impl Caller {
         Some(self.read(performed, work, phase, &system.idempotency))
     }
 
-    fn read(&self, performed: Performed, work: &Work, phase: Phase, idempotency: &Idempotency) -> (Attempt, Next) {
+    fn read(
+        &self,
+        performed: Performed,
+        work: &Work,
+        phase: Phase,
+        idempotency: &Idempotency,
+    ) -> (Attempt, Next) {
         let word = performed.outcome.word();
         let reason = outcome_reason(&performed);
         let next = match performed.render_failed {
             Some(error) => Next::Park { class: ParkClass::Data, reason: error.to_string() },
-            None => retry::after(performed.outcome, phase, work.attempt, &self.rule, idempotency, self.desk.clock.now()),
+            None => retry::after(
+                performed.outcome,
+                phase,
+                work.attempt,
+                &self.rule,
+                idempotency,
+                self.desk.clock.now(),
+            ),
         };
         let delivered = word == "delivered";
         let attempt = Attempt {
@@ -218,7 +245,10 @@ impl Caller {
                 }
                 Err(Failed::Stopped) => return,
                 Err(Failed::Unwritable(error)) => {
-                    let (attempt, next) = not_sent(ParkClass::Technical, &format!("what came of the call cannot be kept: {error}"));
+                    let (attempt, next) = not_sent(
+                        ParkClass::Technical,
+                        &format!("what came of the call cannot be kept: {error}"),
+                    );
                     let attempt = Attempt { outcome: settlement.attempt.outcome.clone(), ..attempt };
                     if settlement.next == next {
                         return;
@@ -248,9 +278,9 @@ enum Safe {
 fn safe_phase(work: &Work, idempotency: &Idempotency) -> Safe {
     match (idempotency, work.phase, work.rescued) {
         (Idempotency::LookUp(_), Phase::Send, true) => Safe::Go(Phase::LookUp),
-        (Idempotency::None, Phase::Send, true) if work.begun => {
-            Safe::Park("may have been done: the router was stopped during the call; the system cannot be asked")
-        }
+        (Idempotency::None, Phase::Send, true) if work.begun => Safe::Park(
+            "may have been done: the router was stopped during the call; the system cannot be asked",
+        ),
         (Idempotency::Key | Idempotency::LookUp(_) | Idempotency::None, phase, _) => Safe::Go(phase),
     }
 }
@@ -268,7 +298,9 @@ fn outcome_reason(performed: &Performed) -> Option<String> {
     use connectors::Outcome;
     let reason = match &performed.outcome {
         Outcome::Delivered { note, .. } => note.clone(),
-        Outcome::Retry { reason, .. } | Outcome::Rejected { reason, .. } | Outcome::Unknown { reason } => Some(reason.clone()),
+        Outcome::Retry { reason, .. } | Outcome::Rejected { reason, .. } | Outcome::Unknown { reason } => {
+            Some(reason.clone())
+        }
         Outcome::Absent => Some("the system has nothing under our reference".to_owned()),
     };
     let parts: Vec<String> = reason.into_iter().chain(performed.warnings.iter().cloned()).collect();

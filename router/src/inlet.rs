@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::complete;
 use crate::envelope::{self, Data, Delivery};
 use crate::intake::{Intake, KEPT_BODY, Message};
-use crate::ledger::{Arrival, Completion, InboxKey, Refusal, Way, Failed, Writer};
+use crate::ledger::{Arrival, Completion, Failed, InboxKey, Refusal, Way, Writer};
 
 /// The type of a completion on `backoffice.events`.
 pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
@@ -100,7 +100,9 @@ fn request(inbound: Inbound, limit: usize) -> Message {
     let traceparent = headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.clone());
     let message = match routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok()) {
         Some(crm) => Message::native("amqp", crm, body),
-        None => Message::read("amqp", body, |body| envelope::from_amqp(content_type.as_deref(), &headers, &body, limit)),
+        None => Message::read("amqp", body, |body| {
+            envelope::from_amqp(content_type.as_deref(), &headers, &body, limit)
+        }),
     };
     Message { traceparent, ..message }
 }
@@ -120,7 +122,9 @@ struct Reported {
 fn completion(mut inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completion, Box<Refusal>> {
     let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
     let delivery = inbound.read(limit).map_err(|error| error.to_string());
-    delivery.and_then(|delivery| reported(delivery, now)).map_err(|reason| Box::new(refusal(kept, reason, now)))
+    delivery
+        .and_then(|delivery| reported(delivery, now))
+        .map_err(|reason| Box::new(refusal(kept, reason, now)))
 }
 
 fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String> {
@@ -131,8 +135,8 @@ fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String> {
         }
     };
     let Data::Json(data) = &envelope.data else { return Err("data: expected JSON".to_owned()) };
-    let reported: Reported =
-        serde_path_to_error::deserialize(data).map_err(|error| format!("data.{}: {}", error.path(), error.inner()))?;
+    let reported: Reported = serde_path_to_error::deserialize(data)
+        .map_err(|error| format!("data.{}: {}", error.path(), error.inner()))?;
     let invalid = |error: mappings::domain::InvalidId| error.to_string();
     Ok(Completion {
         system: SystemName::parse(&reported.system).map_err(invalid)?,

@@ -8,7 +8,7 @@ use mappings::mapping::Catalogue;
 use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope};
-use crate::ledger::{Accepted, Arrival, Change, InboxKey, Refusal, Failed, Writer};
+use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer};
 
 /// How much of a refused body is kept.
 pub const KEPT_BODY: usize = 64 * 1024;
@@ -166,13 +166,19 @@ fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Re
     })
 }
 
-fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Result<Arrival, Refusal> {
+fn native(
+    door: &Door<'_>,
+    crm: &SystemName,
+    bytes: &[u8],
+    catalogue: &Catalogue,
+) -> Result<Arrival, Refusal> {
     let Some(intake) = catalogue.system(crm).and_then(|system| system.intake()) else {
         let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
         return Err(door.refuse(None, None, &reason));
     };
-    let body = std::str::from_utf8(bytes)
-        .map_err(|error| door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to())))?;
+    let body = std::str::from_utf8(bytes).map_err(|error| {
+        door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to()))
+    })?;
     let (id, document) = intake
         .translate(body, door.now)
         .map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
@@ -201,10 +207,9 @@ fn submit(data: Value, catalogue: &Catalogue) -> Result<Change, InvalidRequest> 
 
 fn note(word: &str, data: &Value) -> Result<Change, InvalidRequest> {
     let text = |field: &str| {
-        data.get(field).and_then(Value::as_str).ok_or_else(|| InvalidRequest {
-            path: field.to_owned(),
-            reason: "missing: expected text".into(),
-        })
+        data.get(field)
+            .and_then(Value::as_str)
+            .ok_or_else(|| InvalidRequest { path: field.to_owned(), reason: "missing: expected text".into() })
     };
     let at = |path: &str| {
         let path = path.to_owned();

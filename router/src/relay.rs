@@ -98,13 +98,7 @@ impl Relay {
         let _given = give.publish(outgoing).await;
     }
 
-    async fn settle(
-        &self,
-        hand: &mut InHand,
-        results: Vec<Confirmed>,
-        places: &Places,
-        give: &Publisher,
-    ) {
+    async fn settle(&self, hand: &mut InHand, results: Vec<Confirmed>, places: &Places, give: &Publisher) {
         let mut published = Vec::with_capacity(results.len());
         for Confirmed { id, fate } in results {
             let Some(event) = hand.given.remove(&id) else { continue };

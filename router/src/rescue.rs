@@ -17,10 +17,18 @@ use crate::ledger::{Ledger, WorkerId};
 ///
 /// # Errors
 /// The ledger could not write.
-pub async fn begin(ledger: &dyn Ledger, address: &str, worker: WorkerId, clock: &Clock) -> anyhow::Result<()> {
+pub async fn begin(
+    ledger: &dyn Ledger,
+    address: &str,
+    worker: WorkerId,
+    clock: &Clock,
+) -> anyhow::Result<()> {
     let now = clock.now();
     if address.starts_with("sqlite:") {
-        let rescued = ledger.rescue(now + Duration::from_secs(1)).await.context("what an earlier run held could not be taken over")?;
+        let rescued = ledger
+            .rescue(now + Duration::from_secs(1))
+            .await
+            .context("what an earlier run held could not be taken over")?;
         tracing::info!(calls = rescued.calls, events = rescued.events, "taken over from an earlier run");
     }
     ledger.heartbeat(worker, now).await.context("the ledger cannot write")
@@ -75,14 +83,22 @@ impl Keeper {
         self.ledger.heartbeat(self.worker, now).await?;
         let rescued = self.ledger.rescue(now - self.dead_after).await?;
         if rescued.calls + rescued.events > 0 {
-            tracing::warn!(calls = rescued.calls, events = rescued.events, "taken over from a router that is silent");
+            tracing::warn!(
+                calls = rescued.calls,
+                events = rescued.events,
+                "taken over from a router that is silent"
+            );
         }
         Ok(())
     }
 }
 
 /// Tells the bus's state to readiness until shutdown.
-pub async fn watch_bus(mut state: watch::Receiver<State>, readiness: watch::Sender<Readiness>, shutdown: CancellationToken) {
+pub async fn watch_bus(
+    mut state: watch::Receiver<State>,
+    readiness: watch::Sender<Readiness>,
+    shutdown: CancellationToken,
+) {
     loop {
         let reason = unready(&state.borrow_and_update());
         readiness.send_if_modified(|readiness| {

@@ -35,7 +35,9 @@ pub fn after(
         Outcome::Rejected { disposition: Some(disposition), reason, say } => {
             Next::Rejected { disposition, reason, say }
         }
-        Outcome::Rejected { disposition: None, reason, say: _ } => Next::Park { class: ParkClass::Refused, reason },
+        Outcome::Rejected { disposition: None, reason, say: _ } => {
+            Next::Park { class: ParkClass::Refused, reason }
+        }
         Outcome::Unknown { reason } => match idempotency {
             Idempotency::Key => again(Phase::Send, None, reason),
             Idempotency::LookUp(_) => again(Phase::LookUp, None, reason),
@@ -44,7 +46,9 @@ pub fn after(
                 reason: format!("may have been done: {reason}; the system cannot be asked"),
             },
         },
-        Outcome::Absent => again(Phase::Send, Some(Duration::ZERO), "the system has nothing under our reference".into()),
+        Outcome::Absent => {
+            again(Phase::Send, Some(Duration::ZERO), "the system has nothing under our reference".into())
+        }
     }
 }
 

@@ -38,8 +38,12 @@ impl Guard {
 /// # Errors
 /// The filter or the endpoint cannot be used, or logging was set up before.
 pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .with_context(|| format!("telemetry.log: {:?} is not a filter: expected for example info or router=debug", settings.log))?;
+    let filter = EnvFilter::try_new(&settings.log).with_context(|| {
+        format!(
+            "telemetry.log: {:?} is not a filter: expected for example info or router=debug",
+            settings.log
+        )
+    })?;
     let lines = match settings.format {
         LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed(),
@@ -56,8 +60,15 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
             Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
         }
     };
-    let spans = traces.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("dovetail")));
-    tracing_subscriber::registry().with(filter).with(lines).with(spans).try_init().context("logging was set up before")?;
+    let spans = traces
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("dovetail")));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .with(spans)
+        .try_init()
+        .context("logging was set up before")?;
     Ok(Guard { traces })
 }
 

@@ -281,7 +281,8 @@ mod tests {
         without.as_object_mut().expect("object").remove("ticket");
         let mut full = missed_bin();
         full["priority"] = json!("urgent");
-        full["customer"] = json!({"surname": "Lamb", "needs": ["large print"], "sharing": {"basis": "public_task"}});
+        full["customer"] =
+            json!({"surname": "Lamb", "needs": ["large print"], "sharing": {"basis": "public_task"}});
         full["attachments"] = json!([{"href": "https://example.org/a.jpg", "media_type": "image/jpeg"}]);
         vec![
             missed_bin(),
@@ -301,7 +302,8 @@ mod tests {
 
     #[test]
     fn the_schema_and_the_reader_agree() {
-        let validator = jsonschema::options().should_validate_formats(true).build(&schema()).expect("a schema");
+        let validator =
+            jsonschema::options().should_validate_formats(true).build(&schema()).expect("a schema");
         for document in documents() {
             let read = Request::parse(document.clone());
             assert_eq!(validator.is_valid(&document), read.is_ok(), "{document}: {read:?}");
@@ -312,7 +314,11 @@ mod tests {
     fn the_schema_in_the_docs_is_this_one() {
         let file = include_str!("../../../docs/schemas/request.submitted.v1.json");
         let shipped: Value = serde_json::from_str(file).expect("JSON");
-        assert_eq!(shipped, schema(), "write it anew: dovetail schema > docs/schemas/request.submitted.v1.json");
+        assert_eq!(
+            shipped,
+            schema(),
+            "write it anew: dovetail schema > docs/schemas/request.submitted.v1.json"
+        );
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(super) async fn ready(State(doors): State<Doors>) -> Response {
     let ready = now.ledger.is_none() && now.bus.is_none() && !now.stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let part = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "ready".to_owned());
-    let body = json!({"ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "stopping": now.stopping});
+    let body =
+        json!({"ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "stopping": now.stopping});
     (status, Json(body)).into_response()
 }
 

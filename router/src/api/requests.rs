@@ -1,10 +1,10 @@
 //! `POST /v1/requests`: CloudEvents over HTTP (structured, binary, batch), and a CRM's native messages.
 
+use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use mappings::domain::SystemName;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
@@ -16,7 +16,11 @@ use crate::intake::{Message, Receipt};
 use crate::ledger::Accepted;
 
 /// Takes one CloudEvent or a batch.
-pub(super) async fn submit(State(doors): State<Doors>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub(super) async fn submit(
+    State(doors): State<Doors>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     receive(doors, None, headers, body).await
 }
 
@@ -27,27 +31,38 @@ pub(super) async fn submit_native(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let known = SystemName::parse(&crm).ok().filter(|name| doors.catalogue.system(name).is_some_and(|s| s.intake().is_some()));
+    let known = SystemName::parse(&crm)
+        .ok()
+        .filter(|name| doors.catalogue.system(name).is_some_and(|s| s.intake().is_some()));
     let Some(crm) = known else {
-        let detail = format!("{crm:?} has no native door: expected the name of a CRM whose folder holds an intake");
+        let detail =
+            format!("{crm:?} has no native door: expected the name of a CRM whose folder holds an intake");
         return Err(Problem::new(StatusCode::NOT_FOUND, "No such door", detail));
     };
     receive(doors, Some(crm), headers, body).await
 }
 
-async fn receive(doors: Doors, crm: Option<SystemName>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+async fn receive(
+    doors: Doors,
+    crm: Option<SystemName>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let key = admit(&doors.keys, &headers)?;
     let body = read(body, &headers, doors.max_body_bytes).await?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let message = match crm {
         Some(crm) => Message::native("http", crm, body),
-        None => Message::read("http", body, |body| envelope::from_http(&headers, &body, doors.max_body_bytes)),
+        None => {
+            Message::read("http", body, |body| envelope::from_http(&headers, &body, doors.max_body_bytes))
+        }
     };
     permit(key, &message.delivery)?;
     let message = Message { traceparent, ..message };
     let receipts = doors.intake.receive(message, doors.clock.now()).await.map_err(|error| {
         tracing::error!(error = %error, "a request could not be written");
-        let detail = "the ledger cannot write now; nothing was accepted. Hint: send it again with the same id";
+        let detail =
+            "the ledger cannot write now; nothing was accepted. Hint: send it again with the same id";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not accepted", detail)
     })?;
     answer(receipts)
@@ -63,14 +78,17 @@ fn answer(mut receipts: Vec<Receipt>) -> Result<Response, Problem> {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "Empty", "no event was given"));
     };
     match single {
-        Receipt::Refused { path, reason } => {
-            Err(Problem { path, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "The request cannot be taken", reason) })
-        }
+        Receipt::Refused { path, reason } => Err(Problem {
+            path,
+            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "The request cannot be taken", reason)
+        }),
         Receipt::Accepted(ticket, Accepted::NoSuchTicket) => {
             let detail = format!("{ticket} is not known: expected a ticket that was submitted before");
             Err(Problem::new(StatusCode::NOT_FOUND, "No such ticket", detail))
         }
-        Receipt::Accepted(_, Accepted::New(_)) => Ok((StatusCode::ACCEPTED, Json(receipt(&single))).into_response()),
+        Receipt::Accepted(_, Accepted::New(_)) => {
+            Ok((StatusCode::ACCEPTED, Json(receipt(&single))).into_response())
+        }
         Receipt::Accepted(_, Accepted::DuplicateDelivery | Accepted::DuplicateTicket(_)) => {
             Ok((StatusCode::OK, Json(receipt(&single))).into_response())
         }
@@ -81,7 +99,9 @@ fn receipt(receipt: &Receipt) -> Value {
     match receipt {
         Receipt::Refused { path, reason } => json!({"result": "refused", "path": path, "reason": reason}),
         Receipt::Accepted(ticket, accepted) => match accepted {
-            Accepted::New(request) => json!({"result": "accepted", "ticket": ticket.as_str(), "request": request.to_string()}),
+            Accepted::New(request) => {
+                json!({"result": "accepted", "ticket": ticket.as_str(), "request": request.to_string()})
+            }
             Accepted::DuplicateDelivery => json!({"result": "duplicate", "ticket": ticket.as_str()}),
             Accepted::DuplicateTicket(request) => {
                 json!({"result": "duplicate", "ticket": ticket.as_str(), "request": request.to_string()})
@@ -93,8 +113,12 @@ fn receipt(receipt: &Receipt) -> Value {
 
 /// The key that a caller holds.
 fn admit<'a>(keys: &'a [Key], headers: &HeaderMap) -> Result<&'a Key, Problem> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-    let found = given.and_then(|given| keys.iter().find(|key| bool::from(key.key.as_bytes().ct_eq(given.as_bytes()))));
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let found = given
+        .and_then(|given| keys.iter().find(|key| bool::from(key.key.as_bytes().ct_eq(given.as_bytes()))));
     found.ok_or_else(|| {
         let detail = "expected `Authorization: Bearer <key>` with a key that is listed under http.keys";
         Problem::new(StatusCode::UNAUTHORIZED, "Not admitted", detail)
@@ -122,7 +146,8 @@ fn permit(key: &Key, delivery: &Result<Delivery, envelope::Error>) -> Result<(),
             Err(Problem::new(StatusCode::FORBIDDEN, "Not permitted", detail))
         }
         (false, None, true) => {
-            let detail = format!("the key {:?} does not speak for every council, as a native door requires", key.name);
+            let detail =
+                format!("the key {:?} does not speak for every council, as a native door requires", key.name);
             Err(Problem::new(StatusCode::FORBIDDEN, "Not permitted", detail))
         }
     }
@@ -131,7 +156,8 @@ fn permit(key: &Key, delivery: &Result<Delivery, envelope::Error>) -> Result<(),
 /// The body, unless it is larger than may be read.
 pub(super) async fn read(body: Body, headers: &HeaderMap, most: usize) -> Result<Vec<u8>, Problem> {
     let too_large = || {
-        let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
+        let said =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
         let detail = format!("the body of {said} bytes is too large: expected {most} at most");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", detail)
     };

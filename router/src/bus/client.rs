@@ -86,11 +86,13 @@ impl Client {
     /// # Errors
     /// The broker refuses.
     pub async fn collect(&self, exchange: &str) -> Result<(), Error> {
-        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let options =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let declaring = self.channel.queue_declare(short("")?, options, FieldTable::default());
         let queue = within(TIMEOUT, "declaring a queue", declaring).await?;
         let (name, options) = (queue.name().clone(), QueueBindOptions::default());
-        let binding = self.channel.queue_bind(name, short(exchange)?, short("#")?, options, FieldTable::default());
+        let binding =
+            self.channel.queue_bind(name, short(exchange)?, short("#")?, options, FieldTable::default());
         within(TIMEOUT, "binding a queue", binding).await
     }
 

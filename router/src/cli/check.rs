@@ -34,22 +34,36 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
 
     let started = Instant::now();
     let catalogue = library::compile(&sources, &config::resolve);
-    let mappings = if config.mappings.folder.is_empty() { "shipped".to_owned() } else { config.mappings.folder.clone() };
+    let mappings =
+        if config.mappings.folder.is_empty() { "shipped".to_owned() } else { config.mappings.folder.clone() };
     let compiled = catalogue.as_ref().map(|_| started.elapsed()).map_err(|error| error.to_string());
     reached.push(Reached { part: "mappings".into(), address: mappings, result: compiled });
 
     reached.push(ledger(&config).await);
     if config.has_bus() {
         let result = tokio::time::timeout(PATIENCE, bus::reach(&config.bus.url)).await;
-        let result = result.map_or_else(|_| Err("no answer".to_owned()), |reached| reached.map_err(|error| error.to_string()));
-        reached.push(Reached { part: "bus".into(), address: config::without_password(&config.bus.url), result });
+        let result = result.map_or_else(
+            |_| Err("no answer".to_owned()),
+            |reached| reached.map_err(|error| error.to_string()),
+        );
+        reached.push(Reached {
+            part: "bus".into(),
+            address: config::without_password(&config.bus.url),
+            result,
+        });
     }
     for system in catalogue.iter().flat_map(|catalogue| catalogue.systems()) {
         let result = match Connector::new(system) {
-            Ok(connector) => tokio::time::timeout(PATIENCE, connector.reach()).await.unwrap_or_else(|_| Err("no answer".into())),
+            Ok(connector) => tokio::time::timeout(PATIENCE, connector.reach())
+                .await
+                .unwrap_or_else(|_| Err("no answer".into())),
             Err(error) => Err(error.to_string()),
         };
-        reached.push(Reached { part: system.name.to_string(), address: system.connection.base_url.clone(), result });
+        reached.push(Reached {
+            part: system.name.to_string(),
+            address: system.connection.base_url.clone(),
+            result,
+        });
     }
     Ok(shown(&reached))
 }

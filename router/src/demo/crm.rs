@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::scenario::{Twist, Wanted};
 use crate::bus::{Client, Topology};
-use crate::envelope::STRUCTURED;
 use crate::config::Config;
+use crate::envelope::STRUCTURED;
 
 /// The council's end.
 pub(super) struct Crm {
@@ -54,7 +54,12 @@ impl Sent {
 }
 
 impl Crm {
-    pub(super) async fn connect(config: &Config, router: &str, key: &str, tickets: &str) -> anyhow::Result<Self> {
+    pub(super) async fn connect(
+        config: &Config,
+        router: &str,
+        key: &str,
+        tickets: &str,
+    ) -> anyhow::Result<Self> {
         let submit = if config.has_bus() {
             let topology = config.bus.settings().topology;
             let client = Client::connect(&config.bus.url).await?;
@@ -64,8 +69,15 @@ impl Crm {
         } else {
             Submit::Http { url: format!("{router}/v1/requests"), key: key.to_owned() }
         };
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().context("no HTTP client")?;
-        Ok(Self { client, tickets: tickets.to_owned(), submit, run: Uuid::now_v7(), count: AtomicU64::new(0) })
+        let client =
+            reqwest::Client::builder().timeout(Duration::from_secs(30)).build().context("no HTTP client")?;
+        Ok(Self {
+            client,
+            tickets: tickets.to_owned(),
+            submit,
+            run: Uuid::now_v7(),
+            count: AtomicU64::new(0),
+        })
     }
 
     /// Opens a ticket and submits its request.
@@ -98,8 +110,16 @@ impl Crm {
         });
         let Credentials { user, password, .. } = Credentials::default();
         let url = format!("{}/REST/2.0/ticket", self.tickets);
-        let opened: Value =
-            self.client.post(url).basic_auth(user, Some(password)).json(&body).send().await?.error_for_status()?.json().await?;
+        let opened: Value = self
+            .client
+            .post(url)
+            .basic_auth(user, Some(password))
+            .json(&body)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
         let id = &opened["id"];
         Ok(id.as_str().map_or_else(|| id.to_string(), str::to_owned))
     }
@@ -112,7 +132,11 @@ impl Crm {
                 Ok(())
             }
             Submit::Http { url, key } => {
-                let request = self.client.post(url).bearer_auth(key).header("content-type", "application/cloudevents+json");
+                let request = self
+                    .client
+                    .post(url)
+                    .bearer_auth(key)
+                    .header("content-type", "application/cloudevents+json");
                 let status = request.body(event.to_string()).send().await?.status();
                 match (status.as_u16(), receipt) {
                     (200 | 202, Receipt::Opened) | (422, Receipt::Refused) => Ok(()),

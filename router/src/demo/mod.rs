@@ -48,13 +48,20 @@ pub async fn run(args: DemoArgs, output: Output) -> anyhow::Result<ExitCode> {
     result
 }
 
-async fn with_parts(args: &DemoArgs, output: Output, seed: u64, folder: &std::path::Path) -> anyhow::Result<ExitCode> {
+async fn with_parts(
+    args: &DemoArgs,
+    output: Output,
+    seed: u64,
+    folder: &std::path::Path,
+) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
     let base = format!("http://{}", listener.local_addr()?);
     let stop_simulators = CancellationToken::new();
     let simulators = start_simulators(&base, seed, &stop_simulators).await?;
-    let environment: Vec<(&str, String)> = simulators.iter().flat_map(|(_, simulator)| simulator.environment()).collect();
-    let resolve = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    let environment: Vec<(&str, String)> =
+        simulators.iter().flat_map(|(_, simulator)| simulator.environment()).collect();
+    let resolve =
+        |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
 
     let key = Uuid::new_v4().simple().to_string();
     let config = config(args, folder, &key)?;
@@ -62,7 +69,11 @@ async fn with_parts(args: &DemoArgs, output: Output, seed: u64, folder: &std::pa
     let metrics = telemetry::metrics().ok();
     let app = App::start(&config, &sources, &resolve, listener, metrics).await?;
 
-    let crm_address = simulators.iter().find(|(kind, _)| *kind == Kind::Crm).map(|(_, s)| s.address()).context("the CRM runs")?;
+    let crm_address = simulators
+        .iter()
+        .find(|(kind, _)| *kind == Kind::Crm)
+        .map(|(_, s)| s.address())
+        .context("the CRM runs")?;
     let crm = Crm::connect(&config, &base, &key, &format!("http://{crm_address}")).await?;
     let started = Instant::now();
     let sent = send(args.requests, seed, &crm, &app, &simulators, output).await?;
@@ -83,7 +94,11 @@ async fn with_parts(args: &DemoArgs, output: Output, seed: u64, folder: &std::pa
     Ok(exit)
 }
 
-async fn start_simulators(base: &str, seed: u64, stop: &CancellationToken) -> anyhow::Result<Vec<(Kind, Simulator)>> {
+async fn start_simulators(
+    base: &str,
+    seed: u64,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<(Kind, Simulator)>> {
     let mut running = Vec::new();
     for kind in Kind::ALL {
         let settings = Settings {
@@ -101,7 +116,8 @@ async fn start_simulators(base: &str, seed: u64, stop: &CancellationToken) -> an
 /// The shipped settings, with retries and polls that suit a demonstration.
 fn config(args: &DemoArgs, folder: &std::path::Path, key: &str) -> anyhow::Result<Config> {
     let mut config = Config::defaults()?;
-    config.ledger.url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", folder.join("ledger.db").display()));
+    config.ledger.url =
+        args.database.clone().unwrap_or_else(|| format!("sqlite:{}", folder.join("ledger.db").display()));
     config.http.keys = vec![Key { name: "demo".into(), key: key.into(), councils: vec!["*".into()] }];
     config.mappings.systems = Kind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
     config.pace.poll_every = Span(Duration::from_millis(500));
@@ -136,7 +152,8 @@ async fn send(
     let bar = bar("requests sent", u64::from(count), output)?;
     let wanted = scenario::requests(count, seed, app.clock.now());
     let down_at = wanted.len() / 5;
-    let revenues = simulators.iter().find(|(kind, _)| *kind == Kind::Revenues).map(|(_, simulator)| simulator);
+    let revenues =
+        simulators.iter().find(|(kind, _)| *kind == Kind::Revenues).map(|(_, simulator)| simulator);
     let mut sent = Vec::with_capacity(wanted.len());
     let sends: Vec<_> = wanted.into_iter().map(|wanted| crm.send(wanted)).collect();
     let mut results = futures::stream::iter(sends).buffered(AT_ONCE);
@@ -160,7 +177,12 @@ async fn settle(app: &App, sent: &[Sent], output: Output) -> anyhow::Result<()> 
     let end = Instant::now() + PATIENCE;
     loop {
         let counts = app.ledger.counts().await?;
-        let settled = counts.tickets.iter().filter(|(state, parked, _)| is_settled(*state, *parked)).map(|(_, _, n)| n).sum();
+        let settled = counts
+            .tickets
+            .iter()
+            .filter(|(state, parked, _)| is_settled(*state, *parked))
+            .map(|(_, _, n)| n)
+            .sum();
         bar.set_position(settled);
         if settled >= u64::try_from(opened)? && counts.outbox == 0 || Instant::now() > end {
             bar.finish();

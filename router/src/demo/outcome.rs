@@ -57,10 +57,21 @@ enum Class {
 
 impl Outcome {
     /// Looks every ticket up in the ledger and in the CRM.
-    pub(super) async fn gather(app: &App, crm: &Crm, sent: &[Sent], took: Duration, seed: u64) -> anyhow::Result<Self> {
+    pub(super) async fn gather(
+        app: &App,
+        crm: &Crm,
+        sent: &[Sent],
+        took: Duration,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
         let filter = Filter { most: sent.len() + 1, ..Filter::default() };
-        let lines: HashMap<String, Line> =
-            app.ledger.tickets(&filter).await?.into_iter().map(|line| (line.ticket.to_string(), line)).collect();
+        let lines: HashMap<String, Line> = app
+            .ledger
+            .tickets(&filter)
+            .await?
+            .into_iter()
+            .map(|line| (line.ticket.to_string(), line))
+            .collect();
         let closed = crm.closures().await?;
         let mut outcome = Self {
             requests: sent.len(),
@@ -108,11 +119,21 @@ impl Outcome {
             "\n{:<10} {:>7} {:>7} {:>5} {:>7} {:>5} {:>10} {:>10}\n",
             "system", "opened", "closed", "held", "parked", "lost", "median", "95 in 100"
         );
-        let seconds = |ms: Option<i64>| ms.map_or("-".to_owned(), |ms| format!("{}.{:02} s", ms / 1000, ms % 1000 / 10));
-        for (name, tally) in self.by_system.iter().map(|(name, tally)| (*name, tally)).chain([("all", &self.all)]) {
+        let seconds = |ms: Option<i64>| {
+            ms.map_or("-".to_owned(), |ms| format!("{}.{:02} s", ms / 1000, ms % 1000 / 10))
+        };
+        for (name, tally) in
+            self.by_system.iter().map(|(name, tally)| (*name, tally)).chain([("all", &self.all)])
+        {
             text += &format!(
                 "{name:<10} {:>7} {:>7} {:>5} {:>7} {:>5} {:>10} {:>10}\n",
-                tally.opened, tally.closed, tally.held, tally.parked, tally.lost, seconds(tally.median_ms), seconds(tally.p95_ms)
+                tally.opened,
+                tally.closed,
+                tally.held,
+                tally.parked,
+                tally.lost,
+                seconds(tally.median_ms),
+                seconds(tally.p95_ms)
             );
         }
         text += &format!(
@@ -120,7 +141,9 @@ impl Outcome {
             self.requests, self.seconds, self.all.opened, self.rejected, self.duplicates, self.seed
         );
         text += match self.all.lost {
-            0 => "Nothing was lost: every ticket is closed at both ends, or waits for a person with a reason.\n",
+            0 => {
+                "Nothing was lost: every ticket is closed at both ends, or waits for a person with a reason.\n"
+            }
             _ => "TICKETS WERE LOST.\n",
         };
         text
@@ -163,7 +186,10 @@ fn class(line: Option<&Line>, closures: u64) -> Class {
 /// Says where to look while the demonstration stays up.
 pub(super) fn invite(console: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\nThe console is at {console}/ — look up a ticket, or see what waits for a person at {console}/problems.")?;
+    writeln!(
+        out,
+        "\nThe console is at {console}/ — look up a ticket, or see what waits for a person at {console}/problems."
+    )?;
     writeln!(out, "Ctrl-C ends the demonstration.")?;
     Ok(())
 }

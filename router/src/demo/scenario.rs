@@ -32,7 +32,8 @@ pub(super) enum Twist {
 }
 
 /// The endings a simulated system can be asked for, with how many in a hundred get them.
-const ENDINGS: [(&str, u32); 5] = [("", 82), ("[declined]", 6), ("[no access]", 5), ("[follow on]", 4), ("[unknown]", 3)];
+const ENDINGS: [(&str, u32); 5] =
+    [("", 82), ("[declined]", 6), ("[no access]", 5), ("[follow on]", 4), ("[unknown]", 3)];
 
 /// `count` requests over all services, the same for the same seed.
 pub(super) fn requests(count: u32, seed: u64, now: Timestamp) -> Vec<Wanted> {
@@ -42,21 +43,76 @@ pub(super) fn requests(count: u32, seed: u64, now: Timestamp) -> Vec<Wanted> {
 
 fn wanted(number: u32, dice: &mut StdRng, now: Timestamp) -> Wanted {
     let services: [(&str, &str, &str, Value); 12] = [
-        ("waste.missed-bin", "waste", "Bin missed", json!({"container": *["refuse", "recycling", "food", "garden"].choose(dice).unwrap_or(&"refuse"), "out_before_7am": true})),
-        ("waste.missed-bin", "waste", "Bin missed again", json!({"container": "refuse", "notes": "Second week running"})),
-        ("waste.bulky", "waste", "Bulky collection", json!({"items": [{"item": "sofa", "quantity": 1}, {"item": "mattress", "quantity": 2}]})),
-        ("waste.new-container", "waste", "New bin wanted", json!({"container": "recycling", "why": "damaged"})),
-        ("housing.repair", "housing", "Kitchen tap leaking", json!({"property_reference": "00012345", "trade": "plumbing", "problem": "tap-leaking"})),
-        ("housing.repair", "housing", "No heating", json!({"property_reference": "00023456", "trade": "gas", "problem": "boiler-no-heat"})),
-        ("housing.damp-mould", "housing", "Mould in bedroom", json!({"property_reference": "00034567", "hazard": "significant", "rooms": ["bedroom"]})),
-        ("housing.clearance", "housing", "Clear the empty flat", json!({"property_reference": "00045678", "items": [{"item": "bed", "quantity": 1}]})),
-        ("revenues.change-of-address", "revenues", "Moving in", json!({"move": "in", "date": "2026-12-01", "people": [{"title": "Ms", "forename": "Ada", "surname": "Bell"}]})),
-        ("revenues.single-person-discount", "revenues", "Lives alone now", json!({"account_reference": "81234567", "date": "2026-11-01"})),
+        (
+            "waste.missed-bin",
+            "waste",
+            "Bin missed",
+            json!({"container": *["refuse", "recycling", "food", "garden"].choose(dice).unwrap_or(&"refuse"), "out_before_7am": true}),
+        ),
+        (
+            "waste.missed-bin",
+            "waste",
+            "Bin missed again",
+            json!({"container": "refuse", "notes": "Second week running"}),
+        ),
+        (
+            "waste.bulky",
+            "waste",
+            "Bulky collection",
+            json!({"items": [{"item": "sofa", "quantity": 1}, {"item": "mattress", "quantity": 2}]}),
+        ),
+        (
+            "waste.new-container",
+            "waste",
+            "New bin wanted",
+            json!({"container": "recycling", "why": "damaged"}),
+        ),
+        (
+            "housing.repair",
+            "housing",
+            "Kitchen tap leaking",
+            json!({"property_reference": "00012345", "trade": "plumbing", "problem": "tap-leaking"}),
+        ),
+        (
+            "housing.repair",
+            "housing",
+            "No heating",
+            json!({"property_reference": "00023456", "trade": "gas", "problem": "boiler-no-heat"}),
+        ),
+        (
+            "housing.damp-mould",
+            "housing",
+            "Mould in bedroom",
+            json!({"property_reference": "00034567", "hazard": "significant", "rooms": ["bedroom"]}),
+        ),
+        (
+            "housing.clearance",
+            "housing",
+            "Clear the empty flat",
+            json!({"property_reference": "00045678", "items": [{"item": "bed", "quantity": 1}]}),
+        ),
+        (
+            "revenues.change-of-address",
+            "revenues",
+            "Moving in",
+            json!({"move": "in", "date": "2026-12-01", "people": [{"title": "Ms", "forename": "Ada", "surname": "Bell"}]}),
+        ),
+        (
+            "revenues.single-person-discount",
+            "revenues",
+            "Lives alone now",
+            json!({"account_reference": "81234567", "date": "2026-11-01"}),
+        ),
         ("highways.street-light", "partner", "Lamp out", json!({"column": "LC12", "fault": "out"})),
         ("highways.pothole", "partner", "Pothole", json!({"size": "large"})),
     ];
-    let (service, system, summary, details) = services.choose(dice).cloned().unwrap_or_else(|| services[0].clone());
-    let ending = ending(dice);
+    let (service, system, summary, details) =
+        services.choose(dice).cloned().unwrap_or_else(|| services[0].clone());
+    // Housing declines at the door; the others say later that they will not do the work.
+    let ending = match (system, ending(dice)) {
+        ("housing", "[declined]") => "[refused declined]",
+        (_, ending) => ending,
+    };
     let twist = match number % 40 {
         11 => Twist::Twice,
         23 => Twist::Invalid,
