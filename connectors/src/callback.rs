@@ -67,14 +67,13 @@ pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, Undecodable> {
 pub fn verify(verify: &Verify, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), Refused> {
     match verify {
         Verify::None => Ok(()),
-        Verify::SharedSecret { place, value } => {
-            let name = || match place {
-                SecretPlace::Header(header) => header.clone(),
-                SecretPlace::Path(_) => "the secret in the body".to_owned(),
-            };
+        Verify::SharedSecret { place: SecretPlace::Header(header), value } => {
+            believe(same(text(headers, header)?, value.expose()), || header.clone())
+        }
+        Verify::SharedSecret { place: place @ SecretPlace::Path(_), value } => {
+            let name = || "the secret in the body".to_owned();
             let found = event(headers, body).ok().and_then(|event| place.find(&event));
-            let found = found.ok_or_else(|| Refused::Missing(name()))?;
-            believe(same(&found, value.expose()), name)
+            believe(same(&found.ok_or_else(|| Refused::Missing(name()))?, value.expose()), name)
         }
         Verify::Basic { username, password } => basic(headers, username, password),
         Verify::HmacSha256 { header, secret, encoding, prefix } => {
@@ -175,6 +174,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use mappings::mapping::{Catalogue, Source};
 
     use super::*;
 
@@ -270,6 +270,37 @@ mod tests {
             );
         }
         assert_eq!(check(&HeaderMap::new()), Err(Refused::Missing("X-Poke".into())));
+    }
+
+    #[test]
+    fn a_shared_secret_in_the_body_is_found_by_its_path() {
+        let text = "system: waste\nname: Waste\nrole: back_office\n\
+                    owner: {team: Waste, contact: waste@example.gov.uk}\n\
+                    connection: {base_url: \"http://waste.example\", auth: none, timeout: 1s, connect_timeout: 1s}\n\
+                    limits: {concurrency: 1}\nidempotency: none\n\
+                    completion:\n  webhook:\n    path: /callbacks/waste\n\
+                    \x20   verify: {shared_secret: {path: $..Poke.secret, value: \"${POKE}\"}}\n\
+                    \x20   reports: {job: $..Poke.id, status: $..Poke.status}\n";
+        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+        let sources = [source("systems/waste/system.yaml", text), source("routes.yaml", "routes: []\n")];
+        let catalogue = Catalogue::compile(&sources, &|_| Some("s3cret".into())).expect("compiles");
+        let system = catalogue.system(&"waste".parse().expect("a name")).expect("waste");
+        let rule = &system.webhook.as_ref().expect("a webhook").verify;
+        let check = |body: &str| verify(rule, &HeaderMap::new(), body.as_bytes(), Timestamp::UNIX_EPOCH);
+
+        assert_eq!(check("<Body><Poke><id>7</id><secret>s3cret</secret></Poke></Body>"), Ok(()));
+        let wrong = Err(Refused::Wrong("the secret in the body".into()));
+        assert_eq!(check("<Body><Poke><secret>guess</secret></Poke></Body>"), wrong);
+        let missing = Err(Refused::Missing("the secret in the body".into()));
+        for body in [
+            "<Body><Poke/></Body>",
+            "",
+            "<Body",
+            "{}",
+            "<!DOCTYPE a [<!ENTITY e 's3cret'>]><Poke><secret>&e;</secret></Poke>",
+        ] {
+            assert_eq!(check(body), missing, "{body}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mappings::mapping::{Auth, Body, Call, Secret, System, Verify};
+use mappings::mapping::{Auth, Body, Call, System};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
@@ -27,12 +27,12 @@ const FORM_SAFE: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 pub(crate) struct Mask(Vec<String>);
 
 impl Mask {
-    /// The secrets of a system's connection and webhook.
+    /// What is known to be secret of a system: its credentials, and what its mapping takes from outside.
     pub(crate) fn of(system: &System) -> Self {
         let mut mask = Self::default();
         mask.auth(&system.connection.auth);
-        if let Some(webhook) = &system.webhook {
-            mask.verify(&webhook.verify);
+        for secret in system.secrets() {
+            mask.add(secret.expose());
         }
         for (name, value) in &system.connection.headers {
             if is_sensitive(name) {
@@ -52,18 +52,6 @@ impl Mask {
             Auth::Bearer(secret) | Auth::Token(secret) => self.add(secret.expose()),
             Auth::ApiKey { key, .. } => self.add(key.expose()),
             Auth::WsSecurity { password, .. } => self.add(password.expose()),
-        }
-    }
-
-    fn verify(&mut self, verify: &Verify) {
-        let secret: Option<&Secret> = match verify {
-            Verify::None => None,
-            Verify::SharedSecret { value, .. } => Some(value),
-            Verify::Basic { password, .. } => Some(password),
-            Verify::HmacSha256 { secret, .. } | Verify::StandardWebhooks { secret } => Some(secret),
-        };
-        if let Some(secret) = secret {
-            self.add(secret.expose());
         }
     }
 
@@ -193,6 +181,7 @@ pub(crate) fn is_sensitive(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use mappings::mapping::Secret;
     use serde_json::json;
 
     use super::*;

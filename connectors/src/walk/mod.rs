@@ -25,7 +25,7 @@ pub(crate) struct Walk<'a> {
     warnings: Vec<String>,
     notes: Vec<String>,
     job: Option<Job>,
-    /// A step that changed something in the system, so that the operation cannot simply be repeated.
+    /// A step that did something a second time would do again, so that the operation cannot simply be repeated.
     changed: Option<&'a str>,
     kept_used: Vec<Key>,
     answers: Vec<(&'a Step, Answer)>,
@@ -184,10 +184,16 @@ impl<'a> Walk<'a> {
             Verdict::Accepted { .. } if is_success(answer) && classify::is_html(answer) => {
                 unmatched("a web page came where an answer should be")
             }
-            Verdict::NotAccepted { reason } => unmatched(&reason),
+            Verdict::NotAccepted { reason } => {
+                // The status goes before the reason in any case.
+                let status = format!("HTTP {}, and ", answer.status);
+                unmatched(reason.strip_prefix(&status).unwrap_or(&reason))
+            }
             Verdict::Accepted { job } => {
                 self.job = job.or(self.job.take());
-                if call.method != "GET" && step.store.is_none() && !step.optional {
+                // PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
+                let repeatable = !matches!(call.method, "POST" | "PATCH");
+                if !repeatable && step.store.is_none() && !step.optional {
                     self.changed = Some(&step.name);
                 }
                 Came::Accepted
@@ -270,3 +276,6 @@ fn reason(outcome: &Outcome) -> String {
 fn is_success(answer: &Answer) -> bool {
     StatusCode::from_u16(answer.status).is_ok_and(|status| status.is_success())
 }
+
+#[cfg(test)]
+mod tests;
