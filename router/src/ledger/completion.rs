@@ -96,8 +96,7 @@ pub enum Correlated {
 
 impl Correlated {
     /// Every verdict.
-    pub const ALL: [Self; 5] =
-        [Self::Applied, Self::Duplicate, Self::Superseded, Self::Held, Self::Waiting];
+    pub const ALL: [Self; 5] = [Self::Applied, Self::Duplicate, Self::Superseded, Self::Held, Self::Waiting];
 
     /// The word used in the ledger and in timelines.
     pub fn as_str(self) -> &'static str {

@@ -98,7 +98,10 @@ impl Opening {
         let ended_as = ended_as.map_or("ended", |disposition| disposition.as_str());
         let reason = match self.state {
             RequestState::Closed | RequestState::Closing => {
-                format!("{} said {:?} after the ticket was closed as {ended_as}", piece.system, completion.said)
+                format!(
+                    "{} said {:?} after the ticket was closed as {ended_as}",
+                    piece.system, completion.said
+                )
             }
             RequestState::Open | RequestState::Held => {
                 format!("{} said {:?} after its job ended as {ended_as}", piece.system, completion.said)

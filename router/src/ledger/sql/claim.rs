@@ -66,7 +66,8 @@ impl SqlLedger {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut leased = rows.into_iter().map(|mut row| self::leased(&mut row)).collect::<Result<Vec<_>, _>>()?;
+        let mut leased =
+            rows.into_iter().map(|mut row| self::leased(&mut row)).collect::<Result<Vec<_>, _>>()?;
         leased.sort_by_key(|leased| (leased.due_at, leased.call));
         let mut about = about(&mut tx, &leased).await?;
         let mut work = Vec::with_capacity(leased.len());

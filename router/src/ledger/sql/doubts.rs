@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use mappings::domain::{CallId, Council, EventId};
 
 use super::store::{Statement, Tx};
-use crate::ledger::{Error, Lease, Lessee, Outbox, WorkerId, Work, Written};
+use crate::ledger::{Error, Lease, Lessee, Outbox, Work, WorkerId, Written};
 
 /// Leases that are void though their worker lives; its next heartbeat frees them.
 #[derive(Debug, Default)]

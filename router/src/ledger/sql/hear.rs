@@ -123,7 +123,8 @@ fn targets(openings: &[Opening], completion: &Completion) -> Vec<(RequestId, Han
     let mut by_job = Vec::new();
     let mut by_reference = Vec::new();
     for opening in openings {
-        for piece in opening.pieces.iter().filter(|piece| !piece.closure && piece.system == completion.system) {
+        for piece in opening.pieces.iter().filter(|piece| !piece.closure && piece.system == completion.system)
+        {
             let ours = completion.reference.as_ref() == Some(&opening.ticket);
             let found = (opening, piece, ours);
             if piece.job.is_some() && piece.job == completion.job {

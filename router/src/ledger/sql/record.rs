@@ -35,7 +35,8 @@ impl Transition for Record<'_> {
         let (again, settled): (Vec<&Settlement>, Vec<&Settlement>) =
             batch.iter().partition(|settlement| matches!(settlement.next, Next::Again { .. }));
         tx.gates(&systems(&settled)).await?;
-        let wanted = settled.iter().map(|settlement| (settlement.work.request, settlement.work.council.clone()));
+        let wanted =
+            settled.iter().map(|settlement| (settlement.work.request, settlement.work.council.clone()));
         let mut openings = Openings::lock(tx, wanted).await?;
         let worker = draft.lessee().worker.0.to_string();
         let mut mine = take_out(tx, &settled, &worker).await?;
@@ -108,11 +109,7 @@ fn systems(settled: &[&Settlement]) -> Vec<Arc<str>> {
 }
 
 /// Takes calls out of the due table that are settled, where the worker still holds their leases.
-async fn take_out(
-    tx: &mut Tx,
-    settled: &[&Settlement],
-    worker: &str,
-) -> Result<HashSet<CallId>, Error> {
+async fn take_out(tx: &mut Tx, settled: &[&Settlement], worker: &str) -> Result<HashSet<CallId>, Error> {
     if settled.is_empty() {
         return Ok(HashSet::new());
     }
@@ -209,6 +206,8 @@ async fn waiting(tx: &mut Tx, answered: &[&Settlement]) -> Result<Vec<crate::led
         .into_iter()
         .map(|mut row| Ok(hear::completion(&mut row)?.completion))
         .collect::<Result<Vec<_>, Error>>()?;
-    waiting.sort_by_key(|completion| (completion.said_at.unwrap_or(completion.received_at), completion.received_at));
+    waiting.sort_by_key(|completion| {
+        (completion.said_at.unwrap_or(completion.received_at), completion.received_at)
+    });
     Ok(waiting)
 }

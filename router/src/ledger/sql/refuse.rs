@@ -22,12 +22,7 @@ impl Transition for Refuse {
     type Item = Refusal;
     type Reply = bool;
 
-    async fn write(
-        &self,
-        tx: &mut Tx,
-        batch: &[Refusal],
-        draft: &mut Draft<'_>,
-    ) -> Result<Vec<bool>, Error> {
+    async fn write(&self, tx: &mut Tx, batch: &[Refusal], draft: &mut Draft<'_>) -> Result<Vec<bool>, Error> {
         let mut places = BTreeMap::new();
         for (place, refusal) in batch.iter().enumerate() {
             let council = refusal.council.as_ref().map_or("", Council::as_str);

@@ -25,7 +25,8 @@ impl SqlLedger {
 
     pub(super) async fn take_over(&self, dead_before: Timestamp) -> Result<Rescued, Error> {
         let mut tx = self.store.begin().await?;
-        let forget = Statement::new("delete from workers where seen_at < $1").int(dead_before.as_millisecond());
+        let forget =
+            Statement::new("delete from workers where seen_at < $1").int(dead_before.as_millisecond());
         tx.run(forget).await?;
         let calls = "update due set worker = null, rescued = 1 where worker is not null \
                      and worker not in (select id from workers) returning 1";

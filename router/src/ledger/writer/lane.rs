@@ -69,7 +69,11 @@ impl<I, R> Lane<I, R> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, rows = items.len(), "a flush failed");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        rows = items.len(),
+                        "a flush failed"
+                    );
                     let error = Arc::new(error);
                     for caller in callers {
                         let _gone = caller.send(Err(Failed::Ledger(Arc::clone(&error))));

@@ -9,9 +9,9 @@ use sqlx::{
     AssertSqlSafe, Column as _, Executor, PgPool, Postgres, Row as _, SqlSafeStr, Transaction, TypeInfo,
 };
 
+use super::Fault;
 use super::row::{Row, Value};
 use super::statement::{Bind, Column, Statement};
-use super::Fault;
 use crate::ledger::Error;
 
 pub(super) const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -19,7 +19,8 @@ pub(super) const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 pub(super) const NOW: &str = "select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)";
 pub(super) const GATES: &str =
     "select 1 from (select pg_advisory_xact_lock_shared(gate) from ({rows}) v) locked";
-pub(super) const CLOSE_GATES: &str = "select 1 from (select pg_advisory_xact_lock(gate) from ({rows}) v) locked";
+pub(super) const CLOSE_GATES: &str =
+    "select 1 from (select pg_advisory_xact_lock(gate) from ({rows}) v) locked";
 
 /// Plans are made anew for each batch: a plan that was made while a table was empty is a poor one
 /// once it is full. What a client or the network leaves behind is ended by the server.
@@ -32,9 +33,7 @@ pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, 
         .max_connections(max_connections.max(2))
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(SESSION).await.map(drop) })
-        })
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
         .connect_with(options.application_name("dovetail").statement_cache_capacity(200))
         .await?;
     let first = Migration::new(
@@ -49,10 +48,7 @@ pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, 
 }
 
 /// Begins on a connection that works: one that broke while it was idle is replaced.
-pub(super) async fn begin(
-    pool: &PgPool,
-    how: &'static str,
-) -> Result<Transaction<'static, Postgres>, Error> {
+pub(super) async fn begin(pool: &PgPool, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
     let mut tries = pool.size() + 1;
     loop {
         match pool.begin_with(how).await {

@@ -91,10 +91,7 @@ impl Row {
     }
 
     /// A time or null.
-    pub(in crate::ledger) fn maybe_time(
-        &mut self,
-        column: &'static str,
-    ) -> Result<Option<Timestamp>, Error> {
+    pub(in crate::ledger) fn maybe_time(&mut self, column: &'static str) -> Result<Option<Timestamp>, Error> {
         let Some(ms) = self.maybe_int(column)? else { return Ok(None) };
         Timestamp::from_millisecond(ms).map(Some).map_err(|_| stored(column, ms.to_string()))
     }

@@ -7,13 +7,11 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{
-    AssertSqlSafe, Row as _, Sqlite, SqlitePool, SqlSafeStr, Transaction, TypeInfo, ValueRef,
-};
+use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, Sqlite, SqlitePool, Transaction, TypeInfo, ValueRef};
 
+use super::Fault;
 use super::row::{Row, Value};
 use super::statement::{Bind, Column, Statement};
-use super::Fault;
 use crate::ledger::Error;
 
 pub(super) const NOW: &str = "select cast(unixepoch('now', 'subsec') * 1000 as integer)";
