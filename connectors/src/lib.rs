@@ -1,1 +1,26 @@
-//! x
+//! Carries calls to back offices over HTTP and says what came of them.
+//!
+//! A [`Connector`] makes the calls that a mapping describes: one attempt each, never a second. What a
+//! system answers, and every failure on the way to an answer, is a value, the [`Outcome`]; when to try
+//! again is for others to decide. [`callback`] reads what systems send to us of their own accord.
+
+pub mod callback;
+mod charset;
+mod classify;
+mod connector;
+mod draft;
+mod exchange;
+mod mask;
+mod outcome;
+mod retry_after;
+pub mod simulator;
+mod soap;
+mod stored;
+mod walk;
+
+pub use connector::Connector;
+pub use draft::preview;
+pub use outcome::{Error, Outcome, Performed, ReadFailure};
+
+#[cfg(test)]
+mod scripted;

@@ -16,6 +16,12 @@ pub struct Clock {
     stopped: bool,
 }
 
+/// The host's wall clock, for commands that have no ledger to ask.
+#[expect(clippy::disallowed_methods, reason = "the one place where the host's time is read")]
+pub fn host_time() -> Timestamp {
+    Timestamp::now()
+}
+
 impl Clock {
     /// A running clock that now shows `now`.
     pub fn started_at(now: Timestamp) -> Self {

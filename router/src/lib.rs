@@ -5,8 +5,13 @@
 //! system's word that the work is done, [`closing`] decides what that means for the ticket, and
 //! [`relay`] publishes the closure.
 
+pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod closing;
+pub mod console;
+pub mod envelope;
 pub mod event;
 pub mod ledger;
+pub mod library;
+pub mod timeline;

@@ -1,20 +1,32 @@
 //! All systems and routes, compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::{Council, Request, Service, SystemName};
+use crate::domain::{Council, Operation, Request, Service, SystemName};
 
-use super::{Finding, Source, System};
+use super::check::{Check, Resolve};
+use super::folder::Folder;
+use super::routes::Routes;
+use super::yaml::{self, Node};
+use super::{Finding, Role, Severity, Source, System};
 
 /// Every mapping, compiled and checked against the others.
-#[derive(Debug)]
 pub struct Catalogue {
     systems: BTreeMap<SystemName, Arc<System>>,
+    routes: Routes,
+}
+
+impl fmt::Debug for Catalogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalogue").field("systems", &self.systems.keys()).finish_non_exhaustive()
+    }
 }
 
 impl Catalogue {
     /// Compiles all sources. `resolve` answers `${NAME}` and `${file:/path}`: it is given `NAME` or `file:/path`.
+    /// Cases are not looked at.
     ///
     /// # Errors
     /// Every finding in every file, when at least one of them is an error.
@@ -22,8 +34,61 @@ impl Catalogue {
         sources: &[Source],
         resolve: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Finding>> {
-        let _ = (sources, resolve);
-        unimplemented!()
+        let (catalogue, findings) = Self::examine(sources, resolve);
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return Err(findings);
+        }
+        Ok(catalogue)
+    }
+
+    /// Compiles what can be compiled, and tells everything that was found, by file and line.
+    pub(super) fn examine(sources: &[Source], resolve: Resolve<'_>) -> (Self, Vec<Finding>) {
+        let mut findings = Vec::new();
+        let mut parsed: Vec<(&str, Node)> = Vec::new();
+        for source in sources.iter().filter(|source| source.is_yaml() && !source.is_cases()) {
+            let mut check = Check::new(&source.path, resolve);
+            if !source.is_known() {
+                let hint = "a system's files are systems/<system>/*.yaml and systems/<system>/cases/*.yaml";
+                check.hinted(1, "a file in an unknown place", "routes.yaml or a file of a system", hint);
+            }
+            match yaml::parse(&source.text) {
+                Ok(node) => parsed.push((&source.path, node)),
+                Err(error) => check.error(error.line, error.reason, "YAML"),
+            }
+            findings.append(&mut check.findings);
+        }
+        let mut systems = BTreeMap::new();
+        for folder in folders(&parsed) {
+            let (system, mut found) = folder.compile(resolve);
+            findings.append(&mut found);
+            if let Some(system) = system {
+                systems.insert(system.name.clone(), Arc::new(system));
+            }
+        }
+        same_path(&systems, &parsed, resolve, &mut findings);
+        let broken: BTreeSet<String> = folders(&parsed).iter().map(|folder| folder.name.to_owned()).collect();
+        let mut check = Check::new("routes.yaml", resolve);
+        let routes = match parsed.iter().find(|(path, _)| *path == "routes.yaml") {
+            Some((_, node)) => {
+                let routes = Routes::compile(&mut check, node);
+                cross_check(&mut check, &routes, &systems, &broken);
+                routes
+            }
+            None => {
+                if !sources.iter().any(|source| source.path == "routes.yaml") {
+                    check.warn(
+                        1,
+                        "no routes.yaml",
+                        "a routing table",
+                        Some("no request can go anywhere".into()),
+                    );
+                }
+                Routes::default()
+            }
+        };
+        findings.append(&mut check.findings);
+        findings.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
+        (Self { systems, routes }, findings)
     }
 
     /// The system of that name.
@@ -38,18 +103,111 @@ impl Catalogue {
 
     /// The systems a request goes to; `None` when no route takes its service.
     pub fn route(&self, request: &Request) -> Option<&[SystemName]> {
-        let _ = request;
-        unimplemented!()
+        self.routes.find(request)
     }
 
     /// The CRM that is told when a ticket of that council closes.
     pub fn crm_of(&self, council: &Council) -> Option<&SystemName> {
-        let _ = council;
-        unimplemented!()
+        self.routes.crm_of(council)
     }
 
     /// Every service that has a route.
     pub fn services(&self) -> BTreeSet<&Service> {
-        unimplemented!()
+        self.routes.routes.iter().map(|route| &route.service).collect()
+    }
+}
+
+fn folders<'n>(parsed: &'n [(&'n str, Node)]) -> Vec<Folder<'n>> {
+    let mut folders: BTreeMap<&str, Folder<'_>> = BTreeMap::new();
+    for (path, node) in parsed {
+        let Some((name, file)) = path.strip_prefix("systems/").and_then(|rest| rest.split_once('/')) else {
+            continue;
+        };
+        let folder = folders.entry(name).or_insert_with(|| Folder { name, system: None, others: Vec::new() });
+        if file == "system.yaml" {
+            folder.system = Some((path, node));
+        } else if !file.contains('/') {
+            folder.others.push((path, node));
+        }
+    }
+    folders.into_values().collect()
+}
+
+/// Two webhooks at one address would take each other's events.
+fn same_path(
+    systems: &BTreeMap<SystemName, Arc<System>>,
+    parsed: &[(&str, Node)],
+    resolve: Resolve<'_>,
+    findings: &mut Vec<Finding>,
+) {
+    let mut seen: BTreeMap<&str, &SystemName> = BTreeMap::new();
+    for system in systems.values() {
+        let Some(webhook) = &system.webhook else { continue };
+        if let Some(first) = seen.insert(&webhook.path, &system.name) {
+            let path = format!("systems/{}/system.yaml", system.name);
+            let line = parsed
+                .iter()
+                .find(|(found, _)| *found == path)
+                .and_then(|(_, node)| node.get("completion"))
+                .map_or(1, |node| node.line);
+            let mut check = Check::new(&path, resolve);
+            check.error(line, format!("the webhook path {} of {first}", webhook.path), "a path of its own");
+            findings.append(&mut check.findings);
+        }
+    }
+}
+
+/// Routes name systems that exist and have what is asked of them. `folders` are those that exist at all, so
+/// that a broken system is not said to be missing as well.
+fn cross_check(
+    check: &mut Check<'_>,
+    routes: &Routes,
+    systems: &BTreeMap<SystemName, Arc<System>>,
+    folders: &BTreeSet<String>,
+) {
+    let known: Vec<&str> = folders.iter().map(String::as_str).collect();
+    for route in &routes.routes {
+        for name in &route.to {
+            match systems.get(name) {
+                None if folders.contains(name.as_str()) => {}
+                None => {
+                    check.unknown(route.line, format!("system {name}"), name.as_str(), known.iter().copied())
+                }
+                Some(system) if system.operation(&route.service, Operation::Create).is_none() => {
+                    let found = format!("{} to {name}, which has no create for it", route.service);
+                    let files: Vec<&str> = system.services().map(Service::as_str).collect();
+                    check.unknown(route.line, found, route.service.as_str(), files);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for rule in &routes.closures {
+        match systems.get(&rule.crm) {
+            None if folders.contains(rule.crm.as_str()) => {}
+            None => check.unknown(
+                rule.line,
+                format!("crm {}", rule.crm),
+                rule.crm.as_str(),
+                known.iter().copied(),
+            ),
+            Some(system) if system.role != Role::Crm => {
+                check.error(rule.line, format!("{}, which is no CRM", rule.crm), "a system with role: crm");
+            }
+            Some(system) => {
+                let closure = Service::parse("crm.closure").ok();
+                if closure.is_none_or(|closure| system.operation(&closure, Operation::Close).is_none()) {
+                    let found = format!("{}, which cannot close a ticket", rule.crm);
+                    check.error(rule.line, found, "a file of it with service: crm.closure and close");
+                }
+            }
+        }
+    }
+    let routed: BTreeSet<&Service> = routes.routes.iter().map(|route| &route.service).collect();
+    for system in systems.values().filter(|system| system.role == Role::BackOffice) {
+        for service in system.services().filter(|service| !routed.contains(service)) {
+            let found = format!("no route for {service}, which {} could do", system.name);
+            check.warn(1, found, format!("a route for {service}"), None);
+        }
     }
 }

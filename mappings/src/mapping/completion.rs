@@ -1,11 +1,18 @@
 //! How a system tells that a job changed: by calling us, or by being asked.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::check::Check;
+use super::connection::user;
+use super::path::Path;
+use super::place::{self, Place};
+use super::report::{Reports, secret_at};
+use super::yaml::Node;
 use super::{Answer, ReadError, Report, Secret};
 
 /// How a system calls us.
-#[derive(Debug)]
 pub struct Webhook {
     /// The path it calls, for example `/callbacks/waste`.
     pub path: String,
@@ -13,18 +20,62 @@ pub struct Webhook {
     pub verify: Verify,
     /// For thin events: the call that reads the job back, with the event as `$.event`.
     pub read_back: Option<String>,
-    /// Status and text of our answer.
+    /// Status and text of our answer; 200 and `OK` unless the mapping says otherwise.
     pub reply: (u16, String),
+    reports: Reports,
+    xml_lists: Arc<[String]>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("path", &self.path)
+            .field("verify", &self.verify)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Webhook {
+    /// Reads `webhook:`.
+    pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
+        let fields = check.fields(node, "webhook", &["path", "verify", "reports", "read_back", "reply"])?;
+        let path = check.required_text(fields, "path", "webhook");
+        if let (Some(path), Some(node)) = (&path, fields.get("path"))
+            && (!path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || "?#{}".contains(c)))
+        {
+            check.error(node.line, node.shown(), "a plain path such as /callbacks/waste");
+        }
+        let xml_lists = Arc::clone(&check.xml_lists);
+        let verify = check.required(fields, "verify", "webhook");
+        let verify = verify.and_then(|node| Verify::compile(check, node));
+        let reports = check.required(fields, "reports", "webhook");
+        let reports = reports.and_then(|node| Reports::compile(check, node));
+        let read_back = check.text_of(fields, "read_back");
+        if read_back.is_none() && reports.as_ref().is_some_and(|reports| !reports.has_status()) {
+            let expected = "status: …, or read_back: the call that reads it";
+            check.error(node.line, "reports without status and a webhook without read_back", expected);
+        }
+        let reply = match fields.get("reply") {
+            Some(node) => reply(check, node),
+            None => Some((200, "OK".to_owned())),
+        };
+        Some(Self { path: path?, verify: verify?, read_back, reply: reply?, reports: reports?, xml_lists })
+    }
+
     /// What the event says. The answer's status is not looked at.
     ///
     /// # Errors
-    /// [`ReadError`] when the body cannot be read, or holds no report.
+    /// [`ReadError`] when the body cannot be read, or should be one report and names no job.
     pub fn reports(&self, event: &Answer) -> Result<Vec<Report>, ReadError> {
-        let _ = event;
-        unimplemented!()
+        self.reports.read(event, &self.xml_lists)
+    }
+
+    /// The event's body as a document, for `$.event` of the read-back.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    pub fn document(&self, event: &Answer) -> Result<serde_json::Value, ReadError> {
+        event.document(&self.xml_lists)
     }
 }
 
@@ -76,13 +127,18 @@ pub enum SecretPlace {
 
 /// A path into the event's body.
 #[derive(Debug)]
-pub struct SecretPath(());
+pub struct SecretPath {
+    path: Path,
+    xml_lists: Arc<[String]>,
+}
 
 impl SecretPlace {
     /// What stands there; `None` when nothing does, or when the body cannot be read.
     pub fn find(&self, event: &Answer) -> Option<String> {
-        let _ = event;
-        unimplemented!()
+        match self {
+            Self::Header(name) => event.header(name).map(str::to_owned),
+            Self::Path(place) => secret_at(&place.path, event, &place.xml_lists),
+        }
     }
 }
 
@@ -95,6 +151,56 @@ pub enum Encoding {
     Base64,
 }
 
+const VERIFIES: &[&str] = &["shared_secret", "basic", "hmac_sha256", "standard_webhooks"];
+
+impl Verify {
+    fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
+        if node.as_text() == Some("none") {
+            let hint = Some("anybody who reaches the address can then report a job as done".to_owned());
+            check.warn(node.line, "verify: none", format!("one of {}", VERIFIES.join(", ")), hint);
+            return Some(Self::None);
+        }
+        let fields = check.fields(node, "verify", VERIFIES)?;
+        let kind = check.one_of(fields, "verify", VERIFIES)?;
+        let node = fields.get(kind)?;
+        match kind {
+            "shared_secret" => {
+                let fields = check.fields(node, kind, &["path", "header", "value"])?;
+                let value = check.secret(fields, "value", kind);
+                let place = check.one_of(fields, kind, &["path", "header"])?;
+                let text = check.required_text(fields, place, kind)?;
+                let place = if place == "header" {
+                    SecretPlace::Header(text)
+                } else {
+                    let path = place::path(check, node.line, &text, Place::ANSWER)?;
+                    SecretPlace::Path(SecretPath { path, xml_lists: Arc::clone(&check.xml_lists) })
+                };
+                Some(Self::SharedSecret { place, value: value? })
+            }
+            "basic" => {
+                let (username, password) = user(check, node, kind)?;
+                Some(Self::Basic { username, password })
+            }
+            "hmac_sha256" => {
+                let fields = check.fields(node, kind, &["header", "secret", "encoding", "prefix"])?;
+                let header = check.required_text(fields, "header", kind);
+                let secret = check.secret(fields, "secret", kind);
+                let words = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+                let encoding = match fields.get("encoding") {
+                    Some(node) => check.word(node, "encoding", &words),
+                    None => Some(Encoding::Hex),
+                };
+                let prefix = check.text_of(fields, "prefix").unwrap_or_default();
+                Some(Self::HmacSha256 { header: header?, secret: secret?, encoding: encoding?, prefix })
+            }
+            _ => {
+                let fields = check.fields(node, kind, &["secret"])?;
+                Some(Self::StandardWebhooks { secret: check.secret(fields, "secret", kind)? })
+            }
+        }
+    }
+}
+
 /// How a system is asked for changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Poll {
@@ -102,7 +208,8 @@ pub enum Poll {
     Changed {
         /// Pause between polls.
         every: Duration,
-        /// How far each poll looks back before the last one, since a vendor's clock and list lag.
+        /// How far each poll looks back before the last one, since a vendor's clock and list lag; as long as
+        /// the pause unless the mapping says otherwise.
         overlap: Duration,
         /// The call.
         call: String,
@@ -114,4 +221,40 @@ pub enum Poll {
         /// The call.
         call: String,
     },
+}
+
+impl Poll {
+    /// Reads `poll:`.
+    pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
+        let fields = check.fields(node, "poll", &["every", "overlap", "call", "each_job"])?;
+        let every = check.required(fields, "every", "poll").and_then(|node| check.duration(node, "every"));
+        let overlap = fields.get("overlap").and_then(|node| check.duration(node, "overlap"));
+        let kind = check.one_of(fields, "poll", &["call", "each_job"])?;
+        let call = check.text_of(fields, kind)?;
+        let every = every?;
+        if kind == "call" {
+            return Some(Self::Changed { every, overlap: overlap.unwrap_or(every), call });
+        }
+        if overlap.is_some() {
+            check.error(node.line, "overlap beside each_job", "an overlap only beside call");
+        }
+        Some(Self::EachJob { every, call })
+    }
+
+    /// The call it makes.
+    pub fn call(&self) -> &str {
+        match self {
+            Self::Changed { call, .. } | Self::EachJob { call, .. } => call,
+        }
+    }
+}
+
+fn reply(check: &mut Check<'_>, node: &Node) -> Option<(u16, String)> {
+    let fields = check.fields(node, "reply", &["status", "text"])?;
+    let status = match fields.get("status") {
+        Some(node) => check.number(node, "status", 200, 299)?,
+        None => 200,
+    };
+    let text = check.text_of(fields, "text").unwrap_or_default();
+    Some((u16::try_from(status).ok()?, text))
 }

@@ -1,22 +1,82 @@
 //! A CRM's native message, translated to a request.
 
+use std::fmt;
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::{json, xml};
 
 use super::ReadError;
+use super::check::Check;
+use super::expression::Expression;
+use super::place::Place;
+use super::scope::{Scope, Trail};
+use super::yaml::Node;
 
 /// How a CRM's native message becomes a canonical request.
-#[derive(Debug)]
-pub struct Intake(());
+pub struct Intake {
+    format: Format,
+    event: Option<Expression>,
+    request: Expression,
+    xml_lists: Arc<[String]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Json,
+    Xml,
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("format", &self.format).finish_non_exhaustive()
+    }
+}
 
 impl Intake {
+    /// Reads `intake:`.
+    pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
+        let fields = check.fields(node, "intake", &["format", "event", "request"])?;
+        let format = check.required(fields, "format", "intake");
+        let format = format
+            .and_then(|node| check.word(node, "format", &[("json", Format::Json), ("xml", Format::Xml)]));
+        let event = fields.get("event").and_then(|node| Expression::compile(check, node, Place::MESSAGE));
+        let request = check.required(fields, "request", "intake");
+        let request = request.and_then(|node| Expression::compile(check, node, Place::MESSAGE));
+        if fields.get("event").is_none() {
+            let hint = Some("without it a message that is delivered twice cannot be recognised".to_owned());
+            check.warn(node.line, "intake without event", "event: the message's own id", hint);
+        }
+        let xml_lists = Arc::clone(&check.xml_lists);
+        Some(Self { format: format?, event, request: request?, xml_lists })
+    }
+
     /// Translates a message: the event's own id, for the inbox key, and the request document.
     /// `now` is `$.dovetail.now`. The document is not yet checked against the schema.
     ///
     /// # Errors
     /// [`ReadError`] when the body cannot be read, or lacks what the mapping requires.
     pub fn translate(&self, body: &str, now: Timestamp) -> Result<(Option<String>, Value), ReadError> {
-        let _ = (body, now);
-        unimplemented!()
+        let mut document = match self.format {
+            Format::Json => json::read(body)?,
+            Format::Xml => xml::read(body, &self.xml_lists)?,
+        };
+        let Value::Object(members) = &mut document else {
+            return Err(ReadError { reason: "a message that is not an object".into() });
+        };
+        let mut dovetail = Map::new();
+        dovetail.insert("now".into(), Value::String(now.to_string()));
+        members.insert("dovetail".into(), Value::Object(dovetail));
+        let scope = Scope::over(&document);
+        let unreadable = |error: super::RenderError| ReadError { reason: error.to_string() };
+        let event = match &self.event {
+            Some(event) => event.text(scope, &mut Trail::at("event")).map_err(unreadable)?,
+            None => None,
+        };
+        let request = self.request.evaluate(scope, &mut Trail::default()).map_err(unreadable)?;
+        let event = event.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+        Ok((event, request.unwrap_or_else(|| Value::Object(Map::new()))))
     }
 }

@@ -1,9 +1,20 @@
 //! The calls an operation makes, in order.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::check::{Check, Fields};
+use super::path::Path;
+use super::place::Place;
+use super::render::{self, Outgoing};
+use super::report::Reports;
+use super::rules::{self, Rules};
+use super::scope::{Scope, is_empty};
+use super::test::Test;
+use super::yaml::{Node, Yaml};
 use super::{Answer, Call, ReadError, Report, Verdict};
 
 /// Why a call cannot be rendered: the request lacks or misstates something the system needs.
@@ -21,19 +32,18 @@ pub struct RenderError {
 pub struct Rendered {
     /// The call.
     pub call: Call,
-    /// Truncations, each naming field and lengths.
+    /// Truncations and characters left out, each naming its field.
     pub warnings: Vec<String>,
 }
 
 /// The calls of one operation.
 #[derive(Debug)]
 pub struct Steps {
-    /// In the order they are made; at least one.
+    /// In the order they are made; at least one, and at least one that is not optional.
     pub steps: Vec<Step>,
 }
 
 /// One call of an operation, and how its answer is read.
-#[derive(Debug)]
 pub struct Step {
     /// Its name, under which later steps see its answer.
     pub name: String,
@@ -41,13 +51,119 @@ pub struct Step {
     pub optional: bool,
     /// Its answer is kept that long for all operations of the system.
     pub store: Option<Duration>,
+    when: Option<Test>,
+    requires: Vec<(String, Path)>,
+    outgoing: Outgoing,
+    rules: Rules,
+    reports: Option<Reports>,
+    xml_lists: Arc<[String]>,
+}
+
+impl fmt::Debug for Step {
+    /// Only the name: the call may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Steps {
+    /// Compiles an operation: `steps: […]`, or the keys of its one step. A single step is named after it.
+    pub(super) fn compile(check: &mut Check<'_>, node: &Node, name: &str) -> Option<Self> {
+        check.in_call = true;
+        check.steps.clear();
+        let steps = match node.get("steps") {
+            Some(list) => {
+                check.fields(node, name, &["steps"]);
+                Self::several(check, list)
+            }
+            None => Step::compile(check, node, Some(name)).map(|step| vec![step]),
+        };
+        check.in_call = false;
+        check.steps.clear();
+        let steps = steps?;
+        if steps.iter().all(|step| step.optional) {
+            check.error(node.line, format!("{name} with no step but optional ones"), "one step that decides");
+        }
+        Some(Self { steps })
+    }
+
+    fn several(check: &mut Check<'_>, node: &Node) -> Option<Vec<Step>> {
+        let Yaml::List(items) = &node.value else {
+            check.error(node.line, node.shown(), "steps: a list of steps");
+            return None;
+        };
+        let mut steps: Vec<Option<Step>> = Vec::with_capacity(items.len());
+        for item in items {
+            let step = Step::compile(check, item, None);
+            if let Some(name) = item.get("name").and_then(Node::as_text) {
+                if check.steps.iter().any(|known| known == name) {
+                    check.error(item.line, format!("a second step {name}"), "a name of its own");
+                }
+                check.steps.push(name.to_owned());
+            }
+            steps.push(step);
+        }
+        steps.into_iter().collect()
+    }
+
+    /// Has the first step refuse a context that lacks one of these paths.
+    pub(super) fn require(&mut self, requires: Vec<(String, Path)>) {
+        if let Some(first) = self.steps.first_mut() {
+            first.requires = requires;
+        }
+    }
+
+    /// Whether some step reads reports, and each that does reads a status.
+    pub(super) fn reads_reports(&self) -> bool {
+        self.steps.iter().any(|step| step.reports.as_ref().is_some_and(Reports::has_status))
+    }
 }
 
 impl Step {
+    fn compile(check: &mut Check<'_>, node: &Node, name: Option<&str>) -> Option<Self> {
+        let mut known =
+            if name.is_some() { vec!["store"] } else { vec!["name", "optional", "when", "store"] };
+        known.extend(render::KEYS);
+        known.extend(rules::KEYS);
+        known.push("reports");
+        let fields = check.fields(node, "a step", &known)?;
+        let name = match name {
+            Some(name) => Some(name.to_owned()),
+            None => check.required_text(fields, "name", "a step"),
+        };
+        let optional =
+            name.is_some() && fields.get("optional").is_some_and(|node| check.flag(node, "optional"));
+        let store = fields.get("store").and_then(|node| seconds(check, node));
+        let when = fields.get("when").map(|node| Test::compile(check, node, Place::REQUEST));
+        let outgoing = Outgoing::compile(check, fields);
+        let rules = Rules::compile(check, fields);
+        let reports = fields.get("reports").map(|node| Reports::compile(check, node));
+        let when = match when {
+            Some(when) => Some(when?),
+            None => None,
+        };
+        let reports = match reports {
+            Some(reports) => Some(reports?),
+            None => None,
+        };
+        let xml_lists = Arc::clone(&check.xml_lists);
+        let requires = Vec::new();
+        Some(Self {
+            name: name?,
+            optional,
+            store,
+            when,
+            requires,
+            outgoing: outgoing?,
+            rules,
+            reports,
+            xml_lists,
+        })
+    }
+
     /// Whether the step is taken in this context.
     pub fn applies(&self, context: &Value) -> bool {
-        let _ = context;
-        unimplemented!()
+        self.when.as_ref().is_none_or(|when| when.holds(Scope::over(context)))
     }
 
     /// Renders the call.
@@ -55,28 +171,49 @@ impl Step {
     /// # Errors
     /// [`RenderError`] names the field and what the request lacks.
     pub fn render(&self, context: &Value) -> Result<Rendered, RenderError> {
-        let _ = context;
-        unimplemented!()
+        for (field, path) in &self.requires {
+            if path.first(context).is_none_or(is_empty) {
+                let reason = "is absent or empty, and the service requires it".to_owned();
+                return Err(RenderError { field: field.clone(), reason });
+            }
+        }
+        self.outgoing.render(context)
+    }
+
+    /// Whether the call only reads, so that it may be made again at will.
+    pub fn is_get(&self) -> bool {
+        self.outgoing.is_get()
     }
 
     /// What the answer rules say: `done`, `absent`, `rejected`, `retry`, `accepted`, the first that matches.
+    ///
+    /// A rule that looks into the body does not match a body that cannot be read; without an `accepted` test,
+    /// any 2xx with a body that can be read, or without one, is accepted. Where the mapping reads a job
+    /// reference and the answer has none, the answer is not accepted.
     pub fn read(&self, answer: &Answer) -> Verdict {
-        let _ = answer;
-        unimplemented!()
+        self.rules.read(answer, &self.xml_lists)
     }
 
-    /// The reports in an answer; empty when the step reads none.
+    /// The reports in an answer; empty when the step reads none. Ask [`Step::read`] first whether the answer
+    /// is one at all: an error document simply holds no reports.
     ///
     /// # Errors
-    /// [`ReadError`] when the body cannot be read.
+    /// [`ReadError`] when the body cannot be read, or should be one report and names no job.
     pub fn reports(&self, answer: &Answer) -> Result<Vec<Report>, ReadError> {
-        let _ = answer;
-        unimplemented!()
+        match &self.reports {
+            Some(reports) => reports.read(answer, &self.xml_lists),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The answer as later steps see it: `{status, headers, body}`; a body that cannot be read is its text.
     pub fn seen(&self, answer: &Answer) -> Value {
-        let _ = answer;
-        unimplemented!()
+        answer.seen(&self.xml_lists)
     }
+}
+
+fn seconds(check: &mut Check<'_>, node: &Node) -> Option<Duration> {
+    let fields: Fields<'_> = check.fields(node, "store", &["seconds"])?;
+    let seconds = check.required(fields, "seconds", "store")?;
+    check.number(seconds, "seconds", 1, 31_536_000).map(Duration::from_secs)
 }

@@ -1,10 +1,13 @@
 //! One system: who owns it, how it is reached, and its operations.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::{Disposition, Operation, Service, SystemName};
 
-use super::{Intake, Meaning, Poll, Secret, Steps, Webhook};
+use super::service::ServiceRules;
+use super::statuses::Statuses;
+use super::{Connection, Intake, Meaning, Poll, Secret, Steps, Webhook};
 
 /// One back office, partner or CRM, compiled from its folder.
 #[derive(Debug)]
@@ -31,60 +34,83 @@ pub struct System {
     pub poll: Option<Poll>,
     /// Elements of its XML that are always lists.
     pub xml_lists: Vec<String>,
+    /// What a reader of the mapping should know.
+    pub note: Option<String>,
+    pub(super) calls: BTreeMap<String, Steps>,
+    pub(super) statuses: Statuses,
+    pub(super) services: BTreeMap<Service, ServiceRules>,
+    pub(super) intake: Option<Intake>,
+    pub(super) secrets: Vec<Secret>,
 }
 
 impl System {
     /// The calls of an operation on a service. For `close` a CRM's `crm.closure` stands in for every service
     /// that has no close operation of its own.
     pub fn operation(&self, service: &Service, operation: Operation) -> Option<&Steps> {
-        let _ = (service, operation);
-        unimplemented!()
+        let own = self.services.get(service).and_then(|rules| rules.operation(operation));
+        match operation {
+            Operation::Close => own.or_else(|| {
+                let closure = Service::parse("crm.closure").ok()?;
+                self.services.get(&closure)?.operation(operation)
+            }),
+            Operation::Create | Operation::Amend | Operation::Cancel => own,
+        }
     }
 
     /// A call of the system by name.
     pub fn call(&self, name: &str) -> Option<&Steps> {
-        let _ = name;
-        unimplemented!()
+        self.calls.get(name)
     }
 
     /// The names of all calls.
     pub fn call_names(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.calls.keys().map(String::as_str)
     }
 
     /// The services it works for, by name.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
-        std::iter::empty()
+        self.services.keys()
     }
 
     /// What a status word means; the service's own table goes before the system's. `{note}` in what is said
     /// is filled with `note`.
     pub fn meaning(&self, service: Option<&Service>, said: &str, note: Option<&str>) -> Meaning {
-        let _ = (service, said, note);
-        unimplemented!()
+        let own = service.and_then(|service| self.services.get(service));
+        own.and_then(|rules| rules.statuses.find(said, note))
+            .or_else(|| self.statuses.find(said, note))
+            .unwrap_or(Meaning::Unrecognised)
     }
 
-    /// Which dispositions close a ticket of the service without a person.
+    /// Which dispositions close a ticket of the service without a person; none where the mapping does not say.
     pub fn close_rules(&self, service: &Service) -> CloseRules {
-        let _ = service;
-        unimplemented!()
+        let rules = self.services.get(service).and_then(|rules| rules.close_rules.clone());
+        rules.unwrap_or(CloseRules { automatically: Vec::new() })
     }
 
     /// The promise of the service, for example `2 working days`.
     pub fn target(&self, service: &Service) -> Option<&str> {
-        let _ = service;
-        unimplemented!()
+        self.services.get(service)?.target.as_deref()
     }
 
     /// The service's name for people.
     pub fn service_title(&self, service: &Service) -> Option<&str> {
-        let _ = service;
-        unimplemented!()
+        self.services.get(service).map(|rules| rules.title.as_str())
+    }
+
+    /// The paths a request for the service must have, such as `details.container`. The first step of `create`
+    /// refuses to render without them.
+    pub fn requires(&self, service: &Service) -> &[String] {
+        self.services.get(service).map_or(&[], |rules| &rules.requires)
     }
 
     /// How its native messages become requests, for a CRM that has them.
     pub fn intake(&self) -> Option<&Intake> {
-        unimplemented!()
+        self.intake.as_ref()
+    }
+
+    /// Every secret that may stand in a call or its answer, to be masked wherever a call is shown.
+    pub fn secrets(&self) -> &[Secret] {
+        &self.secrets
     }
 }
 
@@ -106,53 +132,6 @@ pub struct Owner {
     pub contact: String,
     /// Who is told when work grows old.
     pub senior: Option<String>,
-}
-
-/// How a system is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// URL that every call's path is added to; without a slash at its end.
-    pub base_url: String,
-    /// How we prove who we are.
-    pub auth: Auth,
-    /// Time for a whole call.
-    pub timeout: Duration,
-    /// Time for connecting.
-    pub connect_timeout: Duration,
-    /// Headers of every call.
-    pub headers: Vec<(String, String)>,
-}
-
-/// How we prove to a system who we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// Not at all, or in the body.
-    None,
-    /// HTTP basic authentication.
-    Basic {
-        /// User name.
-        username: String,
-        /// Password.
-        password: Secret,
-    },
-    /// `Authorization: Bearer …`.
-    Bearer(Secret),
-    /// `Authorization: token …`, as Request Tracker wants it.
-    Token(Secret),
-    /// A key in a header of its own.
-    ApiKey {
-        /// The header.
-        header: String,
-        /// The key.
-        key: Secret,
-    },
-    /// A WS-Security user name token in the SOAP header.
-    WsSecurity {
-        /// User name.
-        username: String,
-        /// Password.
-        password: Secret,
-    },
 }
 
 /// What a system can bear.
@@ -182,6 +161,13 @@ pub struct RetryRule {
     pub most: Duration,
     /// Attempts before a person is asked.
     pub attempts: u32,
+}
+
+impl Default for RetryRule {
+    /// Two seconds, growing to a quarter of an hour, twelve attempts.
+    fn default() -> Self {
+        Self { first: Duration::from_secs(2), most: Duration::from_secs(900), attempts: 12 }
+    }
 }
 
 /// Which dispositions close a ticket without a person; all others hold it.

@@ -1,11 +1,16 @@
 //! The command line: what can be asked of `dovetail`, and who answers.
 
+mod cases;
 mod exit;
+mod lint;
+mod preview;
 mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::bus::Topology;
+use crate::clock;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
@@ -234,14 +239,21 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(_) | Command::Demo(_) | Command::Sim(_) | Command::Check(_) => {
             anyhow::bail!("this command is not in this build")
         }
-        Command::Lint(_) | Command::Test(_) | Command::Try(_) | Command::Topology => {
-            anyhow::bail!("this command is not in this build")
-        }
+        Command::Lint(args) => lint::run(args.folder.as_deref())?,
+        Command::Test(args) => cases::run(args.folder.as_deref())?,
+        Command::Try(args) => preview::run(&args, clock::host_time())?,
+        Command::Topology => topology(&Topology::default()),
         Command::Tickets(_) | Command::Problems(_) => anyhow::bail!("this command is not in this build"),
         Command::Completions(args) => completions(args),
     };
     shown.print(global.output)?;
     Ok(shown.exit.into())
+}
+
+/// The definitions are JSON in either form.
+fn topology(topology: &Topology) -> Shown {
+    let json = topology.definitions();
+    Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
 }
 
 fn completions(args: CompletionsArgs) -> Shown {

@@ -41,6 +41,8 @@ pub struct Line {
 pub struct Filter {
     /// Only of this council.
     pub council: Option<Council>,
+    /// Only the openings of this ticket.
+    pub ticket: Option<Ticket>,
     /// Only in this state.
     pub state: Option<RequestState>,
     /// Only accepted before this opening: the cursor of the next page.

@@ -23,6 +23,9 @@ impl SqlLedger {
         if let Some(council) = &filter.council {
             also("r.council =", council.to_string());
         }
+        if let Some(ticket) = &filter.ticket {
+            also("r.ticket =", ticket.to_string());
+        }
         if let Some(state) = filter.state {
             also("r.state =", state.to_string());
         }

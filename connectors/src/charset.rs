@@ -1,0 +1,104 @@
+//! A body's bytes as text, whatever character set the system writes in.
+
+use encoding_rs::{Encoding, UTF_8};
+
+/// Bytes that are not text in the character set they are said to be in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    /// The named character set is not one of the WHATWG Encoding Standard.
+    #[error("the character set {0:?} is not known")]
+    UnknownCharset(String),
+    /// The bytes are not valid in it.
+    #[error("the body is not valid {0}")]
+    Invalid(&'static str),
+}
+
+/// Decodes a body: by its byte order mark, else the `charset` of its `Content-Type` (RFC 9110), else its XML
+/// declaration (RFC 7303), else as UTF-8.
+///
+/// # Errors
+/// [`Undecodable`]; nothing is ever replaced silently.
+pub(crate) fn decode(bytes: &[u8], content_type: Option<&str>) -> Result<String, Undecodable> {
+    let (encoding, bytes) = match Encoding::for_bom(bytes) {
+        Some((encoding, length)) => (encoding, &bytes[length..]),
+        None => (declared(bytes, content_type)?, bytes),
+    };
+    encoding
+        .decode_without_bom_handling_and_without_replacement(bytes)
+        .map(|text| text.into_owned())
+        .ok_or(Undecodable::Invalid(encoding.name()))
+}
+
+fn declared(bytes: &[u8], content_type: Option<&str>) -> Result<&'static Encoding, Undecodable> {
+    let label = content_type.and_then(charset).or_else(|| xml_encoding(bytes));
+    let Some(label) = label else { return Ok(UTF_8) };
+    Encoding::for_label(label.as_bytes()).ok_or(Undecodable::UnknownCharset(label))
+}
+
+/// The `charset` parameter of a media type.
+fn charset(content_type: &str) -> Option<String> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then(|| value.to_owned())
+    })
+}
+
+/// The `encoding` of an XML declaration; it is ASCII in every character set that can be declared there.
+fn xml_encoding(bytes: &[u8]) -> Option<String> {
+    let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let declaration = bytes[start..].strip_prefix(b"<?xml")?;
+    let end = declaration.windows(2).take(200).position(|pair| pair == b"?>")?;
+    let declaration = std::str::from_utf8(&declaration[..end]).ok()?;
+    let (_, rest) = declaration.split_once("encoding")?;
+    let rest = rest.trim_start().strip_prefix('=')?.trim_start();
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    rest[1..].split(quote).next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_a_charset_is_utf_8_and_never_lossy() {
+        assert_eq!(decode("naïve".as_bytes(), None).as_deref(), Ok("naïve"));
+        assert_eq!(decode("naïve".as_bytes(), Some("application/json")).as_deref(), Ok("naïve"));
+        assert_eq!(decode(b"na\xefve", None), Err(Undecodable::Invalid("UTF-8")));
+    }
+
+    #[test]
+    fn the_charset_of_the_content_type_goes_before_the_xml_declaration() {
+        let xml = b"<?xml version='1.0' encoding='utf-8'?><a>\xa3 5</a>";
+        let decoded = decode(xml, Some("text/xml; Charset=\"ISO-8859-1\"")).expect("latin1");
+        assert!(decoded.ends_with("<a>£ 5</a>"), "{decoded}");
+    }
+
+    #[test]
+    fn an_xml_declaration_names_the_charset_where_nothing_else_does() {
+        let xml = b"\r\n<?xml version=\"1.0\" encoding = \"windows-1252\"?><a>\x80 5</a>";
+        let decoded = decode(xml, Some("text/xml")).expect("windows-1252");
+        assert!(decoded.ends_with("<a>€ 5</a>"), "{decoded}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_goes_before_everything_and_is_dropped() {
+        let utf16: Vec<u8> =
+            [0xfeff_u16].into_iter().chain("<a>é</a>".encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        assert_eq!(decode(&utf16, Some("text/xml; charset=utf-8")).as_deref(), Ok("<a>é</a>"));
+        assert_eq!(decode(b"\xef\xbb\xbf{}", None).as_deref(), Ok("{}"));
+    }
+
+    #[test]
+    fn an_unknown_charset_is_named() {
+        let error = decode(b"{}", Some("application/json; charset=klingon")).expect_err("unknown");
+        assert_eq!(error.to_string(), "the character set \"klingon\" is not known");
+    }
+
+    #[test]
+    fn odd_declarations_fall_back_to_utf_8() {
+        for body in ["", "   ", "<?xml", "<?xml version='1.0'?><a/>", "<?xml encoding=?><a/>"] {
+            assert_eq!(decode(body.as_bytes(), Some("text/xml; charset=")).as_deref(), Ok(body));
+        }
+    }
+}

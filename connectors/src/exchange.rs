@@ -1,0 +1,301 @@
+//! One request out, one answer in, bounded in time and size.
+
+use std::error::Error;
+
+use http::header::CONTENT_TYPE;
+use mappings::mapping::Answer;
+use reqwest::{Client, Response, Url};
+
+use crate::charset;
+use crate::draft::Draft;
+use crate::mask::{HIDDEN, Mask, is_sensitive};
+
+/// The most that is read of an answer, after decompression.
+const LARGEST: usize = 1 << 20;
+/// The most that is kept of an answer's text for the record.
+const KEPT: usize = 16 << 10;
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The answer; its body is empty where it could not be read.
+    pub(crate) answer: Answer,
+    /// Why the body could not be read.
+    pub(crate) unreadable: Option<String>,
+}
+
+/// No complete answer.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// No connection: the system has seen nothing of the call.
+    NotSent(String),
+    /// The call, or part of it, was sent: the system may have carried it out.
+    NotAnswered(String),
+}
+
+/// Sends a request and reads its answer.
+pub(crate) async fn send(client: &Client, draft: &Draft) -> Result<Reply, Broken> {
+    let origin = draft.url.origin().ascii_serialization();
+    let request = client
+        .request(draft.method.clone(), draft.url.clone())
+        .headers(draft.headers.clone())
+        .body(draft.body.clone());
+    let response = request.send().await.map_err(|error| broken(&error, &origin))?;
+    read(response).await.map_err(|error| broken(&error, &origin))
+}
+
+async fn read(mut response: Response) -> Result<Reply, reqwest::Error> {
+    let status = response.status().as_u16();
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect();
+    let content_type =
+        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut bytes = Vec::new();
+    let mut too_large = false;
+    while let Some(chunk) = response.chunk().await? {
+        if bytes.len() + chunk.len() > LARGEST {
+            too_large = true;
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let body = if too_large {
+        Err("the answer is larger than 1 MiB".to_owned())
+    } else {
+        charset::decode(&bytes, content_type.as_deref()).map_err(|error| error.to_string())
+    };
+    let (body, unreadable) = match body {
+        Ok(body) => (body, None),
+        Err(reason) => (String::new(), Some(reason)),
+    };
+    Ok(Reply { answer: Answer { status, headers, body }, unreadable })
+}
+
+/// A connection that was never made is told from everything that may have happened after it.
+fn broken(error: &reqwest::Error, origin: &str) -> Broken {
+    if error.is_connect() {
+        Broken::NotSent(format!("cannot connect to {origin}: {}", because(error)))
+    } else if error.is_timeout() {
+        Broken::NotAnswered(format!("{origin} did not answer in time"))
+    } else {
+        Broken::NotAnswered(format!("{origin} broke off before the answer was complete: {}", because(error)))
+    }
+}
+
+/// Why a system cannot be reached.
+pub(crate) fn unreached(error: &reqwest::Error, base: &Url) -> String {
+    match broken(error, &base.origin().ascii_serialization()) {
+        Broken::NotSent(reason) | Broken::NotAnswered(reason) => reason,
+    }
+}
+
+/// The innermost cause, which says what a person can act on.
+fn because(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The answer as text for the record: status line, headers, body; secrets hidden before it is cut.
+pub(crate) fn text(answer: &Answer, mask: &Mask) -> String {
+    let reason = http::StatusCode::from_u16(answer.status).ok().and_then(|status| status.canonical_reason());
+    let mut text = format!("HTTP/1.1 {} {}", answer.status, reason.unwrap_or_default());
+    for (name, value) in &answer.headers {
+        text.push_str(&format!("\n{name}: {}", if is_sensitive(name) { HIDDEN } else { value }));
+    }
+    text.push_str("\n\n");
+    text.push_str(&answer.body);
+    cut(mask.text(&text))
+}
+
+fn cut(mut text: String) -> String {
+    const MARK: &str = "\n… cut";
+    if text.len() > KEPT {
+        text.truncate(text.floor_char_boundary(KEPT - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mappings::mapping::{Auth, Body, Call, Connection, Secret};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::connector::client;
+    use crate::draft;
+    use crate::scripted::{Scripted, Turn, answer, cut_answer};
+
+    async fn exchange(url: &str, call: Call) -> (Result<Reply, Broken>, String) {
+        let connection = Connection {
+            base_url: url.to_owned(),
+            auth: Auth::Basic { username: "u".into(), password: Secret::new("p4ssword".into()) },
+            timeout: Duration::from_millis(500),
+            connect_timeout: Duration::from_millis(300),
+            headers: vec![("X-Council".into(), "harlow".into())],
+        };
+        let base = draft::base(url).expect("a base URL");
+        let client = client(&connection, &base, 1).expect("a client");
+        let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
+        (send(&client, &draft).await, draft.text(&Mask::default()))
+    }
+
+    fn post(body: Body) -> Call {
+        Call { method: "POST", path: "/jobs?x=1".into(), headers: Vec::new(), body }
+    }
+
+    async fn reply(turn: Turn) -> Reply {
+        let system = Scripted::start([turn]).await;
+        exchange(&system.url, post(Body::Json("{}".into()))).await.0.expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn the_text_of_a_call_is_what_goes_over_the_wire() {
+        for (method, body) in [
+            ("POST", Body::Json("{\"a\":\"é\"}".into())),
+            ("POST", Body::None),
+            ("GET", Body::None),
+            ("DELETE", Body::None),
+        ] {
+            let system = Scripted::start([answer(204, &[], "")]).await;
+            let (_, text) = exchange(&system.url, Call { method, ..post(body) }).await;
+            let sent = system.requests().remove(0).replace("\r\n", "\n");
+            let sent = sent.replace("authorization: Basic dTpwNHNzd29yZA==", "authorization: ***");
+            let lines = |text: &str| {
+                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(lines(&text), lines(&sent));
+            assert_eq!(text.lines().next(), sent.lines().next());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        drop(listener);
+        let broken = exchange(&url, post(Body::None)).await.0.expect_err("broken");
+        let Broken::NotSent(reason) = broken else { panic!("{broken:?}") };
+        assert!(reason.starts_with(&format!("cannot connect to {url}: Connection refused")), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_not_sent() {
+        let broken = exchange("http://nowhere.invalid", post(Body::None)).await.0.expect_err("broken");
+        assert!(matches!(broken, Broken::NotSent(_)), "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_tls_handshake_that_hangs_or_fails_is_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("https://{}", listener.local_addr().expect("an address"));
+        let broken = exchange(&url, post(Body::None)).await.0.expect_err("broken");
+        let Broken::NotSent(reason) = broken else { panic!("{broken:?}") };
+        assert_eq!(reason, format!("cannot connect to {url}: it took too long"));
+
+        let plain = Scripted::start([answer(200, &[], "not TLS")]).await;
+        let url = plain.url.replace("http:", "https:");
+        let broken = exchange(&url, post(Body::None)).await.0.expect_err("broken");
+        assert!(matches!(broken, Broken::NotSent(_)), "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_time_out_after_the_call_was_read_may_have_been_carried_out() {
+        let system = Scripted::start([Turn::Silence]).await;
+        let broken = exchange(&system.url, post(Body::None)).await.0.expect_err("broken");
+        let Broken::NotAnswered(reason) = broken else { panic!("{broken:?}") };
+        assert_eq!(reason, format!("{} did not answer in time", system.url));
+        assert_eq!(system.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stops_in_the_middle_is_none() {
+        let turns = [
+            cut_answer(200, &["content-type: application/json"], b"{\"job\":", 100),
+            Turn::Say(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()),
+            Turn::Say(b"garbage\r\n\r\n".to_vec()),
+            Turn::Say(Vec::new()),
+        ];
+        for turn in turns {
+            let system = Scripted::start([turn]).await;
+            let broken = exchange(&system.url, post(Body::None)).await.0.expect_err("broken");
+            assert!(matches!(broken, Broken::NotAnswered(_)), "{broken:?}");
+            assert_eq!(system.requests().len(), 1, "sent once and not again");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_another_character_set_becomes_text() {
+        let latin1 = reply(answer(200, &["content-type: text/plain; charset=iso-8859-1"], b"caf\xe9")).await;
+        assert_eq!(latin1.answer.body, "café");
+        let xml = b"<?xml version='1.0' encoding='windows-1252'?><note>\x80 5 \x96 paid</note>";
+        let windows = reply(answer(200, &["content-type: text/xml"], xml)).await;
+        assert!(windows.answer.body.ends_with("<note>€ 5 – paid</note>"), "{}", windows.answer.body);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_text_is_unreadable_and_says_so() {
+        let reply = reply(answer(200, &["content-type: application/json"], b"\"caf\xe9\"")).await;
+        assert_eq!(
+            (reply.answer.body.as_str(), reply.unreadable.as_deref()),
+            ("", Some("the body is not valid UTF-8"))
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_1_mib() {
+        let most = reply(answer(200, &[], vec![b'a'; LARGEST])).await;
+        assert_eq!((most.answer.body.len(), most.unreadable), (LARGEST, None));
+        let more = reply(answer(200, &[], vec![b'a'; LARGEST + 1])).await;
+        assert_eq!(more.unreadable.as_deref(), Some("the answer is larger than 1 MiB"));
+        let endless = reply(cut_answer(200, &[], &vec![b'a'; LARGEST * 3], usize::MAX >> 1)).await;
+        assert_eq!(endless.unreadable.as_deref(), Some("the answer is larger than 1 MiB"));
+    }
+
+    #[tokio::test]
+    async fn a_compressed_answer_is_unpacked() {
+        // `printf '{"job":"7"}' | gzip -n`
+        let small = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV\xca\xcaOR\xb2R2W\xaa\x05\x00L\x88o\"\x0b\x00\x00\x00";
+        let reply = reply(answer(200, &["content-encoding: gzip"], small)).await;
+        assert_eq!(reply.answer.body, "{\"job\":\"7\"}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_not_followed() {
+        let system =
+            Scripted::start([answer(302, &["location: /elsewhere"], ""), answer(200, &[], "")]).await;
+        let reply = exchange(&system.url, post(Body::None)).await.0.expect("an answer");
+        assert_eq!(reply.answer.status, 302);
+        assert_eq!(system.requests().len(), 1);
+    }
+
+    #[test]
+    fn the_kept_text_is_16_kib_at_most_and_never_ends_in_half_a_character() {
+        let answer = Answer { status: 200, headers: Vec::new(), body: "€".repeat(10_000) };
+        let text = text(&answer, &Mask::default());
+        assert!(text.len() <= KEPT && text.len() > KEPT - 8);
+        assert!(text.ends_with("€\n… cut"));
+    }
+
+    #[test]
+    fn cookies_are_not_kept() {
+        let headers = vec![("set-cookie".into(), "session=abc".into()), ("etag".into(), "\"1\"".into())];
+        let text = text(&Answer { status: 204, headers, body: String::new() }, &Mask::default());
+        assert_eq!(text, "HTTP/1.1 204 No Content\nset-cookie: ***\netag: \"1\"\n\n");
+    }
+}

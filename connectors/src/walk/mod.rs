@@ -1,0 +1,281 @@
+//! The calls of one operation, made in order.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use mappings::domain::Job;
+use mappings::mapping::{Answer, Call, RenderError, Rendered, Report, Step, Steps, Verdict, add_step};
+use serde_json::Value;
+
+use crate::classify;
+use crate::connector::Connector;
+use crate::draft::Draft;
+use crate::exchange::{self, Reply};
+use crate::mask::Mask;
+use crate::outcome::{Outcome, Performed, ReadFailure};
+use crate::stored::Key;
+
+/// One attempt under way.
+pub(crate) struct Walk<'a> {
+    way: &'a Connector,
+    context: Value,
+    now: Timestamp,
+    mask: Mask,
+    /// The exchange that decides, as text: the last one of a step that is not optional.
+    said: Said,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+    job: Option<Job>,
+    /// A step that did something a second time would do again, so that the operation cannot simply be repeated.
+    changed: Option<&'a str>,
+    kept_used: Vec<Key>,
+    answers: Vec<(&'a Step, Answer)>,
+}
+
+#[derive(Default)]
+struct Said {
+    status: Option<u16>,
+    call: String,
+    answer: Option<String>,
+}
+
+/// What one step came to.
+enum Came {
+    /// On with the next step.
+    Accepted,
+    /// The operation ends well, with a note.
+    Done(String),
+    /// The operation ends otherwise.
+    Failed(Outcome),
+    /// Nothing was sent.
+    NotRendered(RenderError),
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(way: &'a Connector, context: Value, now: Timestamp) -> Self {
+        Self {
+            way,
+            context,
+            now,
+            mask: way.mask.clone(),
+            said: Said::default(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+            job: None,
+            changed: None,
+            kept_used: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn perform(mut self, steps: &'a Steps) -> Performed {
+        let (outcome, render_failed) = match self.run(steps).await {
+            Ok(outcome) => (outcome, None),
+            Err(error) => {
+                let reason = match self.changed {
+                    None => error.to_string(),
+                    Some(step) => format!("{error}; step {step} had been carried out"),
+                };
+                (Outcome::Rejected { disposition: None, reason, say: None }, Some(error))
+            }
+        };
+        Performed {
+            outcome: self.masked(outcome),
+            status: self.said.status,
+            call: self.said.call,
+            answer: self.said.answer,
+            warnings: self.warnings,
+            render_failed,
+        }
+    }
+
+    pub(crate) async fn read(mut self, steps: &'a Steps) -> Result<Vec<Report>, ReadFailure> {
+        let outcome = self.run(steps).await;
+        let outcome = outcome.map(|outcome| self.masked(outcome));
+        let (reason, after) = match outcome {
+            Ok(Outcome::Absent) => return Ok(Vec::new()),
+            Ok(Outcome::Delivered { .. }) => {
+                let reports: Result<Vec<_>, _> =
+                    self.answers.iter().map(|(step, answer)| step.reports(answer)).collect();
+                match reports {
+                    Ok(reports) => return Ok(reports.into_iter().flatten().collect()),
+                    Err(error) => (self.mask.text(&error.reason), None),
+                }
+            }
+            Ok(Outcome::Retry { after, reason }) => (reason, after),
+            Ok(Outcome::Rejected { reason, .. } | Outcome::Unknown { reason }) => (reason, None),
+            Err(error) => (error.to_string(), None),
+        };
+        let Said { status, call, answer } = self.said;
+        Err(ReadFailure { reason, after, status, call, answer })
+    }
+
+    async fn run(&mut self, steps: &'a Steps) -> Result<Outcome, RenderError> {
+        let mut taken = false;
+        for step in &steps.steps {
+            if !step.applies(&self.context) {
+                continue;
+            }
+            taken = true;
+            match self.take(step).await {
+                Came::Accepted => {}
+                Came::Done(note) => {
+                    self.notes.push(note);
+                    break;
+                }
+                Came::Failed(outcome) if step.optional => self.note(step, &reason(&outcome)),
+                Came::NotRendered(error) if step.optional => self.note(step, &error.to_string()),
+                Came::Failed(outcome) => return Ok(self.whole(outcome)),
+                Came::NotRendered(error) => return Err(error),
+            }
+        }
+        if !taken {
+            self.notes.push("there was nothing to tell the system".to_owned());
+        }
+        let note = (!self.notes.is_empty()).then(|| self.notes.join("; "));
+        Ok(Outcome::Delivered { job: self.job.clone(), note })
+    }
+
+    async fn take(&mut self, step: &'a Step) -> Came {
+        let Rendered { call, warnings } = match step.render(&self.context) {
+            Ok(rendered) => rendered,
+            Err(error) => return Came::NotRendered(error),
+        };
+        self.warnings.extend(warnings);
+        let key = step.store.map(|_| Key::new(&step.name, &call));
+        if let Some(key) = &key
+            && let Some(seen) = self.way.stored.get(key, self.now)
+        {
+            self.mask.learn_stored(&seen);
+            add_step(&mut self.context, &step.name, seen);
+            self.kept_used.push(key.clone());
+            return Came::Accepted;
+        }
+        let traceparent = self.context.pointer("/dovetail/traceparent").and_then(Value::as_str);
+        let draft = match Draft::new(&self.way.base, &self.way.connection, &call, traceparent) {
+            Ok(draft) => draft,
+            Err(error) => return Came::NotRendered(error),
+        };
+        self.mask.learn(&call);
+        match exchange::send(&self.way.client, &draft).await {
+            Err(broken) => {
+                self.record(step, &draft, None);
+                Came::Failed(classify::unanswered(call.method, broken))
+            }
+            Ok(reply) => {
+                let came = self.judge(step, &call, &reply);
+                self.keep(step, key, &came, &reply);
+                self.record(step, &draft, Some(&reply.answer));
+                if matches!(came, Came::Accepted) {
+                    self.answers.push((step, reply.answer));
+                }
+                came
+            }
+        }
+    }
+
+    /// The rules of the mapping first; where none of them matched, the status.
+    fn judge(&mut self, step: &'a Step, call: &Call, reply: &Reply) -> Came {
+        let answer = &reply.answer;
+        let unmatched = |why: &str| Came::Failed(classify::unmatched(call.method, answer, why, self.now));
+        if let Some(why) = &reply.unreadable {
+            return unmatched(why);
+        }
+        match step.read(answer) {
+            Verdict::Accepted { .. } if is_success(answer) && classify::is_html(answer) => {
+                unmatched("a web page came where an answer should be")
+            }
+            Verdict::NotAccepted { reason } => {
+                // The status goes before the reason in any case.
+                let status = format!("HTTP {}, and ", answer.status);
+                unmatched(reason.strip_prefix(&status).unwrap_or(&reason))
+            }
+            Verdict::Accepted { job } => {
+                self.job = job.or(self.job.take());
+                // PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
+                let repeatable = !matches!(call.method, "POST" | "PATCH");
+                if !repeatable && step.store.is_none() && !step.optional {
+                    self.changed = Some(&step.name);
+                }
+                Came::Accepted
+            }
+            Verdict::Done { note } => Came::Done(note),
+            Verdict::Absent => Came::Failed(Outcome::Absent),
+            Verdict::Rejected { disposition, reason, say } => {
+                Came::Failed(Outcome::Rejected { disposition, reason, say })
+            }
+            Verdict::Retry { reason } => {
+                Came::Failed(Outcome::Retry { after: classify::pause(answer, self.now), reason })
+            }
+        }
+    }
+
+    /// Shows the answer to later steps, and to later operations where it is stored. Credentials that were
+    /// refused are fetched anew by the next attempt.
+    fn keep(&mut self, step: &'a Step, key: Option<Key>, came: &Came, reply: &Reply) {
+        let seen = step.seen(&reply.answer);
+        if let (Came::Accepted, Some(key), Some(lasts)) = (came, key, step.store) {
+            self.mask.learn_stored(&seen);
+            self.way.stored.keep(key.clone(), seen.clone(), self.now, lasts);
+            self.kept_used.push(key);
+        }
+        add_step(&mut self.context, &step.name, seen);
+        if matches!(reply.answer.status, 401 | 403) {
+            self.kept_used.drain(..).for_each(|key| self.way.stored.forget(&key));
+        }
+    }
+
+    fn record(&mut self, step: &Step, draft: &Draft, answer: Option<&Answer>) {
+        if step.optional && !self.said.call.is_empty() {
+            return;
+        }
+        self.said = Said {
+            status: answer.map(|answer| answer.status),
+            call: draft.text(&self.mask),
+            answer: answer.map(|answer| exchange::text(answer, &self.mask)),
+        };
+    }
+
+    fn note(&mut self, step: &Step, reason: &str) {
+        self.notes.push(format!("step {} failed: {reason}", step.name));
+    }
+
+    /// What the failure of one step means for the operation as a whole.
+    fn whole(&self, outcome: Outcome) -> Outcome {
+        match (outcome, self.changed) {
+            (Outcome::Retry { reason, .. }, Some(step)) => {
+                Outcome::Unknown { reason: format!("{reason}; step {step} had been carried out") }
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    fn masked(&self, outcome: Outcome) -> Outcome {
+        let mask = |text: String| self.mask.text(&text);
+        match outcome {
+            Outcome::Delivered { job, note } => Outcome::Delivered { job, note: note.map(mask) },
+            Outcome::Retry { after, reason } => Outcome::Retry { after, reason: mask(reason) },
+            Outcome::Rejected { disposition, reason, say } => {
+                Outcome::Rejected { disposition, reason: mask(reason), say: say.map(mask) }
+            }
+            Outcome::Unknown { reason } => Outcome::Unknown { reason: mask(reason) },
+            Outcome::Absent => Outcome::Absent,
+        }
+    }
+}
+
+fn reason(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Retry { reason, .. } | Outcome::Rejected { reason, .. } | Outcome::Unknown { reason } => {
+            reason.clone()
+        }
+        Outcome::Absent => "the system has nothing of that kind".to_owned(),
+        Outcome::Delivered { note, .. } => note.clone().unwrap_or_default(),
+    }
+}
+
+fn is_success(answer: &Answer) -> bool {
+    StatusCode::from_u16(answer.status).is_ok_and(|status| status.is_success())
+}
+
+#[cfg(test)]
+mod tests;

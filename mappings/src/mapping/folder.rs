@@ -1,0 +1,305 @@
+//! Compiling one system from the files of its folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{Service, SystemName};
+
+use super::check::{Check, Fields, Resolve};
+use super::completion::{Poll, Webhook};
+use super::connection::Connection;
+use super::lookup::{self, Lookup};
+use super::service::ServiceRules;
+use super::statuses::Statuses;
+use super::yaml::{Node, Yaml};
+use super::{Finding, Idempotency, Intake, Limits, Owner, RetryRule, Role, Secret, Steps, System};
+
+/// The parsed files of one system: `system.yaml` and the others, each with its path.
+pub(super) struct Folder<'n> {
+    /// The folder's name.
+    pub(super) name: &'n str,
+    /// `system.yaml`
+    pub(super) system: Option<(&'n str, &'n Node)>,
+    /// Services and intake.
+    pub(super) others: Vec<(&'n str, &'n Node)>,
+}
+
+const KEYS: &[&str] = &[
+    "system",
+    "name",
+    "role",
+    "note",
+    "owner",
+    "connection",
+    "limits",
+    "idempotency",
+    "retry",
+    "completion",
+    "calls",
+    "statuses",
+    "lookups",
+    "xml_lists",
+];
+
+impl Folder<'_> {
+    /// Compiles the system; `None` when its `system.yaml` is not sound enough to go on with.
+    pub(super) fn compile(&self, resolve: Resolve<'_>) -> (Option<System>, Vec<Finding>) {
+        let Some((path, node)) = self.system else {
+            let first = self.others.first().map_or(self.name, |(path, _)| path);
+            let mut check = Check::new(first, resolve);
+            check.error(
+                1,
+                format!("no system.yaml in systems/{}", self.name),
+                "a system.yaml beside this file",
+            );
+            return (None, check.findings);
+        };
+        let mut check = Check::new(path, resolve);
+        let system = self.system(&mut check, node);
+        let mut used: BTreeSet<String> = std::mem::take(&mut check.used);
+        let tables = check.lookups.clone();
+        let xml_lists = Arc::clone(&check.xml_lists);
+        let mut findings = std::mem::take(&mut check.findings);
+        let mut secrets = std::mem::take(&mut check.secrets);
+        let mut services: BTreeMap<Service, ServiceRules> = BTreeMap::new();
+        let mut intake = None;
+        for (path, node) in &self.others {
+            let mut check = Check::new(path, resolve);
+            check.xml_lists = Arc::clone(&xml_lists);
+            check.lookups = tables.clone();
+            let own = node.get("lookups").map(|node| lookup::compile(&mut check, node)).unwrap_or_default();
+            check.lookups.extend(own.clone());
+            if node.get("intake").is_some() {
+                read_intake(&mut check, node, &mut intake);
+            } else if let Some(rules) = ServiceRules::compile(&mut check, node) {
+                if services.contains_key(&rules.name) {
+                    check.error(
+                        rules.line,
+                        format!("a second file for {}", rules.name),
+                        "one file a service",
+                    );
+                } else {
+                    services.insert(rules.name.clone(), rules);
+                }
+            }
+            unused(&mut check, &own);
+            used.append(&mut check.used);
+            findings.append(&mut check.findings);
+            secrets.append(&mut check.secrets);
+        }
+        check.used = used;
+        unused(&mut check, &tables);
+        findings.append(&mut check.findings);
+        let system = system.map(|mut system| {
+            system.services = services;
+            system.intake = intake;
+            system.secrets = worth_masking(secrets);
+            system
+        });
+        (system, findings)
+    }
+
+    fn system(&self, check: &mut Check<'_>, node: &Node) -> Option<System> {
+        let fields = check.fields(node, "system.yaml", KEYS)?;
+        if let Some(node) = fields.get("xml_lists") {
+            check.xml_lists = check.texts(node, "xml_lists").into();
+        }
+        if let Some(node) = fields.get("lookups") {
+            check.lookups = lookup::compile(check, node);
+        }
+        let name = self.name(check, fields);
+        let title = check.required_text(fields, "name", "system.yaml");
+        let role = check.required(fields, "role", "system.yaml");
+        let roles = [("back_office", Role::BackOffice), ("crm", Role::Crm)];
+        let role = role.and_then(|node| check.word(node, "role", &roles));
+        let note = check.text_of(fields, "note");
+        let owner = check.required(fields, "owner", "system.yaml").and_then(|node| owner(check, node));
+        let connection = check.required(fields, "connection", "system.yaml");
+        let connection = connection.and_then(|node| Connection::compile(check, node));
+        let limits = fields.get("limits").and_then(|node| limits(check, node));
+        let idempotency = check.required(fields, "idempotency", "system.yaml");
+        let idempotency = idempotency.and_then(|node| idempotent(check, node));
+        let retry = fields.get("retry").and_then(|node| retry(check, node));
+        let calls = fields.get("calls").map(|node| calls(check, node)).unwrap_or_default();
+        let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
+        let (webhook, poll) = match fields.get("completion") {
+            Some(node) => completion(check, node),
+            None => (None, None),
+        };
+        let known: Vec<&str> = fields
+            .get("calls")
+            .map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect())
+            .unwrap_or_default();
+        if let Some(Idempotency::LookUp(call)) = &idempotency {
+            named(check, fields.get("idempotency"), "look_up", call, &known);
+        }
+        if let Some(call) = webhook.as_ref().and_then(|webhook| webhook.read_back.as_ref()) {
+            named(check, fields.get("completion"), "read_back", call, &known);
+            reads(check, fields.get("completion"), call, &calls);
+        }
+        if let Some(poll) = &poll {
+            named(check, fields.get("completion"), "poll", poll.call(), &known);
+            reads(check, fields.get("completion"), poll.call(), &calls);
+        }
+        Some(System {
+            name: name?,
+            title: title?,
+            role: role?,
+            note,
+            owner: owner?,
+            connection: connection?,
+            limits: limits.unwrap_or(Limits { concurrency: 8 }),
+            idempotency: idempotency?,
+            retry: retry.unwrap_or_default(),
+            webhook,
+            poll,
+            xml_lists: check.xml_lists.to_vec(),
+            calls,
+            statuses,
+            services: BTreeMap::new(),
+            intake: None,
+            secrets: Vec::new(),
+        })
+    }
+
+    fn name(&self, check: &mut Check<'_>, fields: Fields<'_>) -> Option<SystemName> {
+        let text = check.required_text(fields, "system", "system.yaml")?;
+        let line = fields.get("system").map_or(1, |node| node.line);
+        if text != self.name {
+            check.error(line, format!("system {text}"), format!("{}, as its folder is called", self.name));
+        }
+        let name = SystemName::parse(&text);
+        if let Err(error) = &name {
+            check.error(line, format!("system {text:?}"), error.expected);
+        }
+        name.ok()
+    }
+}
+
+fn read_intake(check: &mut Check<'_>, node: &Node, intake: &mut Option<Intake>) {
+    let Some(fields) = check.fields(node, "an intake file", &["intake", "lookups"]) else { return };
+    let Some(node) = fields.get("intake") else { return };
+    if intake.is_some() {
+        check.error(node.line, "a second intake", "one intake a system");
+    }
+    if let Some(compiled) = Intake::compile(check, node) {
+        *intake = Some(compiled);
+    }
+}
+
+fn unused(check: &mut Check<'_>, tables: &BTreeMap<String, Arc<Lookup>>) {
+    let left: Vec<(usize, String)> = tables
+        .iter()
+        .filter(|(name, _)| !check.used.contains(*name))
+        .map(|(name, table)| (table.line, name.clone()))
+        .collect();
+    for (line, name) in left {
+        check.warn(
+            line,
+            format!("the table {name}, which nothing uses"),
+            format!("lookup: {name} somewhere"),
+            None,
+        );
+    }
+}
+
+/// Short values are left out: masking them would make every call unreadable and hide nothing.
+fn worth_masking(secrets: Vec<Secret>) -> Vec<Secret> {
+    let mut kept: Vec<Secret> = Vec::new();
+    for secret in secrets {
+        if secret.expose().chars().count() >= 4 && !kept.contains(&secret) {
+            kept.push(secret);
+        }
+    }
+    kept
+}
+
+fn owner(check: &mut Check<'_>, node: &Node) -> Option<Owner> {
+    let fields = check.fields(node, "owner", &["team", "contact", "senior"])?;
+    let team = check.required_text(fields, "team", "owner");
+    let contact = check.required_text(fields, "contact", "owner");
+    let senior = check.text_of(fields, "senior");
+    Some(Owner { team: team?, contact: contact?, senior })
+}
+
+fn limits(check: &mut Check<'_>, node: &Node) -> Option<Limits> {
+    let fields = check.fields(node, "limits", &["concurrency"])?;
+    let node = check.required(fields, "concurrency", "limits")?;
+    let concurrency = usize::try_from(check.number(node, "concurrency", 1, 1_000)?).ok()?;
+    Some(Limits { concurrency })
+}
+
+fn idempotent(check: &mut Check<'_>, node: &Node) -> Option<Idempotency> {
+    if node.as_text() == Some("none") {
+        return Some(Idempotency::None);
+    }
+    if !matches!(node.value, Yaml::Map(_)) {
+        check.error(node.line, node.shown(), "idempotency: {key: a name}, {look_up: a call} or none");
+        return None;
+    }
+    let fields = check.fields(node, "idempotency", &["key", "look_up"])?;
+    let kind = check.one_of(fields, "idempotency", &["key", "look_up"])?;
+    let text = check.text_of(fields, kind)?;
+    Some(if kind == "key" { Idempotency::Key } else { Idempotency::LookUp(text) })
+}
+
+fn retry(check: &mut Check<'_>, node: &Node) -> Option<RetryRule> {
+    let fields = check.fields(node, "retry", &["first", "most", "attempts"])?;
+    let usual = RetryRule::default();
+    let mut time = |key: &str, usual: Duration| match fields.get(key) {
+        Some(node) => check.duration(node, key),
+        None => Some(usual),
+    };
+    let (first, most) = (time("first", usual.first), time("most", usual.most));
+    let attempts = match fields.get("attempts") {
+        Some(node) => check.number(node, "attempts", 1, 1_000).and_then(|number| u32::try_from(number).ok()),
+        None => Some(usual.attempts),
+    };
+    let rule = RetryRule { first: first?, most: most?, attempts: attempts? };
+    if rule.first > rule.most {
+        check.error(node.line, "first longer than most", "the first pause is the shortest");
+    }
+    Some(rule)
+}
+
+fn calls(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Steps> {
+    let Yaml::Map(entries) = &node.value else {
+        check.error(node.line, node.shown(), "calls: a mapping of names to operations");
+        return BTreeMap::new();
+    };
+    entries
+        .iter()
+        .filter_map(|entry| Some((entry.key.clone(), Steps::compile(check, &entry.value, &entry.key)?)))
+        .collect()
+}
+
+fn completion(check: &mut Check<'_>, node: &Node) -> (Option<Webhook>, Option<Poll>) {
+    let Some(fields) = check.fields(node, "completion", &["webhook", "poll"]) else { return (None, None) };
+    let webhook = fields.get("webhook").and_then(|node| Webhook::compile(check, node));
+    let poll = fields.get("poll").and_then(|node| Poll::compile(check, node));
+    (webhook, poll)
+}
+
+fn named(check: &mut Check<'_>, node: Option<&Node>, what: &str, call: &str, known: &[&str]) {
+    if !known.contains(&call) {
+        let line = node.map_or(1, |node| node.line);
+        check.unknown(
+            line,
+            format!("{what} {call}, which is none of the calls"),
+            call,
+            known.iter().copied(),
+        );
+    }
+}
+
+fn reads(check: &mut Check<'_>, node: Option<&Node>, call: &str, calls: &BTreeMap<String, Steps>) {
+    if calls.get(call).is_some_and(|steps| !steps.reads_reports()) {
+        let line = node.map_or(1, |node| node.line);
+        check.error(
+            line,
+            format!("the call {call}, which reads no status"),
+            format!("reports with status in {call}"),
+        );
+    }
+}

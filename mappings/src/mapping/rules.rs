@@ -1,0 +1,140 @@
+//! What an answer means: `done`, `absent`, `rejected`, `retry`, `accepted`, in this order.
+
+use serde_json::Value;
+
+use crate::domain::{Disposition, Job};
+
+use super::check::{Check, Fields};
+use super::expression::Expression;
+use super::place::Place;
+use super::scope::{Scope, Trail};
+use super::statuses::disposition;
+use super::test::Test;
+use super::yaml::Node;
+use super::{Answer, Verdict};
+
+/// The keys of the rules in a step.
+pub(super) const KEYS: &[&str] = &["done", "absent", "rejected", "retry", "accepted"];
+
+/// The answer rules of one step.
+#[derive(Default)]
+pub(super) struct Rules {
+    done: Vec<(Test, Expression)>,
+    absent: Vec<Test>,
+    rejected: Vec<Refusal>,
+    retry: Vec<(Test, Option<Expression>)>,
+    accepted: Option<Test>,
+    job: Option<Expression>,
+}
+
+struct Refusal {
+    when: Test,
+    disposition: Option<Disposition>,
+    reason: Option<Expression>,
+    say: Option<Expression>,
+}
+
+impl Rules {
+    /// Compiles the rules among a step's keys.
+    pub(super) fn compile(check: &mut Check<'_>, step: Fields<'_>) -> Self {
+        let mut rules = Self::default();
+        for fields in each(check, step, "done", &["when", "note"]) {
+            let when = when(check, fields, "done");
+            let note = check.required(fields, "note", "done").and_then(|node| answer(check, node));
+            rules.done.extend(when.zip(note));
+        }
+        for fields in each(check, step, "absent", &["when"]) {
+            rules.absent.extend(when(check, fields, "absent"));
+        }
+        for fields in each(check, step, "rejected", &["when", "disposition", "reason", "say"]) {
+            let when = when(check, fields, "rejected");
+            let disposition = fields.get("disposition").and_then(|node| disposition(check, node));
+            let reason = fields.get("reason").and_then(|node| answer(check, node));
+            let say = fields.get("say").and_then(|node| answer(check, node));
+            rules.rejected.extend(when.map(|when| Refusal { when, disposition, reason, say }));
+        }
+        for fields in each(check, step, "retry", &["when", "reason"]) {
+            let reason = fields.get("reason").and_then(|node| answer(check, node));
+            rules.retry.extend(when(check, fields, "retry").map(|when| (when, reason)));
+        }
+        if let Some(node) = step.get("accepted")
+            && let Some(fields) = check.fields(node, "accepted", &["when", "job"])
+        {
+            rules.accepted = fields.get("when").and_then(|node| Test::compile(check, node, Place::ANSWER));
+            rules.job = fields.get("job").and_then(|node| answer(check, node));
+        }
+        rules
+    }
+
+    /// The first rule that matches. A rule that looks into the body never matches one that cannot be read.
+    pub(super) fn read(&self, answer: &Answer, xml_lists: &[String]) -> Verdict {
+        let (document, unreadable) = match answer.document(xml_lists) {
+            Ok(document) => (document, None),
+            Err(error) => (Value::Null, Some(error.reason)),
+        };
+        let scope = Scope::of(answer, &document);
+        let holds = |test: &Test| (unreadable.is_none() || !test.reads_body()) && test.holds(scope);
+        let say = |expression: &Expression| text(expression, scope);
+
+        if let Some((_, note)) = self.done.iter().find(|(when, _)| holds(when)) {
+            return Verdict::Done { note: say(note).unwrap_or_default() };
+        }
+        if self.absent.iter().any(holds) {
+            return Verdict::Absent;
+        }
+        if let Some(refusal) = self.rejected.iter().find(|refusal| holds(&refusal.when)) {
+            let reason = refusal.reason.as_ref().and_then(say);
+            return Verdict::Rejected {
+                disposition: refusal.disposition,
+                reason: reason.unwrap_or_else(|| format!("refused with HTTP {}", answer.status)),
+                say: refusal.say.as_ref().and_then(say),
+            };
+        }
+        if let Some((_, reason)) = self.retry.iter().find(|(when, _)| holds(when)) {
+            let reason = reason.as_ref().and_then(say);
+            return Verdict::Retry { reason: reason.unwrap_or_else(|| format!("HTTP {}", answer.status)) };
+        }
+        let success = (200..300).contains(&answer.status);
+        let accepted = match &self.accepted {
+            Some(when) => holds(when),
+            None => success && unreadable.is_none(),
+        };
+        if !accepted {
+            let reason = match unreadable {
+                Some(reason) => format!("HTTP {}, and the answer cannot be read: {reason}", answer.status),
+                None => format!("HTTP {}, and no rule of the mapping matches", answer.status),
+            };
+            return Verdict::NotAccepted { reason };
+        }
+        match &self.job {
+            None => Verdict::Accepted { job: None },
+            Some(job) => match text(job, scope).map(|text| Job::parse(text.trim())) {
+                Some(Ok(job)) => Verdict::Accepted { job: Some(job) },
+                Some(Err(error)) => Verdict::NotAccepted { reason: error.to_string() },
+                None => Verdict::NotAccepted {
+                    reason: format!("HTTP {}, and the answer holds no job reference", answer.status),
+                },
+            },
+        }
+    }
+}
+
+fn text(expression: &Expression, scope: Scope<'_>) -> Option<String> {
+    expression.text(scope, &mut Trail::default()).ok().flatten().filter(|text| !text.trim().is_empty())
+}
+
+/// Compiles an expression over an answer.
+fn answer(check: &mut Check<'_>, node: &Node) -> Option<Expression> {
+    Expression::compile(check, node, Place::ANSWER)
+}
+
+fn when(check: &mut Check<'_>, fields: Fields<'_>, what: &str) -> Option<Test> {
+    let node = check.required(fields, "when", what)?;
+    Test::compile(check, node, Place::ANSWER)
+}
+
+fn each<'n>(check: &mut Check<'_>, step: Fields<'n>, key: &str, known: &[&str]) -> Vec<Fields<'n>> {
+    let Some(node) = step.get(key) else { return Vec::new() };
+    let items = check.items(node);
+    items.iter().filter_map(|item| check.fields(item, key, known)).collect()
+}

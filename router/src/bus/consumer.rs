@@ -1,0 +1,258 @@
+//! The reading side: two consumers on one connection, and the probe that notices when one is gone.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use lapin::message::Delivery;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, Consumer};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{Error, within};
+use super::inbound::Inbound;
+use super::link::{Link, Open, short};
+use super::state::Board;
+use super::topology::Topology;
+use super::{Queue, Settings};
+use crate::clock::Clock;
+
+/// How often the probe looks whether the queues still know a consumer.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// The reading side.
+pub(super) struct Reader {
+    pub(super) link: Link,
+    pub(super) settings: Arc<Settings>,
+    pub(super) taps: [Tap; 2],
+    pub(super) held: (mpsc::Sender<Infallible>, mpsc::Receiver<Infallible>),
+}
+
+/// Where the messages of one queue go.
+pub(super) struct Tap {
+    pub(super) queue: Queue,
+    pub(super) paused: watch::Receiver<bool>,
+    pub(super) messages: mpsc::Sender<Inbound>,
+}
+
+impl Reader {
+    /// Keeps both queues flowing until shutdown; then waits for the last receipts and closes the connection.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let (open, channels) = loop {
+            let Some(mut open) = self.link.connect(&shutdown).await else { return };
+            match self.read(&mut open, &shutdown).await {
+                Ok(channels) => break (open, channels),
+                Err(error) => self.link.down(&error),
+            }
+        };
+        let Self { settings, taps, held: (sender, mut held), .. } = self;
+        drop((taps, sender));
+        if tokio::time::timeout(settings.drain, held.recv()).await.is_err() {
+            tracing::warn!("closing the connection with deliveries that were not acknowledged");
+        }
+        open.close().await;
+        drop(channels);
+    }
+
+    /// Reads both queues over one connection until it is lost (an error) or shutdown; then gives the channels,
+    /// which must stay open for the last acknowledgements.
+    async fn read(&mut self, open: &mut Open, shutdown: &CancellationToken) -> Result<[Channel; 2], Error> {
+        let timeout = self.settings.timeout;
+        let control = within(timeout, "opening a channel", open.connection.create_channel()).await?;
+        self.settings.topology.declare(&control, timeout).await?;
+        let [intake, completions] = &mut self.taps;
+        let mut feeds = [
+            Feed::start(&open.connection, &self.settings, intake, &self.held.0, &self.link).await?,
+            Feed::start(&open.connection, &self.settings, completions, &self.held.0, &self.link).await?,
+        ];
+        self.link.up();
+        let probe = Probe {
+            channel: control,
+            topology: &self.settings.topology,
+            board: &self.link.board,
+            paused: feeds.each_ref().map(|feed| feed.paused.clone()),
+            timeout,
+        };
+        let channels = feeds.each_ref().map(|feed| feed.channel.clone());
+        let [intake, completions] = &mut feeds;
+        let feeding = async { tokio::try_join!(intake.run(shutdown), completions.run(shutdown)) };
+        tokio::select! {
+            fed = feeding => fed.map(|_| channels),
+            gone = probe.run() => Err(gone),
+            gone = listen(&self.link, open) => Err(gone),
+        }
+    }
+}
+
+/// Listens to the broker until the connection is gone.
+async fn listen(link: &Link, open: &mut Open) -> Error {
+    loop {
+        match open.said().await {
+            Ok(said) => link.heard(&said),
+            Err(gone) => return gone,
+        }
+    }
+}
+
+/// One queue's way to its receiver over one channel.
+struct Feed<'a> {
+    queue: Queue,
+    name: &'a str,
+    channel: Channel,
+    consumer: Option<Consumer>,
+    paused: watch::Receiver<bool>,
+    messages: &'a mpsc::Sender<Inbound>,
+    held: &'a mpsc::Sender<Infallible>,
+    board: Arc<Board>,
+    clock: Clock,
+    timeout: Duration,
+}
+
+impl<'a> Feed<'a> {
+    async fn start(
+        connection: &Connection,
+        settings: &'a Settings,
+        tap: &'a mut Tap,
+        held: &'a mpsc::Sender<Infallible>,
+        link: &Link,
+    ) -> Result<Self, Error> {
+        let timeout = settings.timeout;
+        let channel = within(timeout, "opening a channel", connection.create_channel()).await?;
+        let limited = channel.basic_qos(settings.prefetch, BasicQosOptions::default());
+        within(timeout, "setting the prefetch", limited).await?;
+        let mut feed = Self {
+            queue: tap.queue,
+            name: tap.queue.name(&settings.topology),
+            channel,
+            consumer: None,
+            paused: tap.paused.clone(),
+            messages: &tap.messages,
+            held,
+            board: link.board.clone(),
+            clock: link.clock.clone(),
+            timeout,
+        };
+        if !*feed.paused.borrow_and_update() {
+            feed.consume().await?;
+        }
+        Ok(feed)
+    }
+
+    /// Passes messages on, stops and starts as asked; ends well on shutdown or when nobody receives any more.
+    async fn run(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let mut paused = self.paused.clone();
+        loop {
+            let Some(consumer) = &mut self.consumer else {
+                match shutdown.run_until_cancelled(becomes(&mut paused, false)).await {
+                    Some(()) => self.consume().await?,
+                    None => return Ok(()),
+                }
+                continue;
+            };
+            let receiving = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return self.cancel().await.map(|_| ()),
+                () = becomes(&mut paused, true) => self.cancel().await?,
+                next = consumer.next() => match next {
+                    Some(delivery) => self.forward(delivery).await?,
+                    None => return Err(Error::ConsumerGone { queue: self.queue }),
+                },
+            };
+            if receiving == Receiving::No {
+                return self.cancel().await.map(|_| ());
+            }
+        }
+    }
+
+    async fn consume(&mut self) -> Result<(), Error> {
+        let started = self.channel.basic_consume(
+            short(self.name)?,
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        self.consumer = Some(within(self.timeout, "starting to consume", started).await?);
+        Ok(())
+    }
+
+    /// Stops consuming and keeps the channel, so that what was delivered can still be acknowledged; passes on
+    /// what came before the broker heard of it.
+    async fn cancel(&mut self) -> Result<Receiving, Error> {
+        let Some(mut consumer) = self.consumer.take() else { return Ok(Receiving::Yes) };
+        let cancelled = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+        within(self.timeout, "stopping to consume", cancelled).await?;
+        while let Some(delivery) = consumer.next().await {
+            if self.forward(delivery).await? == Receiving::No {
+                return Ok(Receiving::No);
+            }
+        }
+        Ok(Receiving::Yes)
+    }
+
+    async fn forward(&self, delivery: lapin::Result<Delivery>) -> Result<Receiving, Error> {
+        let delivery = delivery.map_err(|source| Error::Broker { doing: "consuming", source })?;
+        self.board.delivered(self.queue, self.clock.now());
+        let message = Inbound::new(delivery, self.queue, self.held.clone());
+        match self.messages.send(message).await {
+            Ok(()) => Ok(Receiving::Yes),
+            Err(_) => Ok(Receiving::No),
+        }
+    }
+}
+
+/// Waits until the tap is turned so; for ever where nobody is left to turn it.
+async fn becomes(paused: &mut watch::Receiver<bool>, wanted: bool) {
+    if paused.wait_for(|paused| *paused == wanted).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Whether anybody still takes the messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Receiving {
+    Yes,
+    No,
+}
+
+/// Looks at the queues now and then: a consumer can vanish without a word.
+struct Probe<'a> {
+    channel: Channel,
+    topology: &'a Topology,
+    board: &'a Board,
+    paused: [watch::Receiver<bool>; 2],
+    timeout: Duration,
+}
+
+impl Probe<'_> {
+    /// Runs until something is gone. One look without a consumer is not enough, since the broker's count lags.
+    async fn run(self) -> Error {
+        let mut missing = [0_u32; 2];
+        loop {
+            tokio::time::sleep(PROBE).await;
+            for ((queue, paused), missing) in
+                [Queue::Intake, Queue::Completions].into_iter().zip(&self.paused).zip(&mut missing)
+            {
+                let (depth, consumers) = match self.look(queue).await {
+                    Ok(seen) => seen,
+                    Err(error) => return error,
+                };
+                self.board.measured(queue, u64::from(depth));
+                *missing = if consumers == 0 && !*paused.borrow() { *missing + 1 } else { 0 };
+                if *missing >= 2 {
+                    return Error::ConsumerGone { queue };
+                }
+            }
+        }
+    }
+
+    async fn look(&self, queue: Queue) -> Result<(u32, u32), Error> {
+        let name = short(queue.name(self.topology))?;
+        let seen =
+            self.channel.queue_declare(name, QueueDeclareOptions::durable().passive(), FieldTable::default());
+        let seen = within(self.timeout, "looking at a queue", seen).await?;
+        Ok((seen.message_count(), seen.consumer_count()))
+    }
+}

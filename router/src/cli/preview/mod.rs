@@ -1,0 +1,117 @@
+//! `dovetail try`: the exact call a mapping makes of a request. Nothing is sent.
+
+mod choice;
+mod sample;
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use mappings::domain::Request;
+use mappings::mapping::{RenderError, Step, context};
+use serde_json::{Value, json};
+
+use super::{Exit, Shown, TryArgs};
+use choice::Chosen;
+
+/// Renders the calls of an operation for a request.
+///
+/// # Errors
+/// When the request or the mappings cannot be read, or do not fit together.
+pub(super) fn run(args: &TryArgs, now: Timestamp) -> anyhow::Result<Shown> {
+    let document = sample::read(&args.request)?;
+    let request = match Request::parse(document) {
+        Ok(request) => request,
+        Err(error) => {
+            let json = json!({"request": {"path": error.path, "reason": error.reason}});
+            return Ok(Shown {
+                text: format!("the request is not valid: {error}\n"),
+                json,
+                exit: Exit::NotOk,
+            });
+        }
+    };
+    let chosen = choice::choose(args, &request)?;
+    let systems: Vec<System> =
+        chosen.iter().map(|chosen| rendered(args, &request, chosen, now)).collect::<Result<_, _>>()?;
+    Ok(shown(&systems))
+}
+
+/// What an operation makes of a request for one system.
+struct System {
+    title: String,
+    steps: Vec<Outcome>,
+}
+
+/// What became of one step.
+struct Outcome {
+    name: String,
+    result: Result<Made, RenderError>,
+    /// An answer of an earlier step is needed, which only the system can give.
+    waits: bool,
+}
+
+/// What a step came to.
+enum Made {
+    Call { text: String, warnings: Vec<String> },
+    Skipped,
+}
+
+fn rendered(args: &TryArgs, request: &Request, chosen: &Chosen, now: Timestamp) -> anyhow::Result<System> {
+    let system = &chosen.system;
+    let steps = choice::steps(args, chosen)?;
+    let context = context(&request.document, &sample::facts(args, request, system, now));
+    let render = |(index, step): (usize, &Step)| Outcome {
+        name: step.name.clone(),
+        result: if step.applies(&context) {
+            step.render(&context).map(|rendered| Made::Call {
+                text: connectors::preview(system, &rendered.call),
+                warnings: rendered.warnings,
+            })
+        } else {
+            Ok(Made::Skipped)
+        },
+        waits: index > 0,
+    };
+    Ok(System {
+        title: format!("{}, {} {}", system.title, args.operation, request.service),
+        steps: steps.steps.iter().enumerate().map(render).collect(),
+    })
+}
+
+fn shown(systems: &[System]) -> Shown {
+    let mut text = String::new();
+    let mut exit = Exit::Ok;
+    for system in systems {
+        let most = system.steps.len();
+        for (index, step) in system.steps.iter().enumerate() {
+            let _ = writeln!(text, "# {}: call {} of {most} ({})", system.title, index + 1, step.name);
+            match &step.result {
+                Ok(Made::Call { text: call, warnings }) => {
+                    let _ = writeln!(text, "{}\n", call.trim_end());
+                    for warning in warnings {
+                        let _ = writeln!(text, "# warning: {warning}\n");
+                    }
+                }
+                Ok(Made::Skipped) => text.push_str("# not made for this request\n\n"),
+                Err(error) if step.waits && error.reason.contains("$.steps") => {
+                    let _ = writeln!(text, "# needs the answer to an earlier call: {error}\n");
+                }
+                Err(error) => {
+                    exit = Exit::NotOk;
+                    let _ = writeln!(text, "# cannot be made: {error}\n");
+                }
+            }
+        }
+    }
+    text.push_str("# Nothing was sent.\n");
+    Shown { text, json: json!({"calls": systems.iter().map(as_json).collect::<Vec<_>>()}), exit }
+}
+
+fn as_json(system: &System) -> Value {
+    let steps = system.steps.iter().map(|step| match &step.result {
+        Ok(Made::Call { text, warnings }) => json!({"name": step.name, "call": text, "warnings": warnings}),
+        Ok(Made::Skipped) => json!({"name": step.name, "skipped": true}),
+        Err(error) => json!({"name": step.name, "error": {"field": error.field, "reason": error.reason}}),
+    });
+    json!({"system": system.title, "steps": steps.collect::<Vec<_>>()})
+}

@@ -1,0 +1,64 @@
+//! What waits for a person.
+
+use axum::extract::State;
+
+use super::Desk;
+use super::page::{Held, Message, Orphan, Page, Parked, Problems, Refused};
+use super::view::Row;
+use crate::ledger::Problem;
+use crate::timeline::words;
+
+/// Problems of each kind that are listed.
+const MOST: usize = 100;
+
+/// Lists what waits for a person, by kind.
+pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Message> {
+    let found = desk.ledger.problems(MOST).await.map_err(Message::ledger_failed)?;
+    let mut page = Problems {
+        held: Vec::new(),
+        parked: Vec::new(),
+        orphans: Vec::new(),
+        refused: Vec::new(),
+        most: MOST,
+        nothing: found.is_empty(),
+        cut: false,
+        read_at: desk.clock.now().into(),
+    };
+    let title = |name: &mappings::domain::SystemName| {
+        desk.catalogue.system(name).map_or_else(|| name.to_string(), |system| system.title.clone())
+    };
+    for problem in found {
+        match problem {
+            Problem::Held { line, reason } => {
+                page.held
+                    .push(Held { row: Row::new(&line, &desk.catalogue), reason: words::sentence(&reason) });
+            }
+            Problem::Parked { line, system, class, reason } => page.parked.push(Parked {
+                row: Row::new(&line, &desk.catalogue),
+                system: title(&system),
+                class: words::class(class),
+                reason: words::sentence(&reason),
+            }),
+            Problem::Orphan(completion) => page.orphans.push(Orphan {
+                system: title(&completion.system),
+                job: completion.job.as_ref().map(ToString::to_string),
+                reference: completion.reference.as_ref().map(ToString::to_string),
+                said: crate::timeline::quoted(&completion.said, completion.note.as_deref()),
+                at: completion.received_at.into(),
+            }),
+            Problem::Refused { received_at, key, council, ticket, path, reason } => {
+                page.refused.push(Refused {
+                    ticket: ticket.as_ref().map(ToString::to_string),
+                    council: council.as_ref().map(ToString::to_string),
+                    path,
+                    reason: words::sentence(&reason),
+                    source: key.source,
+                    id: key.id,
+                    at: received_at.into(),
+                })
+            }
+        }
+    }
+    page.cut = [page.held.len(), page.parked.len(), page.orphans.len(), page.refused.len()].contains(&MOST);
+    Ok(Page(page))
+}

@@ -1,0 +1,135 @@
+//! The modes of the two transports: structured and binary over AMQP; structured, binary and batch over HTTP.
+
+use axum::http::{HeaderMap, HeaderName};
+use percent_encoding::percent_decode_str;
+
+use super::attributes::{Given, assemble};
+use super::error::Place;
+use super::json::{self, is_json, media_type};
+use super::{BATCH, Data, Delivery, Error, STRUCTURED};
+
+/// The prefixes of an attribute among AMQP headers; both are to be accepted.
+const AMQP_PREFIXES: [&str; 2] = ["cloudEvents:", "cloudEvents_"];
+
+/// Reads what came over AMQP 0-9-1, whose `content_type` is the property of that name.
+///
+/// A body of `limit` bytes or more is refused unread. A JSON object that calls itself a CloudEvent is taken for
+/// one without the content type too, since broker consoles and many clients set none.
+///
+/// # Errors
+/// [`Error`] says where, what was found and what was expected.
+pub fn from_amqp(
+    content_type: Option<&str>,
+    headers: &[(String, String)],
+    body: &[u8],
+    limit: usize,
+) -> Result<Delivery, Error> {
+    let attribute = |name: &str| {
+        headers.iter().find_map(|(key, value)| {
+            let given = AMQP_PREFIXES.iter().find_map(|prefix| strip_prefix(key, prefix))?;
+            given.eq_ignore_ascii_case(name).then(|| value.clone())
+        })
+    };
+    let trace = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case("traceparent"));
+    let marked =
+        headers.iter().any(|(key, _)| AMQP_PREFIXES.iter().any(|prefix| strip_prefix(key, prefix).is_some()));
+    Message { content_type, trace: trace.map(|(_, value)| value.clone()), marked, body, limit }
+        .read(attribute, Batches::Refused)
+}
+
+/// Reads what came over HTTP.
+///
+/// A body of `limit` bytes or more is refused unread.
+///
+/// # Errors
+/// [`Error`] says where, what was found and what was expected.
+pub fn from_http(headers: &HeaderMap, body: &[u8], limit: usize) -> Result<Delivery, Error> {
+    let text = |name: &str| {
+        let value = headers.get(name)?.as_bytes();
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    let content_type = text("content-type");
+    let attribute = |name: &str| {
+        let value = text(&format!("ce-{name}"))?;
+        Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
+    };
+    let marked = headers.keys().map(HeaderName::as_str).any(|name| name.starts_with("ce-"));
+    Message { content_type: content_type.as_deref(), trace: text("traceparent"), marked, body, limit }
+        .read(attribute, Batches::Accepted)
+}
+
+/// Whether a transport carries batches.
+#[derive(Clone, Copy)]
+enum Batches {
+    Accepted,
+    Refused,
+}
+
+/// A message as any transport gives it.
+struct Message<'a> {
+    content_type: Option<&'a str>,
+    trace: Option<String>,
+    /// At least one header is an attribute.
+    marked: bool,
+    body: &'a [u8],
+    limit: usize,
+}
+
+impl Message<'_> {
+    fn read(self, attribute: impl Fn(&str) -> Option<String>, batches: Batches) -> Result<Delivery, Error> {
+        if self.body.len() >= self.limit {
+            return Err(Error::TooLarge { found: self.body.len(), limit: self.limit });
+        }
+        let media = self.content_type.map(media_type);
+        match (media.as_deref(), batches) {
+            (Some(STRUCTURED), _) => self.structured(),
+            (Some(BATCH), Batches::Accepted) => {
+                let document = json::parse(self.body, Place::Body)?;
+                Ok(Delivery::Events(json::read_batch(document, self.trace.as_ref())?))
+            }
+            (Some(BATCH), Batches::Refused) => Err(self.unspoken("one event a message on the bus")),
+            (Some(media), _) if media.starts_with("application/cloudevents") => {
+                Err(self.unspoken("application/cloudevents+json"))
+            }
+            _ if self.marked => self.binary(attribute),
+            _ if self.calls_itself_an_event() => self.structured(),
+            _ => Ok(Delivery::Foreign {
+                content_type: self.content_type.map(str::to_owned),
+                bytes: self.body.to_vec(),
+            }),
+        }
+    }
+
+    fn structured(self) -> Result<Delivery, Error> {
+        json::read(json::parse(self.body, Place::Body)?, self.trace).map(Delivery::Event)
+    }
+
+    fn binary(self, attribute: impl Fn(&str) -> Option<String>) -> Result<Delivery, Error> {
+        let data = || match self.content_type {
+            Some(content_type) if !is_json(content_type) => {
+                Ok(Data::Bytes { content_type: content_type.to_owned(), bytes: self.body.to_vec() })
+            }
+            _ if self.body.is_empty() => Ok(Data::Json(serde_json::Value::Null)),
+            _ => json::parse(self.body, Place::Body).map(Data::Json),
+        };
+        assemble(|name| attribute(name).map(Given::Text), data, self.trace).map(Delivery::Event)
+    }
+
+    /// A JSON object with a `specversion` of its own, whatever its content type says.
+    fn calls_itself_an_event(&self) -> bool {
+        const MARK: &[u8] = b"\"specversion\"";
+        self.content_type.is_none_or(is_json)
+            && self.body.windows(MARK.len()).any(|window| window == MARK)
+            && json::parse(self.body, Place::Body).is_ok_and(|document| document.get("specversion").is_some())
+    }
+
+    fn unspoken(&self, expected: &'static str) -> Error {
+        Error::Format { found: self.content_type.unwrap_or_default().chars().take(80).collect(), expected }
+    }
+}
+
+/// Strips a prefix whatever its case.
+fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
+}

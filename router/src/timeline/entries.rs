@@ -1,0 +1,177 @@
+//! What happened, one entry after the other.
+
+use jiff::Timestamp;
+use mappings::domain::{Operation, Phase};
+use mappings::mapping::Meaning;
+
+use super::{Names, quoted, when, words};
+use crate::event::{Event, Kind};
+use crate::ledger::{Correlated, Handover, Heard, History, Tried, Way};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// What, as a sentence.
+    pub text: String,
+    /// The other side's own words, as evidence.
+    pub said: Option<String>,
+    /// What more there is to know.
+    pub detail: Option<String>,
+}
+
+impl Entry {
+    fn new(at: Timestamp, text: impl Into<String>) -> Self {
+        Self { at, text: text.into(), said: None, detail: None }
+    }
+}
+
+/// Everything that happened to the ticket, oldest first.
+pub(super) fn entries(history: &History, names: &Names<'_>) -> Vec<Entry> {
+    let line = &history.line;
+    let mut entries = vec![Entry::new(line.raised_at, "The customer asked for this.")];
+    entries.extend(history.events.iter().filter_map(|event| of_event(event, history)));
+    for handover in &history.handovers {
+        let tried: Vec<&Tried> =
+            history.attempts.iter().filter(|tried| tried.handover == handover.id).collect();
+        let name = names.spoken(&handover.system);
+        entries.extend(
+            tried.chunk_by(|one, other| alike(one, other)).map(|tries| of_tries(tries, handover, &name)),
+        );
+    }
+    entries.extend(history.completions.iter().filter_map(|heard| of_heard(heard, history, names)));
+    entries.sort_by_key(|entry| entry.at);
+    entries
+}
+
+/// Tries that failed in the same way one after the other make one entry.
+fn alike(one: &Tried, other: &Tried) -> bool {
+    let failed = |tried: &Tried| tried.attempt.outcome == "retry";
+    failed(one)
+        && failed(other)
+        && one.operation == other.operation
+        && one.phase == other.phase
+        && one.attempt.reason == other.attempt.reason
+}
+
+fn of_event(event: &Event, history: &History) -> Option<Entry> {
+    let text_of = |key: &str| event.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+    match event.kind {
+        Kind::Accepted => Some(Entry::new(event.at, "Dovetail took the request and will see it through.")),
+        Kind::Closed => Some(Entry {
+            detail: history.say.as_ref().map(|say| format!("The customer is told: {say}")),
+            ..Entry::new(
+                event.at,
+                match history.line.disposition {
+                    Some(disposition) => {
+                        format!(
+                            "All work has ended, and the ticket can close: {}.",
+                            words::ended(disposition)
+                        )
+                    }
+                    None => "All work has ended, and the ticket can close.".to_owned(),
+                },
+            )
+        }),
+        Kind::Held => Some(Entry::new(event.at, "The ticket waits for a person to decide.")),
+        Kind::Reopened => Some(Entry {
+            detail: text_of("reason").map(|reason| words::sentence(&reason)),
+            ..Entry::new(event.at, "The customer or the contact centre came back about this ticket.")
+        }),
+        Kind::Rejected => Some(Entry {
+            detail: text_of("reason").map(|reason| words::sentence(&reason)),
+            ..Entry::new(event.at, "A message about this ticket could not be understood.")
+        }),
+        // The tries and the words of the systems tell these with more detail.
+        Kind::HandedOver | Kind::Progressed => None,
+    }
+}
+
+fn of_tries(tries: &[&Tried], handover: &Handover, name: &str) -> Entry {
+    let (first, last) = match tries {
+        [first, .., last] => (*first, *last),
+        [only] => (*only, *only),
+        [] => return Entry::new(Timestamp::UNIX_EPOCH, String::new()),
+    };
+    let attempt = &last.attempt;
+    let reason = attempt.reason.as_deref().map(words::sentence);
+    let entry = Entry { detail: reason, ..Entry::new(attempt.ended_at, told(last, handover, name)) };
+    if tries.len() == 1 {
+        return entry;
+    }
+    let since = format!("Tried {} times since {}.", tries.len(), when::stamp(first.attempt.ended_at));
+    let detail = match &entry.detail {
+        Some(reason) => format!("{since} {reason}"),
+        None => since,
+    };
+    Entry { detail: Some(detail), ..entry }
+}
+
+/// What a try came to, as a sentence.
+fn told(tried: &Tried, handover: &Handover, name: &str) -> String {
+    let reference = || match &handover.job {
+        Some(job) => format!(" Their reference is {job}."),
+        None => String::new(),
+    };
+    let aim = match (tried.phase, tried.operation) {
+        (Phase::LookUp, _) => format!("We asked {name} whether it has this already"),
+        (Phase::Send, Operation::Create) => format!("We sent it to {name}"),
+        (Phase::Send, Operation::Amend) => format!("We told {name} what changed"),
+        (Phase::Send, Operation::Cancel) => format!("We asked {name} to call the work off"),
+        (Phase::Send, Operation::Close) => format!("We asked {name} to close the ticket"),
+    };
+    match (tried.attempt.outcome.as_str(), tried.phase, tried.operation) {
+        ("delivered", Phase::LookUp, _) => format!("{aim}: it has.{}", reference()),
+        ("delivered", Phase::Send, Operation::Create) => format!("{name} has it.{}", reference()),
+        ("delivered", Phase::Send, Operation::Close) => format!("The ticket was closed in {name}."),
+        ("delivered", Phase::Send, Operation::Amend | Operation::Cancel) => {
+            format!("{aim}, and it took note.")
+        }
+        ("retry", _, _) => format!("{aim}, but did not get through. It is tried again by itself."),
+        ("absent", _, _) => format!("{aim}: it has not, so it is sent again."),
+        ("rejected", _, _) => match handover.disposition {
+            Some(disposition) => format!("{aim}, and it refused: {}.", words::ended(disposition)),
+            None => format!("{aim}, and it refused."),
+        },
+        ("unknown", _, _) => format!("{aim}, and got no clear answer: it may or may not have arrived."),
+        ("not_sent", _, _) => format!("It could not be sent to {name}: the request lacks something."),
+        (_, _, _) => format!("{aim}."),
+    }
+}
+
+fn of_heard(heard: &Heard, history: &History, names: &Names<'_>) -> Option<Entry> {
+    let completion = &heard.completion;
+    let name = names.spoken(&completion.system);
+    let lead = match completion.way {
+        Way::Webhook | Way::Queue => format!("{name} told us"),
+        Way::Poll => format!("{name}, asked by us, says"),
+    };
+    let text = match heard.correlated {
+        Correlated::Duplicate => return None,
+        Correlated::Superseded => format!("{lead} something older than what we knew. Nothing changes."),
+        Correlated::Waiting | Correlated::Applied | Correlated::Held => {
+            match names.meaning(
+                &history.line.service,
+                &completion.system,
+                &completion.said,
+                completion.note.as_deref(),
+            ) {
+                Meaning::Ended { disposition, .. } => format!("{lead}: {}.", words::ended(disposition)),
+                Meaning::Progress { progress, .. } => format!("{lead}: {}.", words::progress(progress)),
+                Meaning::Unrecognised => {
+                    format!("{lead} something that Dovetail does not know. A person must decide.")
+                }
+            }
+        }
+    };
+    let happened = completion.said_at.filter(|said_at| {
+        completion.received_at.duration_since(*said_at).abs() > jiff::SignedDuration::from_mins(1)
+    });
+    Some(Entry {
+        at: completion.received_at,
+        text,
+        said: Some(quoted(&completion.said, completion.note.as_deref())),
+        detail: happened.map(|at| format!("By their account it happened on {}.", when::stamp(at))),
+    })
+}

@@ -1,0 +1,166 @@
+//! Where a ticket is and what happens next.
+
+use jiff::Timestamp;
+use mappings::domain::{HandoverState, ParkClass, RequestState};
+
+use super::piece::Piece;
+use super::{Names, when, words};
+use crate::ledger::{Correlated, History, Line};
+
+/// Where the ticket is, in one line.
+pub(super) fn headline(line: &Line, work: &[&Piece<'_>], closure: Option<&Piece<'_>>) -> String {
+    match line.state {
+        RequestState::Open => {
+            let standing: Vec<String> = work.iter().map(|piece| piece.standing()).collect();
+            if standing.is_empty() { "Open, and nobody has it yet".to_owned() } else { standing.join("; ") }
+        }
+        RequestState::Held => "A person must decide how this ends".to_owned(),
+        RequestState::Closing => match closure {
+            Some(closure) => format!("The work has ended. {}", closure.closing()),
+            None => "The work has ended, and the ticket is being closed".to_owned(),
+        },
+        RequestState::Closed => match line.disposition {
+            Some(disposition) => format!("Closed: {}", words::ended(disposition)),
+            None => "Closed".to_owned(),
+        },
+    }
+}
+
+/// What happens next and by when.
+pub(super) fn next(
+    history: &History,
+    work: &[&Piece<'_>],
+    closure: Option<&Piece<'_>>,
+    now: Timestamp,
+) -> Vec<String> {
+    match history.line.state {
+        RequestState::Open => work.iter().filter_map(|piece| of_piece(piece, now)).collect(),
+        RequestState::Held => vec![decision(history, work)],
+        RequestState::Closing => match closure {
+            Some(closure) => of_piece(closure, now).into_iter().collect(),
+            None => vec!["The ticket closes by itself; there is nothing to do.".to_owned()],
+        },
+        RequestState::Closed => vec![match closure.and_then(by_a_person) {
+            Some(note) => format!("Nothing: it is finished. {}", words::sentence(note)),
+            None => "Nothing: it is finished.".to_owned(),
+        }],
+    }
+}
+
+/// What the CRM said beside taking the closure, for example that a person had closed the ticket already.
+fn by_a_person<'a>(closure: &Piece<'a>) -> Option<&'a str> {
+    let last = closure.tried.last()?;
+    (last.attempt.outcome == "delivered").then_some(last.attempt.reason.as_deref()).flatten()
+}
+
+/// What a person must decide: the endings that do not close a ticket by themselves, or the ledger's reason.
+fn decision(history: &History, work: &[&Piece<'_>]) -> String {
+    let unknown = history.completions.iter().rev().find(|heard| heard.correlated == Correlated::Held);
+    if let Some(heard) = unknown {
+        let name = work
+            .iter()
+            .find(|piece| piece.handover.system == heard.completion.system)
+            .map_or_else(|| heard.completion.system.to_string(), |piece| piece.name.clone());
+        let said = &heard.completion.said;
+        return format!(
+            "A person must decide: {name} said “{said}”, and Dovetail does not know what to do with that."
+        );
+    }
+    let endings: Vec<String> = work
+        .iter()
+        .filter(|piece| piece.handover.state == HandoverState::Ended)
+        .filter_map(|piece| piece.handover.disposition.map(|d| (piece, d)))
+        .filter(|(piece, disposition)| !piece.closes.contains(disposition))
+        .map(|(piece, disposition)| format!("{} says {}", piece.name, words::ended(disposition)))
+        .collect();
+    match (endings.is_empty(), history.line.reason.as_deref()) {
+        (false, _) => format!(
+            "A person must decide: {}, and that does not close a ticket by itself.",
+            endings.join("; ")
+        ),
+        (true, Some(reason)) => format!("A person must decide: {}", words::sentence(reason)),
+        (true, None) => "A person must decide.".to_owned(),
+    }
+}
+
+fn of_piece(piece: &Piece<'_>, now: Timestamp) -> Option<String> {
+    match piece.handover.state {
+        HandoverState::Due => Some(next_try(piece, now)),
+        HandoverState::Awaiting => Some(news(piece)),
+        HandoverState::Parked => Some(help(piece)),
+        HandoverState::Ended => None,
+    }
+}
+
+fn next_try(piece: &Piece<'_>, now: Timestamp) -> String {
+    let name = &piece.name;
+    let later = piece.handover.due_at.filter(|due| *due > now).map(|due| when::spoken(due, now));
+    match (piece.tried.is_empty(), piece.uncertain(), later) {
+        (true, _, None) => format!("It is being sent to {name} now."),
+        (true, _, Some(at)) => format!("It is sent to {name} {at}."),
+        (false, true, None) => format!("{name} is being asked now whether it has this already."),
+        (false, true, Some(at)) => {
+            format!("{name} is asked {at} whether it has this already; only if not is it sent again.")
+        }
+        (false, false, None) => format!("The next try is being made now.{}", last_try(piece)),
+        (false, false, Some(at)) => format!("The next try is {at}.{}", last_try(piece)),
+    }
+}
+
+/// Says when the tries run out, once there is one left.
+fn last_try(piece: &Piece<'_>) -> String {
+    let made = u32::try_from(piece.tried.len()).unwrap_or(u32::MAX);
+    match piece.most_tries {
+        Some(most) if made.saturating_add(1) >= most => {
+            " If that fails too, a person is asked to help.".to_owned()
+        }
+        Some(most) => format!(" After {most} tries a person is asked to help; so far there were {made}."),
+        None => String::new(),
+    }
+}
+
+fn news(piece: &Piece<'_>) -> String {
+    let name = &piece.name;
+    match (piece.tells, piece.asked) {
+        (true, Some(every)) => {
+            format!("{name} tells us when something changes, and is also asked {}.", when::every(every))
+        }
+        (true, None) => format!("{name} tells us when something changes."),
+        (false, Some(every)) => format!("{name} is asked for news {}.", when::every(every)),
+        (false, None) => {
+            format!("We wait for {name}, which has no way to tell us by itself: ask {}.", piece.team)
+        }
+    }
+}
+
+fn help(piece: &Piece<'_>) -> String {
+    let Piece { name, team, handover, .. } = piece;
+    let reason = handover.reason.as_deref().map(words::sentence).unwrap_or_default();
+    let todo = match handover.class {
+        Some(ParkClass::Data) => {
+            format!("A person in the contact centre must put the request right, so that {name} can take it.")
+        }
+        Some(ParkClass::Refused) => format!("A person at {team} must say what their refusal means."),
+        Some(ParkClass::Technical) => {
+            format!("A person in IT must look at the way to {name}. It is not tried again by itself.")
+        }
+        Some(ParkClass::Uncertain) => format!(
+            "A person at {team} must look whether they have this. It is not sent again before that, so that the \
+             work is not ordered twice."
+        ),
+        None => "A person must look at it.".to_owned(),
+    };
+    format!("{todo} {reason}").trim().to_owned()
+}
+
+/// The promise to the customer, while the ticket is open.
+pub(super) fn target(history: &History, work: &[&Piece<'_>], names: &Names<'_>) -> Option<String> {
+    match history.line.state {
+        RequestState::Open | RequestState::Held => {}
+        RequestState::Closing | RequestState::Closed => return None,
+    }
+    let service = &history.line.service;
+    let within =
+        work.iter().find_map(|piece| names.system(&piece.handover.system).and_then(|s| s.target(service)))?;
+    Some(format!("within {within}, counted from {}", when::stamp(history.line.raised_at)))
+}

@@ -1,0 +1,112 @@
+//! One piece of the work: one system's part, as it stands.
+
+use std::time::Duration;
+
+use mappings::domain::{Disposition, HandoverState, ParkClass, Phase};
+use mappings::mapping::Poll;
+
+use super::{Holder, Names, words};
+use crate::ledger::{Handover, History, Tried};
+
+/// One system's part, with what its mapping says of the system.
+pub(super) struct Piece<'a> {
+    pub(super) handover: &'a Handover,
+    /// The system's name in a sentence.
+    pub(super) name: String,
+    /// The team in a sentence.
+    pub(super) team: String,
+    /// The tries at its calls, oldest first.
+    pub(super) tried: Vec<&'a Tried>,
+    /// How often it is asked for news.
+    pub(super) asked: Option<Duration>,
+    /// Whether it tells us by itself.
+    pub(super) tells: bool,
+    /// Tries before a person is asked.
+    pub(super) most_tries: Option<u32>,
+    /// The endings that close a ticket without a person.
+    pub(super) closes: Vec<Disposition>,
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn new(handover: &'a Handover, history: &'a History, names: &Names<'_>) -> Self {
+        let system = names.system(&handover.system);
+        let name = names.spoken(&handover.system);
+        Self {
+            handover,
+            team: system.map_or_else(|| name.clone(), |system| system.owner.team.clone()),
+            name,
+            tried: history.attempts.iter().filter(|tried| tried.handover == handover.id).collect(),
+            asked: system.and_then(|system| system.poll.as_ref()).map(|poll| match poll {
+                Poll::Changed { every, .. } | Poll::EachJob { every, .. } => *every,
+            }),
+            tells: system.is_some_and(|system| system.webhook.is_some()),
+            most_tries: system.map(|system| system.retry.attempts),
+            closes: system
+                .map(|system| system.close_rules(&history.line.service).automatically)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Whether an earlier try may have been carried out, so that it is being found out.
+    pub(super) fn uncertain(&self) -> bool {
+        self.tried.last().is_some_and(|tried| {
+            tried.attempt.outcome == "unknown"
+                || (tried.phase == Phase::LookUp && tried.attempt.outcome == "retry")
+        })
+    }
+
+    /// Where the piece stands: the beginning of a sentence, without a full stop.
+    pub(super) fn standing(&self) -> String {
+        let name = &self.name;
+        match self.handover.state {
+            HandoverState::Due if self.uncertain() => format!("Finding out whether {name} has it"),
+            HandoverState::Due if self.tried.is_empty() => format!("On its way to {name}"),
+            HandoverState::Due => format!("Not with {name} yet: it did not get through"),
+            HandoverState::Awaiting => match self.handover.progress {
+                Some(progress) => format!("With {name}: {}", words::progress(progress)),
+                None => format!("With {name}"),
+            },
+            HandoverState::Ended => match self.handover.disposition {
+                Some(disposition) => format!("{name} has finished its part: {}", words::ended(disposition)),
+                None => format!("{name} has finished its part"),
+            },
+            HandoverState::Parked => match self.handover.class {
+                Some(ParkClass::Data) => format!("Stopped before {name}: the request lacks something"),
+                Some(ParkClass::Refused) => format!("Stopped: {name} refused it in words we do not know"),
+                Some(ParkClass::Technical) => format!("Stopped: {name} cannot be reached or does not work"),
+                Some(ParkClass::Uncertain) => {
+                    format!("Stopped: {name} may have it, and we cannot find out by ourselves")
+                }
+                None => format!("Stopped before {name}"),
+            },
+        }
+    }
+
+    pub(super) fn holder(&self, names: &Names<'_>) -> Holder {
+        let system = names.system(&self.handover.system);
+        Holder {
+            team: system.map(|system| system.owner.team.clone()),
+            contact: system.map(|system| system.owner.contact.clone()),
+            system: names.title(&self.handover.system),
+            job: self.handover.job.as_ref().map(ToString::to_string),
+            standing: if self.handover.closure {
+                words::sentence(&self.closing())
+            } else {
+                words::sentence(&self.standing())
+            },
+        }
+    }
+
+    /// Where the closing of the ticket stands; for the piece that is the closure.
+    pub(super) fn closing(&self) -> String {
+        let name = &self.name;
+        match self.handover.state {
+            HandoverState::Due if self.tried.is_empty() => {
+                format!("{name} is being told to close the ticket")
+            }
+            HandoverState::Due => format!("{name} could not be told yet to close the ticket"),
+            HandoverState::Awaiting | HandoverState::Ended => format!("The ticket is closed in {name}"),
+            HandoverState::Parked => format!("The ticket could not be closed in {name}"),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Our words as a person outside the project says them.
+
+use mappings::domain::{Disposition, ParkClass, Progress, RequestState};
+
+use crate::ledger::Line;
+
+/// How the work ended.
+pub fn ended(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Completed => "the work was done",
+        Disposition::FollowOn => "they came, and more work is needed",
+        Disposition::NoAccess => "they came, but could not get in",
+        Disposition::Declined => "they will not do this work",
+        Disposition::NotOurs => "it is not theirs to do",
+        Disposition::Duplicate => "it had been reported already",
+        Disposition::Cancelled => "the work was called off",
+    }
+}
+
+/// How far the work has come.
+pub fn progress(progress: Progress) -> &'static str {
+    match progress {
+        Progress::Received => "they have it, and nothing has happened yet",
+        Progress::Scheduled => "a time has been set",
+        Progress::InProgress => "it is being worked on",
+        Progress::Waiting => "it waits for something, such as material or an approval",
+        Progress::Review => "a person there is reviewing it",
+    }
+}
+
+/// Where a ticket stands, for lists.
+pub fn state(state: RequestState) -> &'static str {
+    match state {
+        RequestState::Open => "Open",
+        RequestState::Held => "Waiting for a decision",
+        RequestState::Closing => "Being closed",
+        RequestState::Closed => "Closed",
+    }
+}
+
+/// Where a ticket stands, in a list: its state, and how it closed.
+pub fn standing(line: &Line) -> String {
+    match (line.state, line.disposition) {
+        (RequestState::Closed, Some(disposition)) => format!("Closed: {}", ended(disposition)),
+        (state_of, _) if line.parked => format!("{}, stuck: a person is needed", state(state_of)),
+        (state_of, _) => state(state_of).to_owned(),
+    }
+}
+
+/// Who can help with work that is stuck, where it is not the system's own team.
+pub fn class(class: ParkClass) -> &'static str {
+    match class {
+        ParkClass::Data => "The request lacks something: the contact centre can help",
+        ParkClass::Refused => "Refused in words we do not know: the team that owns the system can help",
+        ParkClass::Technical => "The system cannot be reached or does not work: IT can help",
+        ParkClass::Uncertain => {
+            "It may have been carried out already: the team that owns the system must look"
+        }
+    }
+}
+
+/// A text as one sentence: first letter large, one full stop.
+pub fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let mut letters = text.chars();
+    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    let stop = if text.ends_with(['.', '!', '?', '”']) { "" } else { "." };
+    format!("{first}{}{stop}", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_has_one_large_letter_and_one_full_stop() {
+        assert_eq!(sentence("no answer"), "No answer.");
+        assert_eq!(sentence("Done. "), "Done.");
+        assert_eq!(sentence("élan"), "Élan.");
+    }
+}

@@ -1,0 +1,141 @@
+//! The built program, run as a user runs it. `tests/run` says in `DOVETAIL_BIN` where it is.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::services::{FreshSqlite, http, setting};
+use crate::wait::until;
+
+/// A running `dovetail serve`. It is killed (SIGKILL) when this is dropped, and a panic in it fails the test.
+pub(crate) struct Program {
+    child: Child,
+    address: SocketAddr,
+    home: TempDir,
+}
+
+impl Program {
+    /// Starts it with this configuration, to which a free port is added, and returns when it listens.
+    pub(crate) async fn serve(config: &str) -> Self {
+        let home = TempDir::new().expect("a temporary folder");
+        let file = home.path().join("config.toml");
+        std::fs::write(&file, config).expect("the configuration is written");
+        let output = |name: &str| File::create(home.path().join(name)).expect("a log file");
+        let mut child = Command::new(setting("DOVETAIL_BIN"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .env("DOVETAIL__HTTP__LISTEN", "127.0.0.1:0")
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(output("stdout"))
+            .stderr(output("stderr"))
+            .spawn()
+            .expect("dovetail starts");
+        let address = until("dovetail serve says where it listens", Duration::from_secs(30), async || {
+            let ended = child.try_wait().expect("its state");
+            assert!(ended.is_none(), "dovetail serve ended: {ended:?}\n{}", text(home.path(), "stderr"));
+            listening(&text(home.path(), "stdout"))
+        });
+        let address = address.await;
+        Self { child, address, home }
+    }
+
+    /// The address of something it serves.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        text(self.home.path(), "stderr")
+    }
+
+    /// Sends a signal by name, for example `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} reaches dovetail");
+    }
+
+    /// Asks it to end (SIGTERM), and returns how it ended.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        let child = &mut self.child;
+        until("dovetail serve ends after SIGTERM", Duration::from_secs(30), async || {
+            child.try_wait().expect("its state")
+        })
+        .await
+    }
+
+    /// SIGKILL, and nothing else: what a power cut does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("SIGKILL reaches dovetail");
+        self.child.wait().expect("it is gone");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Errors only say that it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        let log = self.log();
+        assert!(!log.contains("panicked at") || std::thread::panicking(), "dovetail panicked:\n{log}");
+    }
+}
+
+/// Runs `dovetail` with these arguments to its end, in a folder of its own.
+pub(crate) async fn dovetail(arguments: &[&str]) -> Output {
+    let home = TempDir::new().expect("a temporary folder");
+    let mut command = tokio::process::Command::new(setting("DOVETAIL_BIN"));
+    command.args(arguments).current_dir(home.path()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(Duration::from_secs(180), command.output());
+    output.await.unwrap_or_else(|_| panic!("dovetail {arguments:?} ends")).expect("dovetail runs")
+}
+
+fn listening(stdout: &str) -> Option<SocketAddr> {
+    let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let said = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    said.filter_map(|said| said["listening"].as_str()?.parse().ok()).next()
+}
+
+fn text(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn serve_says_where_it_listens_and_ends_when_asked() {
+    let database = FreshSqlite::new();
+    let program = Program::serve(&format!("[ledger]\nurl = {:?}\n", database.url())).await;
+    let answer = http().get(program.url("/health/live")).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let status = program.stop().await;
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn a_killed_router_starts_again_on_the_same_ledger() {
+    let database = FreshSqlite::new();
+    let config = format!("[ledger]\nurl = {:?}\n", database.url());
+    Program::serve(&config).await.kill();
+    let program = Program::serve(&config).await;
+    let ready = until("the router is ready", Duration::from_secs(30), async || {
+        let answer = http().get(program.url("/health/ready")).send().await.ok()?;
+        answer.status().is_success().then_some(())
+    });
+    ready.await;
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_is_a_mistake_in_usage() {
+    let output = dovetail(&["frobnicate"]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
