@@ -108,11 +108,7 @@ fn request(service: &str, summary: &str, details: Value) -> Value {
 }
 
 fn repair(summary: &str) -> Value {
-    request(
-        "housing.repair",
-        summary,
-        json!({"property_reference": "00012345", "trade": "plumbing", "problem": "tap-leaking"}),
-    )
+    request("housing.repair", summary, json!({"property_reference": "00012345", "trade": "plumbing"}))
 }
 
 fn missed_bin(summary: &str) -> Value {
