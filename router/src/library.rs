@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use mappings::mapping::{Catalogue, Finding, Source, shipped};
+use mappings::mapping::{Catalogue, Finding, Severity, Source, shipped};
 
 /// Why a folder cannot be read as mappings.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,15 @@ pub enum Error {
 }
 
 fn listed(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("\n  {finding}")).collect()
+    findings.iter().map(|finding| format!("\n  {}: {finding}", word(finding.severity))).collect()
+}
+
+/// How bad a finding is, in a word.
+pub fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
 }
 
 /// The mappings of a folder, each file under its path relative to the mappings folder.

@@ -41,10 +41,10 @@ pub(super) struct Tap {
 impl Reader {
     /// Keeps both queues flowing until shutdown; then waits for the last receipts and closes the connection.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
-        let open = loop {
+        let (open, channels) = loop {
             let Some(mut open) = self.link.connect(&shutdown).await else { return };
             match self.read(&mut open, &shutdown).await {
-                Ok(()) => break open,
+                Ok(channels) => break (open, channels),
                 Err(error) => self.link.down(&error),
             }
         };
@@ -54,10 +54,12 @@ impl Reader {
             tracing::warn!("closing the connection with deliveries that were not acknowledged");
         }
         open.close().await;
+        drop(channels);
     }
 
-    /// Reads both queues over one connection until it is lost (an error) or shutdown.
-    async fn read(&mut self, open: &mut Open, shutdown: &CancellationToken) -> Result<(), Error> {
+    /// Reads both queues over one connection until it is lost (an error) or shutdown; then gives the channels,
+    /// which must stay open for the last acknowledgements.
+    async fn read(&mut self, open: &mut Open, shutdown: &CancellationToken) -> Result<[Channel; 2], Error> {
         let timeout = self.settings.timeout;
         let control = within(timeout, "opening a channel", open.connection.create_channel()).await?;
         self.settings.topology.declare(&control, timeout).await?;
@@ -74,10 +76,11 @@ impl Reader {
             paused: feeds.each_ref().map(|feed| feed.paused.clone()),
             timeout,
         };
+        let channels = feeds.each_ref().map(|feed| feed.channel.clone());
         let [intake, completions] = &mut feeds;
         let feeding = async { tokio::try_join!(intake.run(shutdown), completions.run(shutdown)) };
         tokio::select! {
-            fed = feeding => fed.map(|_| ()),
+            fed = feeding => fed.map(|_| channels),
             gone = probe.run() => Err(gone),
             gone = listen(&self.link, open) => Err(gone),
         }

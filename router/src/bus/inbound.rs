@@ -71,13 +71,12 @@ impl Inbound {
         }
     }
 
-    /// Reads it as CloudEvents; the body is moved out.
+    /// Reads it as CloudEvents. The body stays, so that what cannot be read can be kept.
     ///
     /// # Errors
     /// [`envelope::Error`] says where, what was found and what was expected.
-    pub fn read(&mut self, limit: usize) -> Result<envelope::Delivery, envelope::Error> {
-        let body = std::mem::take(&mut self.body);
-        envelope::from_amqp(self.content_type.as_deref(), &self.headers, body, limit)
+    pub fn read(&self, limit: usize) -> Result<envelope::Delivery, envelope::Error> {
+        envelope::from_amqp(self.content_type.as_deref(), &self.headers, &self.body, limit)
     }
 
     /// Acknowledges it; `false`: its connection is gone, and the broker will give it out again.

@@ -11,6 +11,8 @@ mod inbound;
 mod link;
 mod publisher;
 mod state;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod window;
 

@@ -6,6 +6,8 @@
 mod attributes;
 mod error;
 mod json;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use jiff::Timestamp;
@@ -85,4 +87,16 @@ impl Envelope {
 /// The inbox key of what carries no id of its own: the SHA-256 of the body, in hex.
 pub fn digest(body: &[u8]) -> String {
     Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a body that was refused may still tell: the `data` of an event, or else the whole document.
+///
+/// Nothing of it has been checked; it serves to find out whose ticket the refusal is to be told to. A body at
+/// the [limit](BODY_LIMIT) is not to be given.
+pub fn salvage(body: &[u8]) -> Option<Value> {
+    let mut document = json::parse(body, error::Place::Body).ok()?;
+    match document.get_mut("data").map(Value::take) {
+        Some(data) => Some(data),
+        None => Some(document),
+    }
 }

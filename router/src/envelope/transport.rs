@@ -21,7 +21,7 @@ const AMQP_PREFIXES: [&str; 2] = ["cloudEvents:", "cloudEvents_"];
 pub fn from_amqp(
     content_type: Option<&str>,
     headers: &[(String, String)],
-    body: Vec<u8>,
+    body: &[u8],
     limit: usize,
 ) -> Result<Delivery, Error> {
     let attribute = |name: &str| {
@@ -43,7 +43,7 @@ pub fn from_amqp(
 ///
 /// # Errors
 /// [`Error`] says where, what was found and what was expected.
-pub fn from_http(headers: &HeaderMap, body: Vec<u8>, limit: usize) -> Result<Delivery, Error> {
+pub fn from_http(headers: &HeaderMap, body: &[u8], limit: usize) -> Result<Delivery, Error> {
     let text = |name: &str| {
         let value = headers.get(name)?.as_bytes();
         Some(String::from_utf8_lossy(value).into_owned())
@@ -71,7 +71,7 @@ struct Message<'a> {
     trace: Option<String>,
     /// At least one header is an attribute.
     marked: bool,
-    body: Vec<u8>,
+    body: &'a [u8],
     limit: usize,
 }
 
@@ -84,7 +84,7 @@ impl Message<'_> {
         match (media.as_deref(), batches) {
             (Some(STRUCTURED), _) => self.structured(),
             (Some(BATCH), Batches::Accepted) => {
-                let document = json::parse(&self.body, Place::Body)?;
+                let document = json::parse(self.body, Place::Body)?;
                 Ok(Delivery::Events(json::read_batch(document, self.trace.as_ref())?))
             }
             (Some(BATCH), Batches::Refused) => Err(self.unspoken("one event a message on the bus")),
@@ -93,23 +93,24 @@ impl Message<'_> {
             }
             _ if self.marked => self.binary(attribute),
             _ if self.calls_itself_an_event() => self.structured(),
-            _ => {
-                Ok(Delivery::Foreign { content_type: self.content_type.map(str::to_owned), bytes: self.body })
-            }
+            _ => Ok(Delivery::Foreign {
+                content_type: self.content_type.map(str::to_owned),
+                bytes: self.body.to_vec(),
+            }),
         }
     }
 
     fn structured(self) -> Result<Delivery, Error> {
-        json::read(json::parse(&self.body, Place::Body)?, self.trace).map(Delivery::Event)
+        json::read(json::parse(self.body, Place::Body)?, self.trace).map(Delivery::Event)
     }
 
     fn binary(self, attribute: impl Fn(&str) -> Option<String>) -> Result<Delivery, Error> {
         let data = || match self.content_type {
             Some(content_type) if !is_json(content_type) => {
-                Ok(Data::Bytes { content_type: content_type.to_owned(), bytes: self.body })
+                Ok(Data::Bytes { content_type: content_type.to_owned(), bytes: self.body.to_vec() })
             }
             _ if self.body.is_empty() => Ok(Data::Json(serde_json::Value::Null)),
-            _ => json::parse(&self.body, Place::Body).map(Data::Json),
+            _ => json::parse(self.body, Place::Body).map(Data::Json),
         };
         assemble(|name| attribute(name).map(Given::Text), data, self.trace).map(Delivery::Event)
     }
@@ -119,8 +120,7 @@ impl Message<'_> {
         const MARK: &[u8] = b"\"specversion\"";
         self.content_type.is_none_or(is_json)
             && self.body.windows(MARK.len()).any(|window| window == MARK)
-            && json::parse(&self.body, Place::Body)
-                .is_ok_and(|document| document.get("specversion").is_some())
+            && json::parse(self.body, Place::Body).is_ok_and(|document| document.get("specversion").is_some())
     }
 
     fn unspoken(&self, expected: &'static str) -> Error {
