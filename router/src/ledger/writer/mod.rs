@@ -154,25 +154,24 @@ impl Writer {
 impl Lanes {
     /// Flushes until every [`Writer`] is dropped, or until `shutdown`; what had been handed in by then is still written.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { flusher, accept, refuse, begin, record, complete, published } = self;
-        let to = &flusher;
+        let Self { flusher: to, accept, refuse, begin, record, complete, published } = self;
         tokio::join!(
-            accept.run(to, &shutdown, |to, batch| {
+            accept.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { to.sent(to.ledger.accept(batch, &to.lessee).await) })
             }),
-            refuse.run(to, &shutdown, |to, batch| {
+            refuse.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { to.sent(to.ledger.refuse(batch, &to.lessee).await) })
             }),
-            begin.run(to, &shutdown, |to, batch| {
+            begin.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { Ok(to.ledger.begin(batch).await?.into_iter().map(Ok).collect()) })
             }),
-            record.run(to, &shutdown, |to, batch| {
+            record.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { to.sent(to.ledger.record(batch, &to.lessee).await) })
             }),
-            complete.run(to, &shutdown, |to, batch| {
+            complete.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { to.sent(to.ledger.complete(batch, &to.lessee).await) })
             }),
-            published.run(to, &shutdown, |to, batch| {
+            published.run(shutdown, to, |to, batch| {
                 Box::pin(async {
                     to.ledger.mark_published(batch).await?;
                     Ok(batch.iter().map(|_| Ok(())).collect())
