@@ -244,7 +244,9 @@ fn start_lanes(
                 next = work.recv() => {
                     let Some(next) = next else { return };
                     // A lane that has stopped leaves its calls to the ledger.
-                    let _left = lanes.get(&next.system).map(|lane| lane.send(next));
+                    if let Some(lane) = lanes.get(&next.system) {
+                        let _left = lane.send(next).is_err();
+                    }
                 }
             }
         }
