@@ -3,6 +3,7 @@
 
 mod council;
 mod deploy;
+mod documents;
 mod journeys;
 mod messages;
 mod program;
