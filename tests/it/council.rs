@@ -12,6 +12,7 @@ use crate::messages::Broker;
 use crate::program::Program;
 use crate::proxy::Proxy;
 use crate::services::{Tracker, http, own_name};
+use crate::wait::until;
 
 /// The key that the router's door expects.
 pub(crate) const KEY: &str = "journey-key";
@@ -98,10 +99,15 @@ retry_most = "1s"
         Self { simulators, _stop: stop.drop_guard(), proxy, config, environment, broker }
     }
 
-    /// Starts the router and points the callbacks of the systems to it.
+    /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
     pub(crate) async fn start(&self) -> Program {
         let program = Program::serve_with(&self.config, &self.environment).await;
         self.proxy.point(program.address());
+        until("the router is ready", Duration::from_secs(30), async || {
+            let answer = http().get(program.url("/health/ready")).send().await.ok()?;
+            (answer.status() == 200).then_some(())
+        })
+        .await;
         program
     }
 
