@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mappings::domain::{Council, Disposition, HandoverId, Job, Progress, Service, SystemName, Ticket};
+use mappings::domain::{Council, HandoverId, Job, Service, SystemName, Ticket};
 
 /// The way a completion came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
