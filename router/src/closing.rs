@@ -1,7 +1,9 @@
 //! When a ticket closes, and when a person must decide: a pure reading of its handovers.
 
 use mappings::domain::{Council, Disposition, HandoverState, RequestId, Service, SystemName, Ticket};
-use mappings::mapping::Catalogue;
+use mappings::mapping::{Catalogue, Meaning};
+
+use crate::ledger::Completion;
 
 /// One opening of a ticket with its handovers, as far as closing needs to know them.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +104,19 @@ pub fn decide(standing: &Standing, catalogue: &Catalogue) -> Decision {
         say,
         crm: catalogue.crm_of(&standing.council).cloned(),
     })
+}
+
+/// What a completion means for a service, by the status vocabulary of its system.
+pub fn meaning(
+    catalogue: &Catalogue,
+    system: &SystemName,
+    service: &Service,
+    completion: &Completion,
+) -> Meaning {
+    match catalogue.system(system) {
+        Some(system) => system.meaning(Some(service), &completion.said, completion.note.as_deref()),
+        None => Meaning::Unrecognised,
+    }
 }
 
 /// What is said where the mapping gives no words.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use mappings::mapping::{Catalogue, Finding, Source, shipped};
+use mappings::mapping::{Catalogue, Finding, Severity, Source, shipped};
 
 /// Why a folder cannot be read as mappings.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,15 @@ pub enum Error {
 }
 
 fn listed(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("\n  {finding}")).collect()
+    findings.iter().map(|finding| format!("\n  {}: {finding}", word(finding.severity))).collect()
+}
+
+/// How bad a finding is, in a word.
+pub fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
 }
 
 /// The mappings of a folder, each file under its path relative to the mappings folder.
@@ -58,6 +66,16 @@ pub fn read(folder: Option<&Path>) -> Result<Vec<Source>, Error> {
         add_folder(&folder, "systems", &mut sources)?;
     }
     if sources.is_empty() { Err(Error::NoMappings(folder)) } else { Ok(sources) }
+}
+
+/// Only the files of these systems, beside the routes; all of them where none is named.
+pub fn only(sources: Vec<Source>, systems: &[String]) -> Vec<Source> {
+    let wanted =
+        |source: &Source| match source.path.strip_prefix("systems/").and_then(|path| path.split_once('/')) {
+            Some((system, _)) => systems.is_empty() || systems.iter().any(|name| name == system),
+            None => true,
+        };
+    sources.into_iter().filter(wanted).collect()
 }
 
 /// Compiles mappings; `resolve` gives what stands for `${NAME}`.

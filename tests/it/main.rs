@@ -2,6 +2,7 @@
 //! request through real parts. `tests/run` starts the parts and runs this.
 
 mod deploy;
+mod documents;
 mod program;
 mod project;
 mod readme;

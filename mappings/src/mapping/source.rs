@@ -12,7 +12,7 @@ pub struct Source {
 impl Source {
     /// Whether it is a YAML file.
     pub(super) fn is_yaml(&self) -> bool {
-        self.path.ends_with(".yaml") || self.path.ends_with(".yml")
+        self.path.ends_with(".yaml")
     }
 
     /// Whether it holds the cases of a system.
@@ -41,4 +41,58 @@ const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"
 /// The mappings shipped in the binary, with their cases.
 pub fn shipped() -> Vec<Source> {
     SHIPPED.iter().map(|(path, text)| Source { path: (*path).into(), text: (*text).into() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::super::{Severity, lint, run_cases};
+    use super::*;
+
+    fn files(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                files(&path, root, found);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                let path = path.strip_prefix(root).expect("below the root").to_string_lossy();
+                found.insert(path.replace('\\', "/"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_binary_ships_every_file_of_the_folder_and_no_other() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folder = BTreeSet::from(["routes.yaml".to_owned()]);
+        files(&root.join("systems"), root, &mut folder);
+        let shipped: BTreeSet<String> = shipped().into_iter().map(|source| source.path).collect();
+        assert_eq!(shipped, folder);
+    }
+
+    #[test]
+    fn the_shipped_mappings_have_no_error() {
+        let findings = lint(&shipped(), &|name| Some(format!("http://{}.test", name.to_lowercase())));
+        let errors: Vec<String> = findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .map(ToString::to_string)
+            .collect();
+        assert!(errors.is_empty(), "{}", errors.join("\n"));
+    }
+
+    #[test]
+    fn every_shipped_case_passes() {
+        let results = run_cases(&shipped(), &|_| None);
+        let failed: Vec<String> = results
+            .iter()
+            .filter_map(|result| {
+                let failure = result.failure.as_ref()?;
+                Some(format!("{}:{} {}: {failure}", result.file, result.line, result.case))
+            })
+            .collect();
+        assert!(!results.is_empty() && failed.is_empty(), "{}", failed.join("\n"));
+    }
 }

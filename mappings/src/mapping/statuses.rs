@@ -50,6 +50,11 @@ impl Statuses {
         Self(table)
     }
 
+    /// The words it knows.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// What a word means, with `{note}` in what is said filled in; `None` when the table does not have it.
     pub(super) fn find(&self, said: &str, note: Option<&str>) -> Option<Meaning> {
         let fill =

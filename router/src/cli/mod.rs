@@ -1,16 +1,20 @@
 //! The command line: what can be asked of `dovetail`, and who answers.
 
 mod cases;
+mod check;
 mod exit;
 mod lint;
 mod preview;
+mod serve;
 mod show;
+mod sim;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::bus::Topology;
 use crate::clock;
+use crate::demo;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
@@ -73,6 +77,8 @@ pub enum Command {
     Try(TryArgs),
     /// Connect to everything the configuration names, and say what can be reached
     Check(CheckArgs),
+    /// Print the JSON Schema of a submitted request
+    Schema,
     /// Print the exchanges and queues as definitions that RabbitMQ can import
     Topology,
     /// List tickets, or tell the story of one
@@ -236,12 +242,14 @@ pub struct CompletionsArgs {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { global, command } = cli;
     let shown: Shown = match command {
-        Command::Serve(_) | Command::Demo(_) | Command::Sim(_) | Command::Check(_) => {
-            anyhow::bail!("this command is not in this build")
-        }
+        Command::Serve(_) => return serve::run(global.config.as_deref()).await,
+        Command::Demo(args) => return demo::run(args, global.output).await,
+        Command::Sim(args) => return sim::run(args).await,
+        Command::Check(_) => check::run(global.config.as_deref()).await?,
         Command::Lint(args) => lint::run(args.folder.as_deref())?,
         Command::Test(args) => cases::run(args.folder.as_deref())?,
         Command::Try(args) => preview::run(&args, clock::host_time())?,
+        Command::Schema => schema(),
         Command::Topology => topology(&Topology::default()),
         Command::Tickets(_) | Command::Problems(_) => anyhow::bail!("this command is not in this build"),
         Command::Completions(args) => completions(args),
@@ -253,6 +261,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// The definitions are JSON in either form.
 fn topology(topology: &Topology) -> Shown {
     let json = topology.definitions();
+    Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
+}
+
+fn schema() -> Shown {
+    let json = mappings::domain::schema();
     Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
 }
 

@@ -1,7 +1,7 @@
 //! What happened, one entry after the other.
 
 use jiff::Timestamp;
-use mappings::domain::{Operation, Phase};
+use mappings::domain::{Operation, ParkClass, Phase};
 use mappings::mapping::Meaning;
 
 use super::{Names, quoted, when, words};
@@ -74,18 +74,32 @@ fn of_event(event: &Event, history: &History) -> Option<Entry> {
                 },
             )
         }),
-        Kind::Held => Some(Entry::new(event.at, "The ticket waits for a person to decide.")),
-        Kind::Reopened => Some(Entry {
-            detail: text_of("reason").map(|reason| words::sentence(&reason)),
-            ..Entry::new(event.at, "The customer or the contact centre came back about this ticket.")
-        }),
+        Kind::Held => held(event, text_of),
         Kind::Rejected => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),
             ..Entry::new(event.at, "A message about this ticket could not be understood.")
         }),
-        // The tries and the words of the systems tell these with more detail.
-        Kind::HandedOver | Kind::Progressed => None,
+        // The tries and the words of the systems tell the first two with more detail; a reopened ticket is held.
+        Kind::HandedOver | Kind::Progressed | Kind::Reopened => None,
     }
+}
+
+/// Why a person is needed: work that stopped, a change of mind, a refused closure, or an ending that does not close.
+fn held(event: &Event, text_of: impl Fn(&str) -> Option<String>) -> Option<Entry> {
+    if text_of("said").is_some() {
+        // The system's word itself is an entry.
+        return None;
+    }
+    let class: Option<ParkClass> = text_of("class").and_then(|class| class.parse().ok());
+    let (text, detail) = match (class, text_of("change"), text_of("system")) {
+        (Some(class), _, _) => (format!("Stopped. {}.", words::class(class)), text_of("reason")),
+        (None, Some(change), _) => {
+            (format!("We were told that {}. A person must decide.", words::change(&change)), None)
+        }
+        (None, None, Some(_)) => ("The ticket must be closed by hand.".to_owned(), None),
+        (None, None, None) => ("The ticket waits for a person to decide.".to_owned(), None),
+    };
+    Some(Entry { detail: detail.as_deref().map(words::sentence), ..Entry::new(event.at, text) })
 }
 
 fn of_tries(tries: &[&Tried], handover: &Handover, name: &str) -> Entry {
@@ -135,7 +149,7 @@ fn told(tried: &Tried, handover: &Handover, name: &str) -> String {
             None => format!("{aim}, and it refused."),
         },
         ("unknown", _, _) => format!("{aim}, and got no clear answer: it may or may not have arrived."),
-        ("not_sent", _, _) => format!("It could not be sent to {name}: the request lacks something."),
+        ("not_sent", _, _) => format!("It was not sent to {name}."),
         (_, _, _) => format!("{aim}."),
     }
 }
@@ -157,6 +171,10 @@ fn of_heard(heard: &Heard, history: &History, names: &Names<'_>) -> Option<Entry
                 &completion.said,
                 completion.note.as_deref(),
             ) {
+                Meaning::Ended { disposition, .. } if heard.correlated == Correlated::Held => {
+                    let ended = words::ended(disposition);
+                    format!("{lead}: {ended}. That does not fit what was said before. A person must decide.")
+                }
                 Meaning::Ended { disposition, .. } => format!("{lead}: {}.", words::ended(disposition)),
                 Meaning::Progress { progress, .. } => format!("{lead}: {}.", words::progress(progress)),
                 Meaning::Unrecognised => {

@@ -1,10 +1,12 @@
 //! Where a ticket is and what happens next.
 
 use jiff::Timestamp;
-use mappings::domain::{HandoverState, ParkClass, RequestState};
+use mappings::domain::{HandoverState, ParkClass, RequestState, SystemName};
+use serde_json::Value;
 
 use super::piece::Piece;
 use super::{Names, when, words};
+use crate::event::Kind;
 use crate::ledger::{Correlated, History, Line};
 
 /// Where the ticket is, in one line.
@@ -12,7 +14,7 @@ pub(super) fn headline(line: &Line, work: &[&Piece<'_>], closure: Option<&Piece<
     match line.state {
         RequestState::Open => {
             let standing: Vec<String> = work.iter().map(|piece| piece.standing()).collect();
-            if standing.is_empty() { "Open, and nobody has it yet".to_owned() } else { standing.join("; ") }
+            if standing.is_empty() { "Open, and nobody has it yet".to_owned() } else { standing.join(". ") }
         }
         RequestState::Held => "A person must decide how this ends".to_owned(),
         RequestState::Closing => match closure {
@@ -33,43 +35,64 @@ pub(super) fn next(
     closure: Option<&Piece<'_>>,
     now: Timestamp,
 ) -> Vec<String> {
-    match history.line.state {
+    let mut next: Vec<String> = match history.line.state {
         RequestState::Open => work.iter().filter_map(|piece| of_piece(piece, now)).collect(),
-        RequestState::Held => vec![decision(history, work)],
+        RequestState::Held => {
+            let parked = work.iter().filter(|piece| piece.handover.state == HandoverState::Parked);
+            std::iter::once(decision(history, work, closure)).chain(parked.map(|piece| help(piece))).collect()
+        }
         RequestState::Closing => match closure {
             Some(closure) => of_piece(closure, now).into_iter().collect(),
             None => vec!["The ticket closes by itself; there is nothing to do.".to_owned()],
         },
-        RequestState::Closed => vec![match closure.and_then(by_a_person) {
+        RequestState::Closed => vec![match closure.and_then(|closure| closure.handover.reason.as_deref()) {
+            // What the CRM said beside taking the closure, for example that a person had closed it already.
             Some(note) => format!("Nothing: it is finished. {}", words::sentence(note)),
             None => "Nothing: it is finished.".to_owned(),
         }],
+    };
+    let ended = matches!(history.line.state, RequestState::Closing | RequestState::Closed);
+    if let Some(heard) =
+        history.completions.iter().rev().find(|heard| ended && heard.correlated == Correlated::Held)
+    {
+        let (name, said) = (name_of(&heard.completion.system, work), &heard.completion.said);
+        next.push(format!("A person should look: {name} said “{said}” after their part had ended."));
     }
+    next
 }
 
-/// What the CRM said beside taking the closure, for example that a person had closed the ticket already.
-fn by_a_person<'a>(closure: &Piece<'a>) -> Option<&'a str> {
-    let last = closure.tried.last()?;
-    (last.attempt.outcome == "delivered").then_some(last.attempt.reason.as_deref()).flatten()
-}
-
-/// What a person must decide: the endings that do not close a ticket by themselves, or the ledger's reason.
-fn decision(history: &History, work: &[&Piece<'_>]) -> String {
-    let unknown = history.completions.iter().rev().find(|heard| heard.correlated == Correlated::Held);
-    if let Some(heard) = unknown {
-        let name = work
-            .iter()
-            .find(|piece| piece.handover.system == heard.completion.system)
-            .map_or_else(|| heard.completion.system.to_string(), |piece| piece.name.clone());
-        let said = &heard.completion.said;
+/// What a person must decide, as the last event that held the ticket tells.
+fn decision(history: &History, work: &[&Piece<'_>], closure: Option<&Piece<'_>>) -> String {
+    let event = history
+        .events
+        .iter()
+        .rev()
+        .find(|event| event.kind == Kind::Held && event.data.get("class").is_none());
+    let text = |key: &str| event.and_then(|event| event.data.get(key)).and_then(Value::as_str);
+    if let Some(change) = text("change") {
+        let with: Vec<&str> = work.iter().map(|piece| piece.name.as_str()).collect();
+        return format!(
+            "A person must decide: {}, and {} has work of it. Call them, then settle the ticket by hand.",
+            words::change(change),
+            with.join(" and ")
+        );
+    }
+    if let Some(said) = text("said") {
+        let name = text("system").and_then(|name| SystemName::parse(name).ok());
+        let name = name.map_or_else(|| "The system".to_owned(), |name| name_of(&name, work));
         return format!(
             "A person must decide: {name} said “{said}”, and Dovetail does not know what to do with that."
         );
     }
+    if let Some(closure) = closure.filter(|closure| closure.handover.state == HandoverState::Ended) {
+        let reason = closure.handover.reason.as_deref().map(words::sentence).unwrap_or_default();
+        return format!("A person must close the ticket by hand: {} refused to. {reason}", closure.name)
+            .trim()
+            .to_owned();
+    }
     let endings: Vec<String> = work
         .iter()
-        .filter(|piece| piece.handover.state == HandoverState::Ended)
-        .filter_map(|piece| piece.handover.disposition.map(|d| (piece, d)))
+        .filter_map(|piece| piece.handover.disposition.map(|disposition| (piece, disposition)))
         .filter(|(piece, disposition)| !piece.closes.contains(disposition))
         .map(|(piece, disposition)| format!("{} says {}", piece.name, words::ended(disposition)))
         .collect();
@@ -81,6 +104,11 @@ fn decision(history: &History, work: &[&Piece<'_>]) -> String {
         (true, Some(reason)) => format!("A person must decide: {}", words::sentence(reason)),
         (true, None) => "A person must decide.".to_owned(),
     }
+}
+
+fn name_of(system: &SystemName, work: &[&Piece<'_>]) -> String {
+    let piece = work.iter().find(|piece| piece.handover.system == *system);
+    piece.map_or_else(|| system.to_string(), |piece| piece.name.clone())
 }
 
 fn of_piece(piece: &Piece<'_>, now: Timestamp) -> Option<String> {
@@ -107,14 +135,16 @@ fn next_try(piece: &Piece<'_>, now: Timestamp) -> String {
     }
 }
 
-/// Says when the tries run out, once there is one left.
+/// Says when the tries run out.
 fn last_try(piece: &Piece<'_>) -> String {
     let made = u32::try_from(piece.tried.len()).unwrap_or(u32::MAX);
     match piece.most_tries {
         Some(most) if made.saturating_add(1) >= most => {
             " If that fails too, a person is asked to help.".to_owned()
         }
-        Some(most) => format!(" After {most} tries a person is asked to help; so far there were {made}."),
+        Some(most) => {
+            format!(" It is try {} of {most}; after the last one a person is asked to help.", made + 1)
+        }
         None => String::new(),
     }
 }

@@ -59,6 +59,16 @@ pub fn class(class: ParkClass) -> &'static str {
     }
 }
 
+/// What the contact centre told us of a request that we have: `amended`, `withdrawn` or `reopened`.
+pub fn change(word: &str) -> &'static str {
+    match word {
+        "amended" => "the request was changed",
+        "withdrawn" => "the request was withdrawn",
+        "reopened" => "the ticket was opened again",
+        _ => "the contact centre came back about the ticket",
+    }
+}
+
 /// A text as one sentence: first letter large, one full stop.
 pub fn sentence(text: &str) -> String {
     let text = text.trim();

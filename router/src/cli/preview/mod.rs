@@ -4,10 +4,11 @@ mod choice;
 mod sample;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use mappings::domain::Request;
-use mappings::mapping::{RenderError, Step, context};
+use mappings::domain::{Operation, Request, Service};
+use mappings::mapping::{RenderError, Step, System, context};
 use serde_json::{Value, json};
 
 use super::{Exit, Shown, TryArgs};
@@ -31,68 +32,75 @@ pub(super) fn run(args: &TryArgs, now: Timestamp) -> anyhow::Result<Shown> {
         }
     };
     let chosen = choice::choose(args, &request)?;
-    let systems: Vec<System> =
+    let systems: Vec<Made> =
         chosen.iter().map(|chosen| rendered(args, &request, chosen, now)).collect::<Result<_, _>>()?;
     Ok(shown(&systems))
 }
 
 /// What an operation makes of a request for one system.
-struct System {
-    title: String,
+struct Made {
+    system: Arc<System>,
+    operation: Operation,
+    service: Service,
     steps: Vec<Outcome>,
 }
 
 /// What became of one step.
 struct Outcome {
     name: String,
-    result: Result<Made, RenderError>,
+    result: Result<Turn, RenderError>,
     /// An answer of an earlier step is needed, which only the system can give.
     waits: bool,
 }
 
-/// What a step came to.
-enum Made {
+/// A step's turn.
+enum Turn {
+    /// This call is made.
     Call { text: String, warnings: Vec<String> },
+    /// Its condition does not hold.
     Skipped,
 }
 
-fn rendered(args: &TryArgs, request: &Request, chosen: &Chosen, now: Timestamp) -> anyhow::Result<System> {
+fn rendered(args: &TryArgs, request: &Request, chosen: &Chosen, now: Timestamp) -> anyhow::Result<Made> {
     let system = &chosen.system;
     let steps = choice::steps(args, chosen)?;
     let context = context(&request.document, &sample::facts(args, request, system, now));
     let render = |(index, step): (usize, &Step)| Outcome {
         name: step.name.clone(),
         result: if step.applies(&context) {
-            step.render(&context).map(|rendered| Made::Call {
+            step.render(&context).map(|rendered| Turn::Call {
                 text: connectors::preview(system, &rendered.call),
                 warnings: rendered.warnings,
             })
         } else {
-            Ok(Made::Skipped)
+            Ok(Turn::Skipped)
         },
         waits: index > 0,
     };
-    Ok(System {
-        title: format!("{}, {} {}", system.title, args.operation, request.service),
+    Ok(Made {
+        system: Arc::clone(system),
+        operation: args.operation,
+        service: request.service.clone(),
         steps: steps.steps.iter().enumerate().map(render).collect(),
     })
 }
 
-fn shown(systems: &[System]) -> Shown {
+fn shown(systems: &[Made]) -> Shown {
     let mut text = String::new();
     let mut exit = Exit::Ok;
-    for system in systems {
-        let most = system.steps.len();
-        for (index, step) in system.steps.iter().enumerate() {
-            let _ = writeln!(text, "# {}: call {} of {most} ({})", system.title, index + 1, step.name);
+    for Made { system, operation, service, steps } in systems {
+        let most = steps.len();
+        for (index, step) in steps.iter().enumerate() {
+            let (title, name, number) = (&system.title, &step.name, index + 1);
+            let _ = writeln!(text, "# {title}: {operation} {service}, call {number} of {most} ({name})");
             match &step.result {
-                Ok(Made::Call { text: call, warnings }) => {
+                Ok(Turn::Call { text: call, warnings }) => {
                     let _ = writeln!(text, "{}\n", call.trim_end());
                     for warning in warnings {
                         let _ = writeln!(text, "# warning: {warning}\n");
                     }
                 }
-                Ok(Made::Skipped) => text.push_str("# not made for this request\n\n"),
+                Ok(Turn::Skipped) => text.push_str("# not made for this request\n\n"),
                 Err(error) if step.waits && error.reason.contains("$.steps") => {
                     let _ = writeln!(text, "# needs the answer to an earlier call: {error}\n");
                 }
@@ -107,11 +115,19 @@ fn shown(systems: &[System]) -> Shown {
     Shown { text, json: json!({"calls": systems.iter().map(as_json).collect::<Vec<_>>()}), exit }
 }
 
-fn as_json(system: &System) -> Value {
-    let steps = system.steps.iter().map(|step| match &step.result {
-        Ok(Made::Call { text, warnings }) => json!({"name": step.name, "call": text, "warnings": warnings}),
-        Ok(Made::Skipped) => json!({"name": step.name, "skipped": true}),
+fn as_json(made: &Made) -> Value {
+    let steps = made.steps.iter().map(|step| match &step.result {
+        Ok(Turn::Call { text, warnings }) => json!({"name": step.name, "call": text, "warnings": warnings}),
+        Ok(Turn::Skipped) => json!({"name": step.name, "skipped": true}),
         Err(error) => json!({"name": step.name, "error": {"field": error.field, "reason": error.reason}}),
     });
-    json!({"system": system.title, "steps": steps.collect::<Vec<_>>()})
+    json!({
+        "system": made.system.name.as_str(),
+        "operation": made.operation.as_str(),
+        "service": made.service.as_str(),
+        "steps": steps.collect::<Vec<_>>(),
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Comparing what a mapping made with what a case expects. An error says what was expected and what came.
+
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use crate::mapping::{Body, Call};
+use crate::{form, json, xml};
+
+use super::expected::{ExpectedBody, ExpectedCall};
+
+/// One call.
+pub(super) fn call(expected: &ExpectedCall, call: &Call) -> Result<(), String> {
+    same("method", &expected.method, call.method)?;
+    match &expected.query {
+        None => same("path", &expected.path, &call.path)?,
+        Some(query) => {
+            let (path, sent) = call.path.split_once('?').unwrap_or((&call.path, ""));
+            same("path", &expected.path, path)?;
+            let sent: Vec<(String, String)> = sent
+                .split('&')
+                .filter(|field| !field.is_empty())
+                .map(|field| field.split_once('=').unwrap_or((field, "")))
+                .map(|(name, value)| (decoded(name), decoded(value)))
+                .collect();
+            fields("query", query, &sent)?;
+        }
+    }
+    for (name, value) in &expected.headers {
+        let soap_action = match &call.body {
+            Body::Soap { action, .. } if name.eq_ignore_ascii_case("soapaction") => action.as_deref(),
+            Body::None | Body::Json(_) | Body::Xml(_) | Body::Soap { .. } | Body::Form(_) | Body::Text(_) => {
+                None
+            }
+        };
+        let listed = call.headers.iter().find(|(sent, _)| sent.eq_ignore_ascii_case(name));
+        let sent = soap_action.or(listed.map(|(_, value)| value.as_str()));
+        match sent {
+            Some(sent) => same(&format!("header {name}"), value, sent)?,
+            None => return Err(format!("header {name}: expected {value:?}, got none")),
+        }
+    }
+    body(&expected.body, &call.body)
+}
+
+fn body(expected: &ExpectedBody, body: &Body) -> Result<(), String> {
+    match (expected, body) {
+        (ExpectedBody::Any, _) => Ok(()),
+        (ExpectedBody::Json(expected), Body::Json(sent)) => documents(expected, &parse(sent, "json")?),
+        (ExpectedBody::Form(expected), Body::Form(sent)) => {
+            fields("form", expected, &form::fields(sent).map_err(|error| error.reason)?)
+        }
+        (ExpectedBody::Text(expected), Body::Json(sent)) => {
+            documents(&parse(expected, "the expected body")?, &parse(sent, "json")?)
+        }
+        (ExpectedBody::Text(expected), Body::Xml(sent) | Body::Soap { element: sent, .. }) => {
+            markup(expected, sent)
+        }
+        (ExpectedBody::Text(expected), Body::Form(sent)) => {
+            let read = |text: &str| form::fields(text).map_err(|error| error.reason);
+            fields("form", &read(expected)?, &read(sent)?)
+        }
+        (ExpectedBody::Text(expected), Body::Text(sent)) => same("body", expected.trim(), sent.trim()),
+        (ExpectedBody::Text(expected), Body::None) if expected.trim().is_empty() => Ok(()),
+        (ExpectedBody::Text(_) | ExpectedBody::Json(_) | ExpectedBody::Form(_), sent) => {
+            let sent = match sent {
+                Body::None => "no body",
+                Body::Json(_) => "JSON",
+                Body::Xml(_) => "XML",
+                Body::Soap { .. } => "SOAP",
+                Body::Form(_) => "a form",
+                Body::Text(_) => "text",
+            };
+            Err(format!("body: expected another kind, got {sent}"))
+        }
+    }
+}
+
+fn parse(text: &str, what: &str) -> Result<Value, String> {
+    json::read(text).map_err(|error| format!("{what}: {error}"))
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// Two texts.
+pub(super) fn same(what: &str, expected: &str, got: &str) -> Result<(), String> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(format!("{what}: expected {expected:?}, got {got:?}"))
+}
+
+fn fields(what: &str, expected: &[(String, String)], got: &[(String, String)]) -> Result<(), String> {
+    let values = |fields: &[(String, String)], name: &str| -> Vec<String> {
+        fields.iter().filter(|(found, _)| found == name).map(|(_, value)| value.clone()).collect()
+    };
+    for (name, _) in expected.iter().chain(got) {
+        let (one, two) = (values(expected, name), values(got, name));
+        if one != two {
+            let shown =
+                |values: &[String]| if values.is_empty() { "none".into() } else { format!("{values:?}") };
+            return Err(format!("{what} {name}: expected {}, got {}", shown(&one), shown(&two)));
+        }
+    }
+    Ok(())
+}
+
+fn markup(expected: &str, sent: &str) -> Result<(), String> {
+    let canonical = |text: &str, what: &str| xml::canonical(text).map_err(|error| format!("{what}: {error}"));
+    let expected = canonical(expected, "the expected body")?;
+    let sent = canonical(sent, "the body")?;
+    if expected == sent {
+        return Ok(());
+    }
+    let (mut one, mut two) = (expected.lines(), sent.lines());
+    loop {
+        match (one.next(), two.next()) {
+            (Some(one), Some(two)) if one == two => {}
+            (one, two) => {
+                let shown =
+                    |line: Option<&str>| line.map_or("the end".to_owned(), |line| line.trim().to_owned());
+                return Err(format!("body: expected {}, got {}", shown(one), shown(two)));
+            }
+        }
+    }
+}
+
+/// Two documents: the first place where they differ. Members may come in any order.
+pub(super) fn documents(expected: &Value, got: &Value) -> Result<(), String> {
+    differ("$", expected, got)
+}
+
+fn differ(path: &str, expected: &Value, got: &Value) -> Result<(), String> {
+    match (expected, got) {
+        (Value::Object(one), Value::Object(two)) => {
+            for name in one.keys().chain(two.keys()) {
+                let path = format!("{path}.{name}");
+                match (one.get(name), two.get(name)) {
+                    (Some(one), Some(two)) => differ(&path, one, two)?,
+                    (Some(one), None) => return Err(format!("{path}: expected {one}, got nothing")),
+                    (None, Some(two)) => return Err(format!("{path}: expected nothing, got {two}")),
+                    (None, None) => {}
+                }
+            }
+            Ok(())
+        }
+        (Value::Array(one), Value::Array(two)) if one.len() == two.len() => one
+            .iter()
+            .zip(two)
+            .enumerate()
+            .try_for_each(|(at, (one, two))| differ(&format!("{path}[{at}]"), one, two)),
+        (Value::Number(one), Value::Number(two)) if one.as_f64() == two.as_f64() => Ok(()),
+        (one, two) if one == two => Ok(()),
+        (one, two) => Err(format!("{path}: expected {one}, got {two}")),
+    }
+}

@@ -1,0 +1,191 @@
+-- The ledger. Portable columns only: text, and bigint for times (milliseconds since 1970), numbers and yes/no.
+-- Keys start with the council, since several councils may share one ledger. '' stands for a council not known.
+
+-- Every delivery that was accepted, so that a second one is recognised.
+create table inbox (
+    council text collate "C" not null,
+    source text collate "C" not null,
+    id text collate "C" not null,
+    request text collate "C",
+    duplicate bigint not null,
+    received_at bigint not null,
+    seen bigint not null,
+    sent text,
+    primary key (council, source, id)
+);
+
+-- Deliveries that could not be understood or routed.
+create table refusals (
+    council text collate "C" not null,
+    source text collate "C" not null,
+    id text collate "C" not null,
+    ticket text collate "C",
+    path text,
+    reason text not null,
+    body text not null,
+    received_at bigint not null,
+    traceparent text,
+    primary key (council, source, id)
+);
+create index refusals_by_time on refusals (received_at);
+
+-- One row an opening of a ticket.
+create table requests (
+    council text collate "C" not null,
+    id text collate "C" not null,
+    ticket text collate "C" not null,
+    opening bigint not null,
+    service text not null,
+    channel text,
+    priority text not null,
+    state text collate "C" not null,
+    raised_at bigint not null,
+    accepted_at bigint not null,
+    closed_at bigint,
+    disposition text,
+    reason text,
+    say text,
+    traceparent text,
+    primary key (council, id)
+) with (fillfactor = 90);
+create unique index requests_by_ticket on requests (ticket, council, opening);
+create unique index requests_one_open on requests (council, ticket) where state <> 'closed';
+create index requests_unclosed on requests (state, id) where state <> 'closed';
+create index requests_newest on requests (id);
+
+-- What was asked for, apart from the rows that change.
+create table documents (
+    council text collate "C" not null,
+    request text collate "C" not null,
+    document text not null,
+    primary key (council, request)
+);
+
+-- One row a piece of work of a request for a system; the closure in the CRM is one, too.
+create table handovers (
+    council text collate "C" not null,
+    request text collate "C" not null,
+    id text collate "C" not null,
+    ticket text collate "C" not null,
+    service text not null,
+    system text collate "C" not null,
+    closure bigint not null,
+    state text collate "C" not null,
+    call text collate "C" not null,
+    job text collate "C",
+    progress text,
+    disposition text,
+    reason text,
+    class text,
+    say text,
+    said text,
+    said_at bigint,
+    ended_at bigint,
+    asked_at bigint not null,
+    primary key (council, request, id)
+) with (fillfactor = 90);
+create index handovers_by_job on handovers (system, job) where job is not null;
+create index handovers_by_ticket on handovers (system, ticket);
+create index handovers_parked on handovers (council, request) where state = 'parked';
+create index handovers_to_ask on handovers (system, asked_at) where state = 'awaiting';
+
+-- The small hot table of calls that are due or under way; a row is held while it has a worker.
+create table due (
+    council text collate "C" not null,
+    id text collate "C" not null,
+    handover text collate "C" not null,
+    request text collate "C" not null,
+    system text collate "C" not null,
+    operation text not null,
+    phase text not null,
+    due_at bigint not null,
+    lease bigint not null,
+    worker text collate "C",
+    attempts bigint not null,
+    begun bigint not null,
+    rescued bigint not null,
+    payload text,
+    primary key (council, id)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+create index due_free on due (system, due_at) where worker is null;
+create index due_held on due (worker) where worker is not null;
+
+-- Append-only: every try at a call.
+create table attempts (
+    council text collate "C" not null,
+    request text collate "C" not null,
+    call text collate "C" not null,
+    number bigint not null,
+    handover text collate "C" not null,
+    operation text not null,
+    phase text not null,
+    started_at bigint not null,
+    ended_at bigint not null,
+    outcome text not null,
+    status bigint,
+    reason text,
+    sent text,
+    answer text,
+    primary key (council, request, call, number)
+);
+
+-- Append-only: what happened. Partitions by day can be added beside the default one.
+create table events (
+    council text collate "C" not null,
+    request text collate "C" not null,
+    at bigint not null,
+    id text collate "C" not null,
+    kind text not null,
+    ticket text collate "C",
+    data text not null,
+    traceparent text,
+    primary key (council, request, at, id)
+) partition by range (at);
+create table events_default partition of events default;
+
+-- Events that are not yet on the bus.
+create table outbox (
+    id text collate "C" not null,
+    council text collate "C" not null,
+    request text collate "C" not null,
+    at bigint not null,
+    worker text collate "C",
+    primary key (id)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+create index outbox_free on outbox (at, id) where worker is null;
+create index outbox_held on outbox (worker) where worker is not null;
+
+-- What systems said of their jobs.
+create table completions (
+    system text collate "C" not null,
+    key text collate "C" not null,
+    job text collate "C",
+    reference text collate "C",
+    said text not null,
+    note text,
+    said_at bigint,
+    received_at bigint not null,
+    way text not null,
+    state text collate "C" not null,
+    council text collate "C",
+    request text collate "C",
+    primary key (system, key)
+);
+create index completions_of_request on completions (council, request) where request is not null;
+create index completions_waiting_job on completions (system, job) where state = 'waiting' and job is not null;
+create index completions_waiting_reference on completions (system, reference) where state = 'waiting';
+
+-- How far each system has been polled.
+create table polls (
+    system text collate "C" not null,
+    position bigint,
+    next_at bigint not null,
+    primary key (system)
+);
+
+-- Routers that live.
+create table workers (
+    id text collate "C" not null,
+    seen_at bigint not null,
+    primary key (id)
+);

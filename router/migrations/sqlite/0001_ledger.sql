@@ -1,0 +1,190 @@
+-- The ledger. Portable columns only: text, and integer for times (milliseconds since 1970), numbers and yes/no.
+-- Keys start with the council, since several councils may share one ledger. '' stands for a council not known.
+
+-- Every delivery that was accepted, so that a second one is recognised.
+create table inbox (
+    council text not null,
+    source text not null,
+    id text not null,
+    request text,
+    duplicate integer not null,
+    received_at integer not null,
+    seen integer not null,
+    sent text,
+    primary key (council, source, id)
+) strict, without rowid;
+
+-- Deliveries that could not be understood or routed.
+create table refusals (
+    council text not null,
+    source text not null,
+    id text not null,
+    ticket text,
+    path text,
+    reason text not null,
+    body text not null,
+    received_at integer not null,
+    traceparent text,
+    primary key (council, source, id)
+) strict;
+create index refusals_by_time on refusals (received_at);
+
+-- One row an opening of a ticket.
+create table requests (
+    council text not null,
+    id text not null,
+    ticket text not null,
+    opening integer not null,
+    service text not null,
+    channel text,
+    priority text not null,
+    state text not null,
+    raised_at integer not null,
+    accepted_at integer not null,
+    closed_at integer,
+    disposition text,
+    reason text,
+    say text,
+    traceparent text,
+    primary key (council, id)
+) strict;
+create unique index requests_by_ticket on requests (ticket, council, opening);
+create unique index requests_one_open on requests (council, ticket) where state <> 'closed';
+create index requests_unclosed on requests (state, id) where state <> 'closed';
+create index requests_newest on requests (id);
+
+-- What was asked for, apart from the rows that change.
+create table documents (
+    council text not null,
+    request text not null,
+    document text not null,
+    primary key (council, request)
+) strict;
+
+-- One row a piece of work of a request for a system; the closure in the CRM is one, too.
+create table handovers (
+    council text not null,
+    request text not null,
+    id text not null,
+    ticket text not null,
+    service text not null,
+    system text not null,
+    closure integer not null,
+    state text not null,
+    call text not null,
+    job text,
+    progress text,
+    disposition text,
+    reason text,
+    class text,
+    say text,
+    said text,
+    said_at integer,
+    ended_at integer,
+    asked_at integer not null,
+    primary key (council, request, id)
+) strict;
+create index handovers_by_job on handovers (system, job) where job is not null;
+create index handovers_by_ticket on handovers (system, ticket);
+create index handovers_parked on handovers (council, request) where state = 'parked';
+create index handovers_to_ask on handovers (system, asked_at) where state = 'awaiting';
+
+-- The small hot table of calls that are due or under way; a row is held while it has a worker.
+create table due (
+    council text not null,
+    id text not null,
+    handover text not null,
+    request text not null,
+    system text not null,
+    operation text not null,
+    phase text not null,
+    due_at integer not null,
+    lease integer not null,
+    worker text,
+    attempts integer not null,
+    begun integer not null,
+    rescued integer not null,
+    payload text,
+    primary key (council, id)
+) strict, without rowid;
+create index due_free on due (system, due_at) where worker is null;
+create index due_held on due (worker) where worker is not null;
+
+-- Append-only: every try at a call.
+create table attempts (
+    council text not null,
+    request text not null,
+    call text not null,
+    number integer not null,
+    handover text not null,
+    operation text not null,
+    phase text not null,
+    started_at integer not null,
+    ended_at integer not null,
+    outcome text not null,
+    status integer,
+    reason text,
+    sent text,
+    answer text,
+    primary key (council, request, call, number)
+) strict;
+
+-- Append-only: what happened.
+create table events (
+    council text not null,
+    request text not null,
+    at integer not null,
+    id text not null,
+    kind text not null,
+    ticket text,
+    data text not null,
+    traceparent text,
+    primary key (council, request, at, id)
+) strict;
+
+-- Events that are not yet on the bus.
+create table outbox (
+    id text not null,
+    council text not null,
+    request text not null,
+    at integer not null,
+    worker text,
+    primary key (id)
+) strict, without rowid;
+create index outbox_free on outbox (at, id) where worker is null;
+create index outbox_held on outbox (worker) where worker is not null;
+
+-- What systems said of their jobs.
+create table completions (
+    system text not null,
+    key text not null,
+    job text,
+    reference text,
+    said text not null,
+    note text,
+    said_at integer,
+    received_at integer not null,
+    way text not null,
+    state text not null,
+    council text,
+    request text,
+    primary key (system, key)
+) strict, without rowid;
+create index completions_of_request on completions (council, request) where request is not null;
+create index completions_waiting_job on completions (system, job) where state = 'waiting' and job is not null;
+create index completions_waiting_reference on completions (system, reference) where state = 'waiting';
+
+-- How far each system has been polled.
+create table polls (
+    system text not null,
+    position integer,
+    next_at integer not null,
+    primary key (system)
+) strict, without rowid;
+
+-- Routers that live.
+create table workers (
+    id text not null,
+    seen_at integer not null,
+    primary key (id)
+) strict, without rowid;

@@ -1,0 +1,84 @@
+//! What comes in: deliveries that were understood, and those that were not.
+
+use jiff::Timestamp;
+use mappings::domain::{Council, Request, RequestId, SystemName, Ticket};
+use serde_json::Value;
+
+/// Where a delivery came from: CloudEvents `source` and `id`. A second delivery with the same key is a duplicate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct InboxKey {
+    /// CloudEvents `source`.
+    pub source: String,
+    /// CloudEvents `id`.
+    pub id: String,
+}
+
+/// A delivery that was understood and routed.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its inbox key; the ledger puts the council before it.
+    pub key: InboxKey,
+    /// What it asks.
+    pub change: Change,
+    /// The W3C trace it came with.
+    pub traceparent: Option<String>,
+    /// When it was received, on the ledger's clock.
+    pub received_at: Timestamp,
+}
+
+/// What an arrival does to its ticket.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new request, with the systems its route names. A ticket that is open already makes it a duplicate.
+    Submitted {
+        /// The request.
+        request: Request,
+        /// The systems that get a handover each.
+        systems: Vec<SystemName>,
+    },
+    /// The customer or the CRM changed their mind about a ticket that is known: a person is told (held).
+    Noted {
+        /// The council.
+        council: Council,
+        /// The ticket.
+        ticket: Ticket,
+        /// What happened, for the timeline: amended, withdrawn or reopened.
+        word: &'static str,
+        /// What was sent.
+        data: Value,
+    },
+}
+
+/// What became of an arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is in the ledger.
+    New(RequestId),
+    /// The same delivery was accepted before.
+    DuplicateDelivery,
+    /// Another delivery has opened this ticket already, and it is not closed.
+    DuplicateTicket(RequestId),
+    /// A change for a ticket that the ledger does not know.
+    NoSuchTicket,
+}
+
+/// A delivery that could not be understood or routed. It is kept, answered where its ticket is known, and done with.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// Its inbox key; for what carries none, `source` names the door and `id` is a digest of the body.
+    pub key: InboxKey,
+    /// The council, where it could be read.
+    pub council: Option<Council>,
+    /// The ticket, where it could be read.
+    pub ticket: Option<Ticket>,
+    /// Where in the document, as a dotted path.
+    pub path: Option<String>,
+    /// Why, with what was found and what was expected.
+    pub reason: String,
+    /// The body, cut to 64 KiB, not necessarily text.
+    pub body: Vec<u8>,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// The W3C trace it came with.
+    pub traceparent: Option<String>,
+}

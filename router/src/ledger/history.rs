@@ -1,0 +1,192 @@
+//! What can be read back: a ticket's history, lists of tickets, and what waits for a person.
+
+use jiff::Timestamp;
+use mappings::domain::{
+    Council, Disposition, HandoverId, HandoverState, Job, Operation, ParkClass, Phase, Progress, RequestId,
+    RequestState, Service, SystemName, Ticket,
+};
+
+use super::{Attempt, Completion, Correlated, InboxKey};
+use crate::event::Event;
+
+/// A line of a list of tickets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// The council.
+    pub council: Council,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The opening.
+    pub request: RequestId,
+    /// What was asked for.
+    pub service: Service,
+    /// Where it stands.
+    pub state: RequestState,
+    /// How it closed, where it has.
+    pub disposition: Option<Disposition>,
+    /// Why it is held or how it closed.
+    pub reason: Option<String>,
+    /// When the customer called.
+    pub raised_at: Timestamp,
+    /// When the ledger accepted it.
+    pub accepted_at: Timestamp,
+    /// When the closure was written.
+    pub closed_at: Option<Timestamp>,
+    /// Whether a handover of it is parked.
+    pub parked: bool,
+}
+
+/// Which tickets to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only of this council.
+    pub council: Option<Council>,
+    /// Only the openings of this ticket.
+    pub ticket: Option<Ticket>,
+    /// Only in this state.
+    pub state: Option<RequestState>,
+    /// Only accepted before this opening: the cursor of the next page.
+    pub before: Option<RequestId>,
+    /// How many at most.
+    pub most: usize,
+}
+
+/// All that the ledger knows of one opening of a ticket.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The ticket.
+    pub line: Line,
+    /// What the customer is or was told.
+    pub say: Option<String>,
+    /// Its handovers, the closure last.
+    pub handovers: Vec<Handover>,
+    /// What happened, oldest first.
+    pub events: Vec<Event>,
+    /// The tries at its calls, oldest first.
+    pub attempts: Vec<Tried>,
+    /// What the systems said, oldest first.
+    pub completions: Vec<Heard>,
+}
+
+/// One handover as it stands.
+#[derive(Debug, Clone)]
+pub struct Handover {
+    /// Its id.
+    pub id: HandoverId,
+    /// The system.
+    pub system: SystemName,
+    /// Whether it is the closure of the ticket in the CRM, not work.
+    pub closure: bool,
+    /// Where it stands.
+    pub state: HandoverState,
+    /// The system's reference.
+    pub job: Option<Job>,
+    /// How far the job has come.
+    pub progress: Option<Progress>,
+    /// How it ended.
+    pub disposition: Option<Disposition>,
+    /// The reason code it ended or was parked with.
+    pub reason: Option<String>,
+    /// Who can help, where it is parked.
+    pub class: Option<ParkClass>,
+    /// What the customer may be told.
+    pub say: Option<String>,
+    /// The system's last status word, and when it was said.
+    pub said: Option<(String, Option<Timestamp>)>,
+    /// When its call is due next, where one is.
+    pub due_at: Option<Timestamp>,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// One try, as kept.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// The handover.
+    pub handover: HandoverId,
+    /// What was asked.
+    pub operation: Operation,
+    /// Send or look-up.
+    pub phase: Phase,
+    /// Which attempt, from 1.
+    pub number: u32,
+    /// What it was and came to.
+    pub attempt: Attempt,
+}
+
+/// One completion, as kept.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// What was said.
+    pub completion: Completion,
+    /// What the correlator made of it.
+    pub correlated: Correlated,
+}
+
+/// Something that waits for a person.
+#[derive(Debug, Clone)]
+pub enum Problem {
+    /// A ticket that is held.
+    Held {
+        /// The ticket.
+        line: Line,
+        /// Why.
+        reason: String,
+    },
+    /// A handover that is parked.
+    Parked {
+        /// The ticket.
+        line: Line,
+        /// The system.
+        system: SystemName,
+        /// Who can help.
+        class: ParkClass,
+        /// Why.
+        reason: String,
+    },
+    /// A completion that no handover answers to.
+    Orphan(Completion),
+    /// A delivery that could not be understood.
+    Refused {
+        /// When it came.
+        received_at: Timestamp,
+        /// Where it came from.
+        key: InboxKey,
+        /// The council, where it could be read.
+        council: Option<Council>,
+        /// The ticket, where it could be read.
+        ticket: Option<Ticket>,
+        /// Where in the document.
+        path: Option<String>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How many there are of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Openings of tickets, by state and whether a handover is parked.
+    pub tickets: Vec<(RequestState, Parked, u64)>,
+    /// Calls due or under way.
+    pub due: u64,
+    /// Of these, leased to a worker.
+    pub leased: u64,
+    /// Events not yet published.
+    pub outbox: u64,
+    /// Deliveries that could not be understood.
+    pub refused: u64,
+    /// Deliveries that were recognised as duplicates.
+    pub duplicates: u64,
+    /// Completions that no handover answers to yet.
+    pub waiting: u64,
+}
+
+/// Whether a ticket has a parked handover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Parked {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+}

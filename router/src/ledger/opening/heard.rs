@@ -1,0 +1,140 @@
+//! What a system's word means for its piece of work and for the ticket.
+
+use jiff::Timestamp;
+use mappings::domain::{HandoverId, HandoverState, RequestState};
+use serde_json::json;
+
+use super::{Effects, Opening, Piece};
+use crate::closing::{Decision, Standing};
+use crate::event::Kind;
+use crate::ledger::{Completion, Correlated, Meaning};
+
+impl Opening {
+    /// Applies a completion to the piece it was correlated with.
+    pub(in crate::ledger) fn heard(
+        &mut self,
+        handover: HandoverId,
+        completion: &Completion,
+        meaning: Meaning,
+        at: Timestamp,
+        closer: &dyn Fn(&Standing) -> Decision,
+        effects: &mut Effects,
+    ) -> Correlated {
+        let Some(index) = self.pieces.iter().position(|piece| piece.id == handover) else {
+            return Correlated::Waiting;
+        };
+        let piece = &self.pieces[index];
+        if piece.state == HandoverState::Due && piece.job.is_none() {
+            return Correlated::Waiting;
+        }
+        if is_older(completion, piece) {
+            return Correlated::Superseded;
+        }
+        if says_the_same(completion, piece) {
+            return Correlated::Duplicate;
+        }
+        if piece.state == HandoverState::Ended {
+            return self.heard_after_the_end(index, completion, meaning, at, effects);
+        }
+        match meaning {
+            Meaning::Ended { disposition, reason, say } => {
+                self.keep_word(index, completion);
+                self.end(index, disposition, reason, say, at);
+                if !self.decide(closer, at, effects) {
+                    self.tell_ended(index, at, effects);
+                }
+                Correlated::Applied
+            }
+            Meaning::Progress { progress, say } => {
+                self.keep_word(index, completion);
+                let piece = &mut self.pieces[index];
+                if piece.state == HandoverState::Parked {
+                    // The system has the job after all.
+                    piece.state = HandoverState::Awaiting;
+                    piece.class = None;
+                    piece.reason = None;
+                }
+                piece.progress = Some(progress);
+                piece.say = say;
+                let data = json!({
+                    "system": piece.system.as_str(),
+                    "job": piece.job.as_ref().map(|job| job.as_str()),
+                    "progress": progress.as_str(),
+                    "said": completion.said,
+                    "say": piece.say,
+                });
+                effects.events.push(self.event(Kind::Progressed, at, data));
+                Correlated::Applied
+            }
+            Meaning::Unrecognised => {
+                self.keep_word(index, completion);
+                let system = &self.pieces[index].system;
+                let reason = format!("{system} said {:?}, a word its mapping does not know", completion.said);
+                let data = json!({"system": system.as_str(), "said": completion.said});
+                self.hold(reason, data, at, effects);
+                Correlated::Held
+            }
+        }
+    }
+
+    /// Something is said of a job that ended: the same again, something older, or a contradiction.
+    fn heard_after_the_end(
+        &mut self,
+        index: usize,
+        completion: &Completion,
+        meaning: Meaning,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) -> Correlated {
+        let piece = &self.pieces[index];
+        let ended_as = piece.disposition;
+        match meaning {
+            Meaning::Ended { disposition, .. } if ended_as == Some(disposition) => {
+                return Correlated::Duplicate;
+            }
+            Meaning::Progress { .. } if !is_newer(completion, piece) => return Correlated::Superseded,
+            Meaning::Ended { .. } | Meaning::Progress { .. } | Meaning::Unrecognised => {}
+        }
+        let ended_as = ended_as.map_or("ended", |disposition| disposition.as_str());
+        let reason = match self.state {
+            RequestState::Closed | RequestState::Closing => {
+                format!(
+                    "{} said {:?} after the ticket was closed as {ended_as}",
+                    piece.system, completion.said
+                )
+            }
+            RequestState::Open | RequestState::Held => {
+                format!("{} said {:?} after its job ended as {ended_as}", piece.system, completion.said)
+            }
+        };
+        let data = json!({"system": piece.system.as_str(), "said": completion.said});
+        self.hold(reason, data, at, effects);
+        Correlated::Held
+    }
+
+    fn keep_word(&mut self, index: usize, completion: &Completion) {
+        let piece = &mut self.pieces[index];
+        piece.touch();
+        piece.said = Some(completion.said.clone());
+        piece.said_at = completion.said_at.or(piece.said_at);
+        if piece.job.is_none() {
+            piece.job.clone_from(&completion.job);
+        }
+    }
+}
+
+fn is_older(completion: &Completion, piece: &Piece) -> bool {
+    matches!((completion.said_at, piece.said_at), (Some(new), Some(last)) if new < last)
+}
+
+fn is_newer(completion: &Completion, piece: &Piece) -> bool {
+    matches!((completion.said_at, piece.said_at), (Some(new), Some(last)) if new > last)
+}
+
+fn says_the_same(completion: &Completion, piece: &Piece) -> bool {
+    let at_the_same_time = match (completion.said_at, piece.said_at) {
+        (Some(new), Some(last)) => new == last,
+        (None, _) | (_, None) => true,
+    };
+    piece.said.as_deref() == Some(completion.said.as_str()) && at_the_same_time
+}

@@ -1,0 +1,125 @@
+//! What is to be done at a system, and what an attempt at it came to.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mappings::domain::{
+    CallId, Council, Disposition, HandoverId, Job, Operation, ParkClass, Phase, RequestId, Service,
+    SystemName, Ticket,
+};
+use serde_json::Value;
+
+use super::Lease;
+
+/// One call that is due, leased to a worker.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// The call; also the idempotency key of all its attempts.
+    pub call: CallId,
+    /// The handover it serves.
+    pub handover: HandoverId,
+    /// The request it serves.
+    pub request: RequestId,
+    /// The council.
+    pub council: Council,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The service asked for.
+    pub service: Service,
+    /// The system to call.
+    pub system: SystemName,
+    /// What to ask of it.
+    pub operation: Operation,
+    /// Send, or look up first.
+    pub phase: Phase,
+    /// The fencing number every write about this call must carry.
+    pub lease: Lease,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Taken over from a worker that died: its attempt may have been carried out.
+    pub rescued: bool,
+    /// The dead worker had [begun](Ledger::begin) the attempt.
+    pub begun: bool,
+    /// The system's job reference, where it is known.
+    pub job: Option<Job>,
+    /// The canonical request document.
+    pub document: Arc<Value>,
+    /// What the operation carries besides: the closure as `{disposition, reason, say, evidence}`.
+    pub payload: Option<Value>,
+    /// The W3C trace of the request.
+    pub traceparent: Option<String>,
+}
+
+/// What an attempt came to, to be written under its lease.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The call as it was leased.
+    pub work: Work,
+    /// What the attempt was.
+    pub attempt: Attempt,
+    /// Where the call goes from here.
+    pub next: Next,
+}
+
+/// One try at a call, for the record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When its outcome was known.
+    pub ended_at: Timestamp,
+    /// The outcome in one word: `delivered`, `retry`, `rejected`, `unknown`, `absent`, `not_sent`.
+    pub outcome: String,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// The reason in plain words, where it was not delivered; warnings (truncations) where it was.
+    pub reason: Option<String>,
+    /// The call as text with secrets masked; kept where the outcome was not `delivered`.
+    pub call: Option<String>,
+    /// The answer as text, cut to 16 KiB; kept likewise.
+    pub answer: Option<String>,
+}
+
+/// Where a call goes after an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// The system has it. The handover awaits completion; a closure's request is closed.
+    Delivered {
+        /// The system's reference.
+        job: Option<Job>,
+        /// What the system said beside it, for example that a person had closed the ticket already.
+        note: Option<String>,
+    },
+    /// Due again.
+    Again {
+        /// When.
+        at: Timestamp,
+        /// Send, or look up first.
+        phase: Phase,
+    },
+    /// The system refused in words the mapping knows: the handover ended.
+    Rejected {
+        /// How it ended.
+        disposition: Disposition,
+        /// The reason code.
+        reason: String,
+        /// What the customer may be told.
+        say: Option<String>,
+    },
+    /// Set aside for a person.
+    Park {
+        /// Who can help.
+        class: ParkClass,
+        /// Why, in plain words.
+        reason: String,
+    },
+}
+
+/// Whether a settlement was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is in the ledger.
+    Written,
+    /// The lease has passed on; nothing was written.
+    LeaseLost,
+}

@@ -1,0 +1,270 @@
+//! What one transaction is about to leave behind: events, calls, and the places they take in memory.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mappings::domain::{HandoverState, RequestId};
+use serde_json::Value;
+
+use super::store::{Statement, Tx};
+use crate::event::Event;
+use crate::ledger::opening::{Kept, NewCall, Opening, Piece};
+use crate::ledger::{Error, Lease, Lessee, Outbox, Places, Unwritable, Work, Written};
+
+/// The first lease of a call.
+const FIRST: Lease = Lease(1);
+
+/// Collects what a transaction leaves behind. Dropped before it is [kept](Draft::kept), it gives its places back.
+pub(super) struct Draft<'a> {
+    lessee: &'a Lessee,
+    events: Vec<(Event, bool)>,
+    calls: Vec<Call>,
+    taken: Vec<Places>,
+}
+
+struct Call {
+    work: Work,
+    due_at: Timestamp,
+    leased: bool,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(lessee: &'a Lessee) -> Self {
+        Self { lessee, events: Vec::new(), calls: Vec::new(), taken: Vec::new() }
+    }
+
+    /// The worker that writes.
+    pub(super) fn lessee(&self) -> &'a Lessee {
+        self.lessee
+    }
+
+    /// Adds an event, leased to the worker while its relay has places.
+    pub(super) fn event(&mut self, event: Event) {
+        let leased = match &self.lessee.outbox {
+            Outbox::Off => false,
+            Outbox::On(places) => self.take(places.clone()),
+        };
+        self.events.push((event, leased));
+    }
+
+    /// Adds a call that is due, leased to the worker while it has room for the system.
+    pub(super) fn call(&mut self, call: NewCall, opening: &Opening, document: Arc<Value>) {
+        let leased = self.take(self.lessee.room.of(&call.system));
+        let work = Work {
+            call: call.call,
+            handover: call.handover,
+            request: opening.request,
+            council: opening.council.clone(),
+            ticket: opening.ticket.clone(),
+            service: opening.service.clone(),
+            system: call.system,
+            operation: call.operation,
+            phase: mappings::domain::Phase::Send,
+            lease: FIRST,
+            attempt: u32::from(leased),
+            rescued: false,
+            begun: false,
+            job: None,
+            document,
+            payload: call.payload,
+            traceparent: opening.traceparent.clone(),
+        };
+        self.calls.push(Call { work, due_at: call.due_at, leased });
+    }
+
+    /// Gives the calls of a request its document, which was not at hand when they were added.
+    pub(super) fn with_document(&mut self, request: RequestId, document: &Arc<Value>) {
+        for call in self.calls.iter_mut().filter(|call| call.work.request == request) {
+            call.work.document = Arc::clone(document);
+        }
+    }
+
+    /// The requests whose leased calls have yet to be given a document.
+    pub(super) fn without_document(&self) -> Vec<&Work> {
+        let lacking = |call: &&Call| call.leased && call.work.document.is_null();
+        self.calls.iter().filter(lacking).map(|call| &call.work).collect()
+    }
+
+    fn take(&mut self, places: Places) -> bool {
+        let taken = places.take();
+        if taken {
+            self.taken.push(places);
+        }
+        taken
+    }
+
+    /// Writes the events and the calls.
+    pub(super) async fn write(&self, tx: &mut Tx) -> Result<(), Error> {
+        self.write_calls(tx).await?;
+        self.write_events(tx).await
+    }
+
+    async fn write_calls(&self, tx: &mut Tx) -> Result<(), Error> {
+        if self.calls.is_empty() {
+            return Ok(());
+        }
+        let worker = self.lessee.worker.0.to_string();
+        let statement = Statement::new(
+            "with v as ({rows}) insert into due (council, id, handover, request, system, operation, phase, due_at, \
+             lease, worker, attempts, begun, rescued, payload) select council, id, handover, request, system, \
+             operation, phase, due_at, lease, worker, attempts, 0, 0, payload from v",
+        )
+        .texts("council", &self.calls, |call| call.work.council.as_str())
+        .texts("id", &self.calls, |call| call.work.call.to_string())
+        .texts("handover", &self.calls, |call| call.work.handover.to_string())
+        .texts("request", &self.calls, |call| call.work.request.to_string())
+        .texts("system", &self.calls, |call| call.work.system.as_str())
+        .texts("operation", &self.calls, |call| call.work.operation.as_str())
+        .texts("phase", &self.calls, |call| call.work.phase.as_str())
+        .ints("due_at", &self.calls, |call| call.due_at.as_millisecond())
+        .ints("lease", &self.calls, |call| if call.leased { FIRST.0 } else { 0 })
+        .texts("worker", &self.calls, |call| call.leased.then_some(worker.as_str()))
+        .ints("attempts", &self.calls, |call| i64::from(call.work.attempt))
+        .texts("payload", &self.calls, |call| call.work.payload.as_ref().map(Value::to_string));
+        tx.run(statement).await.map(drop)
+    }
+
+    async fn write_events(&self, tx: &mut Tx) -> Result<(), Error> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let events = &self.events;
+        let statement = Statement::new(
+            "with v as ({rows}) insert into events (council, request, at, id, kind, ticket, data, traceparent) \
+             select council, request, at, id, kind, ticket, data, traceparent from v",
+        )
+        .texts("council", events, |(event, _)| council(event))
+        .texts("request", events, |(event, _)| request(event))
+        .ints("at", events, |(event, _)| event.at.as_millisecond())
+        .texts("id", events, |(event, _)| event.id.to_string())
+        .texts("kind", events, |(event, _)| event.kind.word())
+        .texts("ticket", events, |(event, _)| event.ticket.as_ref().map(|ticket| ticket.as_str()))
+        .texts("data", events, |(event, _)| event.data.to_string())
+        .texts("traceparent", events, |(event, _)| event.traceparent.as_deref());
+        tx.run(statement).await?;
+        if matches!(self.lessee.outbox, Outbox::Off) {
+            return Ok(());
+        }
+        let worker = self.lessee.worker.0.to_string();
+        let statement = Statement::new(
+            "with v as ({rows}) insert into outbox (id, council, request, at, worker) \
+             select id, council, request, at, worker from v",
+        )
+        .texts("id", events, |(event, _)| event.id.to_string())
+        .texts("council", events, |(event, _)| council(event))
+        .texts("request", events, |(event, _)| request(event))
+        .ints("at", events, |(event, _)| event.at.as_millisecond())
+        .texts("worker", events, |(_, leased)| leased.then_some(worker.as_str()));
+        tx.run(statement).await.map(drop)
+    }
+
+    /// What the worker is left with once the transaction is committed.
+    pub(super) fn kept<R>(mut self, replies: Vec<R>) -> Written<R> {
+        self.taken.clear();
+        Written {
+            replies: replies.into_iter().map(Ok::<R, Unwritable>).collect(),
+            events: self.events.drain(..).filter(|(_, leased)| *leased).map(|(event, _)| event).collect(),
+            work: self.calls.drain(..).filter(|call| call.leased).map(|call| call.work).collect(),
+        }
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        for places in self.taken.drain(..) {
+            places.give_back();
+        }
+    }
+}
+
+fn council(event: &Event) -> &str {
+    event.council.as_ref().map_or("", |council| council.as_str())
+}
+
+fn request(event: &Event) -> String {
+    event.request.map_or_else(String::new, |request| request.to_string())
+}
+
+/// Stores what was changed of some openings.
+pub(super) async fn store_changes(tx: &mut Tx, openings: &mut [Opening]) -> Result<(), Error> {
+    let changed: Vec<&Opening> = openings.iter().filter(|opening| opening.changed).collect();
+    if !changed.is_empty() {
+        let statement = Statement::new(
+            "with v as ({rows}) update requests set state = v.state, closed_at = v.closed_at, \
+             disposition = v.disposition, reason = v.reason, say = v.say from v \
+             where requests.council = v.council and requests.id = v.id",
+        )
+        .texts("council", &changed, |opening| opening.council.as_str())
+        .texts("id", &changed, |opening| opening.request.to_string())
+        .texts("state", &changed, |opening| opening.state.as_str())
+        .ints("closed_at", &changed, |opening| opening.closed_at.map(Timestamp::as_millisecond))
+        .texts("disposition", &changed, |opening| opening.disposition.map(|word| word.as_str()))
+        .texts("reason", &changed, |opening| opening.reason.as_deref())
+        .texts("say", &changed, |opening| opening.say.as_deref());
+        tx.run(statement).await?;
+    }
+    insert_pieces(tx, openings).await?;
+    update_pieces(tx, openings).await?;
+    for opening in openings {
+        opening.changed = false;
+        for piece in &mut opening.pieces {
+            piece.kept = Kept::AsItIs;
+        }
+    }
+    Ok(())
+}
+
+type Row<'a> = (&'a Opening, &'a Piece);
+
+fn pieces<'a>(openings: &'a [Opening], kept: Kept) -> Vec<Row<'a>> {
+    let all = openings.iter().flat_map(|opening| opening.pieces.iter().map(move |piece| (opening, piece)));
+    all.filter(|(_, piece)| piece.kept == kept).collect()
+}
+
+async fn insert_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
+    let new = pieces(openings, Kept::New);
+    if new.is_empty() {
+        return Ok(());
+    }
+    let statement = Statement::new(
+        "with v as ({rows}) insert into handovers (council, request, id, ticket, service, system, closure, state, \
+         call, asked_at) select council, request, id, ticket, service, system, closure, state, call, 0 from v",
+    )
+    .texts("council", &new, |(opening, _)| opening.council.as_str())
+    .texts("request", &new, |(opening, _)| opening.request.to_string())
+    .texts("id", &new, |(_, piece)| piece.id.to_string())
+    .texts("ticket", &new, |(opening, _)| opening.ticket.as_str())
+    .texts("service", &new, |(opening, _)| opening.service.as_str())
+    .texts("system", &new, |(_, piece)| piece.system.as_str())
+    .ints("closure", &new, |(_, piece)| i64::from(piece.closure))
+    .texts("state", &new, |_| HandoverState::Due.as_str())
+    .texts("call", &new, |(_, piece)| piece.call.to_string());
+    tx.run(statement).await.map(drop)
+}
+
+async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
+    let changed = pieces(openings, Kept::Changed);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let statement = Statement::new(
+        "with v as ({rows}) update handovers set state = v.state, job = v.job, progress = v.progress, \
+         disposition = v.disposition, reason = v.reason, class = v.class, say = v.say, said = v.said, \
+         said_at = v.said_at, ended_at = v.ended_at from v where handovers.council = v.council \
+         and handovers.request = v.request and handovers.id = v.id",
+    )
+    .texts("council", &changed, |(opening, _)| opening.council.as_str())
+    .texts("request", &changed, |(opening, _)| opening.request.to_string())
+    .texts("id", &changed, |(_, piece)| piece.id.to_string())
+    .texts("state", &changed, |(_, piece)| piece.state.as_str())
+    .texts("job", &changed, |(_, piece)| piece.job.as_ref().map(|job| job.as_str()))
+    .texts("progress", &changed, |(_, piece)| piece.progress.map(|word| word.as_str()))
+    .texts("disposition", &changed, |(_, piece)| piece.disposition.map(|word| word.as_str()))
+    .texts("reason", &changed, |(_, piece)| piece.reason.as_deref())
+    .texts("class", &changed, |(_, piece)| piece.class.map(|word| word.as_str()))
+    .texts("say", &changed, |(_, piece)| piece.say.as_deref())
+    .texts("said", &changed, |(_, piece)| piece.said.as_deref())
+    .ints("said_at", &changed, |(_, piece)| piece.said_at.map(Timestamp::as_millisecond))
+    .ints("ended_at", &changed, |(_, piece)| piece.ended_at.map(Timestamp::as_millisecond));
+    tx.run(statement).await.map(drop)
+}

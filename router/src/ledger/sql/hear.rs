@@ -1,0 +1,233 @@
+//! Correlating what systems say with handovers, and applying it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mappings::domain::{Council, HandoverId, HandoverState, Job, RequestId, SystemName, Ticket};
+
+use super::draft::{Draft, store_changes};
+use super::inbox::short;
+use super::openings::{self, Openings};
+use super::store::{Row, Statement, Tx};
+use crate::ledger::opening::{Effects, Opening};
+use crate::ledger::{self, Closer, Completion, Correlated, Error, Reader, Way};
+
+/// What is to be heard.
+pub(super) struct Heard<'a> {
+    /// The systems' words, in the order in which they are to be heard.
+    pub(super) completions: &'a [Completion],
+    /// The ledger has kept them already, waiting.
+    pub(super) kept: bool,
+    /// What follows from them happens no earlier than this.
+    pub(super) not_before: Option<Timestamp>,
+}
+
+/// What became of a word, and the request it is about.
+struct Verdict<'a> {
+    completion: &'a Completion,
+    correlated: Correlated,
+    request: Option<(Council, RequestId)>,
+}
+
+type Hits = Vec<BTreeMap<RequestId, Council>>;
+
+/// Correlates completions and applies them; what nobody answers to waits.
+pub(super) async fn hear(
+    tx: &mut Tx,
+    heard: &Heard<'_>,
+    closer: &Closer,
+    reader: &Reader,
+    draft: &mut Draft<'_>,
+) -> Result<Vec<Correlated>, Error> {
+    let completions = heard.completions;
+    let mut hits = correlate(tx, completions).await?;
+    if !heard.kept {
+        let unmatched = completions.iter().zip(&hits).filter(|(_, hits)| hits.is_empty());
+        let systems: BTreeSet<&str> = unmatched.map(|(completion, _)| completion.system.as_str()).collect();
+        if !systems.is_empty() {
+            let systems: Vec<Arc<str>> = systems.into_iter().map(Arc::from).collect();
+            tx.close_gates(&systems).await?;
+            hits = correlate(tx, completions).await?;
+        }
+    }
+    let mut openings = Openings::lock(tx, hits.into_iter().flatten()).await?;
+    let mut known = if heard.kept { HashSet::new() } else { known(tx, completions).await? };
+    let mut verdicts = Vec::with_capacity(completions.len());
+    let mut replies = Vec::with_capacity(completions.len());
+    for completion in completions {
+        if !heard.kept && !known.insert((completion.system.clone(), short(&completion.key))) {
+            replies.push(Correlated::Duplicate);
+            continue;
+        }
+        let mut verdict = Verdict { completion, correlated: Correlated::Waiting, request: None };
+        for (request, handover) in targets(&openings.all, completion) {
+            let Some(opening) = openings.get(request) else { continue };
+            let meaning = reader(&completion.system, &opening.service, completion);
+            let at = heard.not_before.map_or(completion.received_at, |at| at.max(completion.received_at));
+            let mut effects = Effects::default();
+            let correlated = opening.heard(handover, completion, meaning, at, &**closer, &mut effects);
+            if verdict.request.is_none() {
+                verdict.correlated = correlated;
+                verdict.request = Some((opening.council.clone(), request));
+            }
+            openings::add(draft, opening, effects);
+        }
+        replies.push(verdict.correlated);
+        verdicts.push(verdict);
+    }
+    if heard.kept {
+        update(tx, &verdicts).await?;
+    } else {
+        insert(tx, &verdicts).await?;
+    }
+    store_changes(tx, &mut openings.all).await?;
+    Ok(replies)
+}
+
+/// The requests that may answer to each completion: by job reference, else by ours. Nothing is locked yet.
+async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result<Hits, Error> {
+    let statement = Statement::new(
+        "with v as ({rows}) select v.n, h.council, h.request, 1 from v join handovers h on h.system = v.system \
+         and h.job = v.job where h.closure = 0 union all select v.n, h.council, h.request, 0 from v \
+         join handovers h on h.system = v.system and h.ticket = v.reference where h.closure = 0",
+    )
+    .ints("n", 0..completions.len(), |n| i64::try_from(n).unwrap_or(i64::MAX))
+    .texts("system", completions, |completion| completion.system.as_str())
+    .texts("job", completions, |completion| completion.job.as_ref().map(Job::as_str))
+    .texts("reference", completions, |completion| completion.reference.as_ref().map(Ticket::as_str));
+    let mut by_job: Hits = vec![BTreeMap::new(); completions.len()];
+    let mut by_reference = by_job.clone();
+    for mut row in tx.run(statement).await? {
+        let n: usize = row.number("n")?;
+        let council = row.get("handovers.council", Council::parse)?;
+        let request = row.get("handovers.request", RequestId::parse)?;
+        let hits = if row.flag("by job")? { &mut by_job } else { &mut by_reference };
+        if let Some(hits) = hits.get_mut(n) {
+            hits.insert(request, council);
+        }
+    }
+    for (job, reference) in by_job.iter_mut().zip(by_reference) {
+        if job.is_empty() {
+            *job = reference;
+        }
+    }
+    Ok(by_job)
+}
+
+/// The handovers that answer to a completion.
+///
+/// By job reference: those that have not ended, else the latest; a job that serves several tickets speaks
+/// for them all. By ours: the only one that has not ended, else the latest, where one council has them all.
+fn targets(openings: &[Opening], completion: &Completion) -> Vec<(RequestId, HandoverId)> {
+    let mut by_job = Vec::new();
+    let mut by_reference = Vec::new();
+    for opening in openings {
+        for piece in opening.pieces.iter().filter(|piece| !piece.closure && piece.system == completion.system)
+        {
+            let ours = completion.reference.as_ref() == Some(&opening.ticket);
+            let found = (opening, piece, ours);
+            if piece.job.is_some() && piece.job == completion.job {
+                by_job.push(found);
+            } else if ours {
+                by_reference.push(found);
+            }
+        }
+    }
+    let named_too = by_job.iter().any(|(.., ours)| *ours);
+    by_job.retain(|(.., ours)| *ours || !named_too);
+    let by_job_found = !by_job.is_empty();
+    let mut found = if by_job_found { by_job } else { by_reference };
+    let open = |state: HandoverState| state != HandoverState::Ended;
+    let any_open = found.iter().any(|(_, piece, _)| open(piece.state));
+    found.retain(|(_, piece, _)| open(piece.state) || !any_open);
+    found.sort_by_key(|(opening, piece, _)| (opening.request, piece.id));
+    let several_councils = found.windows(2).any(|pair| pair[0].0.council != pair[1].0.council);
+    let chosen = if any_open {
+        if !by_job_found && found.len() > 1 { &[] } else { found.as_slice() }
+    } else if several_councils {
+        &[]
+    } else {
+        &found[found.len().saturating_sub(1)..]
+    };
+    chosen.iter().map(|(opening, piece, _)| (opening.request, piece.id)).collect()
+}
+
+/// Which of these the ledger has heard already.
+async fn known(tx: &mut Tx, completions: &[Completion]) -> Result<HashSet<(SystemName, String)>, Error> {
+    let statement = Statement::new(
+        "with v as ({rows}) select c.system, c.key from v join completions c on c.system = v.system \
+         and c.key = v.key",
+    )
+    .texts("system", completions, |completion| completion.system.as_str())
+    .texts("key", completions, |completion| short(&completion.key));
+    let rows = tx.run(statement).await?;
+    rows.into_iter()
+        .map(|mut row| Ok((row.get("completions.system", SystemName::parse)?, row.text("completions.key")?)))
+        .collect()
+}
+
+async fn insert(tx: &mut Tx, verdicts: &[Verdict<'_>]) -> Result<(), Error> {
+    if verdicts.is_empty() {
+        return Ok(());
+    }
+    let mut sorted: Vec<&Verdict<'_>> = verdicts.iter().collect();
+    sorted.sort_by_key(|verdict| (verdict.completion.system.clone(), verdict.completion.key.clone()));
+    let statement = Statement::new(
+        "with v as ({rows}) insert into completions (system, key, job, reference, said, note, said_at, received_at, \
+         way, state, council, request) select system, key, job, reference, said, note, said_at, received_at, way, \
+         state, council, request from v",
+    )
+    .texts("system", &sorted, |verdict| verdict.completion.system.as_str())
+    .texts("key", &sorted, |verdict| short(&verdict.completion.key))
+    .texts("job", &sorted, |verdict| verdict.completion.job.as_ref().map(Job::as_str))
+    .texts("reference", &sorted, |verdict| verdict.completion.reference.as_ref().map(Ticket::as_str))
+    .texts("said", &sorted, |verdict| verdict.completion.said.as_str())
+    .texts("note", &sorted, |verdict| verdict.completion.note.as_deref())
+    .ints("said_at", &sorted, |verdict| verdict.completion.said_at.map(Timestamp::as_millisecond))
+    .ints("received_at", &sorted, |verdict| verdict.completion.received_at.as_millisecond())
+    .texts("way", &sorted, |verdict| verdict.completion.way.as_str())
+    .texts("state", &sorted, |verdict| verdict.correlated.as_str())
+    .texts("council", &sorted, |verdict| verdict.request.as_ref().map(|(council, _)| council.as_str()))
+    .texts("request", &sorted, |verdict| verdict.request.as_ref().map(|(_, request)| request.to_string()));
+    tx.run(statement).await.map(drop)
+}
+
+async fn update(tx: &mut Tx, verdicts: &[Verdict<'_>]) -> Result<(), Error> {
+    let moved: Vec<&Verdict<'_>> =
+        verdicts.iter().filter(|verdict| verdict.correlated != Correlated::Waiting).collect();
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let statement = Statement::new(
+        "with v as ({rows}) update completions set state = v.state, council = v.council, request = v.request \
+         from v where completions.system = v.system and completions.key = v.key",
+    )
+    .texts("system", &moved, |verdict| verdict.completion.system.as_str())
+    .texts("key", &moved, |verdict| short(&verdict.completion.key))
+    .texts("state", &moved, |verdict| verdict.correlated.as_str())
+    .texts("council", &moved, |verdict| verdict.request.as_ref().map(|(council, _)| council.as_str()))
+    .texts("request", &moved, |verdict| verdict.request.as_ref().map(|(_, request)| request.to_string()));
+    tx.run(statement).await.map(drop)
+}
+
+/// Reads a completion as it is kept.
+pub(super) fn completion(row: &mut Row) -> Result<ledger::Heard, Error> {
+    let completion = Completion {
+        system: row.get("completions.system", SystemName::parse)?,
+        key: row.text("completions.key")?,
+        job: row.maybe("completions.job", Job::parse)?,
+        reference: row.maybe("completions.reference", Ticket::parse)?,
+        said: row.text("completions.said")?,
+        note: row.maybe_text("completions.note")?,
+        said_at: row.maybe_time("completions.said_at")?,
+        received_at: row.time("completions.received_at")?,
+        way: row.get("completions.way", |word| {
+            Way::ALL.into_iter().find(|way| way.as_str() == word).ok_or("webhook, poll or queue")
+        })?,
+    };
+    let correlated = row.get("completions.state", |word| {
+        Correlated::ALL.into_iter().find(|state| state.as_str() == word).ok_or("a verdict of the correlator")
+    })?;
+    Ok(ledger::Heard { completion, correlated })
+}

@@ -1,0 +1,71 @@
+//! Whose turn it is to poll, and which jobs to ask about.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mappings::domain::{Council, HandoverId, Job, Service, SystemName, Ticket};
+
+use super::SqlLedger;
+use super::store::Statement;
+use crate::ledger::{Check, Error};
+
+impl SqlLedger {
+    pub(super) async fn take_turn(
+        &self,
+        system: &SystemName,
+        now: Timestamp,
+        every: Duration,
+    ) -> Result<Option<Option<Timestamp>>, Error> {
+        let every = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+        let statement = Statement::new(
+            "insert into polls (system, position, next_at) values ($1, null, $2) on conflict (system) \
+             do update set next_at = excluded.next_at where polls.next_at <= $3 returning position",
+        )
+        .text(system.as_str())
+        .int(now.as_millisecond().saturating_add(every))
+        .int(now.as_millisecond());
+        let rows = self.alone(statement).await?;
+        rows.into_iter().next().map(|mut row| row.maybe_time("polls.position")).transpose()
+    }
+
+    pub(super) async fn move_position(&self, system: &SystemName, position: Timestamp) -> Result<(), Error> {
+        let statement = Statement::new(
+            "update polls set position = $2 where system = $1 and (position is null or position < $2)",
+        )
+        .text(system.as_str())
+        .int(position.as_millisecond());
+        self.alone(statement).await.map(drop)
+    }
+
+    pub(super) async fn take_checks(
+        &self,
+        system: &SystemName,
+        before: Timestamp,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Vec<Check>, Error> {
+        let statement = Statement::new(
+            "with picked as (select council, request, id from handovers where system = $1 and state = 'awaiting' \
+             and closure = 0 and job is not null and asked_at < $2 order by asked_at limit $3 {skip locked}) \
+             update handovers set asked_at = $4 from picked where handovers.council = picked.council \
+             and handovers.request = picked.request and handovers.id = picked.id \
+             returning handovers.id, handovers.council, handovers.ticket, handovers.service, handovers.job",
+        )
+        .text(system.as_str())
+        .int(before.as_millisecond())
+        .int(i64::try_from(most).unwrap_or(i64::MAX))
+        .int(now.as_millisecond());
+        let rows = self.alone(statement).await?;
+        rows.into_iter()
+            .map(|mut row| {
+                Ok(Check {
+                    handover: row.get("handovers.id", HandoverId::parse)?,
+                    council: row.get("handovers.council", Council::parse)?,
+                    ticket: row.get("handovers.ticket", Ticket::parse)?,
+                    service: row.get("handovers.service", Service::parse)?,
+                    job: row.get("handovers.job", Job::parse)?,
+                })
+            })
+            .collect()
+    }
+}

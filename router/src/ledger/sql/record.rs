@@ -1,0 +1,213 @@
+//! What attempts came to, each under its lease.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use mappings::domain::{CallId, Operation};
+
+use super::draft::{Draft, store_changes};
+use super::hear::{self, Heard};
+use super::openings::{self, Openings};
+use super::store::{Statement, Tx};
+use super::transition::Transition;
+use crate::ledger::opening::Effects;
+use crate::ledger::{Closer, Error, Next, Reader, Recorded, Settlement};
+
+/// Records settlements.
+pub(super) struct Record<'a> {
+    pub(super) closer: &'a Closer,
+    pub(super) reader: &'a Reader,
+}
+
+#[async_trait]
+impl Transition for Record<'_> {
+    type Item = Settlement;
+    type Reply = Recorded;
+
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        batch: &[Settlement],
+        draft: &mut Draft<'_>,
+    ) -> Result<Vec<Recorded>, Error> {
+        let (again, settled): (Vec<&Settlement>, Vec<&Settlement>) =
+            batch.iter().partition(|settlement| matches!(settlement.next, Next::Again { .. }));
+        tx.gates(&systems(&settled)).await?;
+        let wanted =
+            settled.iter().map(|settlement| (settlement.work.request, settlement.work.council.clone()));
+        let mut openings = Openings::lock(tx, wanted).await?;
+        let worker = draft.lessee().worker.0.to_string();
+        let mut mine = take_out(tx, &settled, &worker).await?;
+        mine.extend(put_back(tx, &again, &worker).await?);
+
+        let mut written = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
+        for settlement in batch {
+            let work = &settlement.work;
+            // A call that stands twice in a batch was settled by the first.
+            if !mine.remove(&work.call) {
+                replies.push(Recorded::LeaseLost);
+                continue;
+            }
+            replies.push(Recorded::Written);
+            written.push(settlement);
+            let Some(opening) = openings.get(work.request) else { continue };
+            let mut effects = Effects::default();
+            let at = settlement.attempt.ended_at;
+            let (handover, operation) = (work.handover, work.operation);
+            opening.settled(handover, operation, &settlement.next, at, &**self.closer, &mut effects);
+            openings::add(draft, opening, effects);
+        }
+        add_attempts(tx, &written).await?;
+        store_changes(tx, &mut openings.all).await?;
+        self.hear_waiting(tx, &written, draft).await?;
+        openings::add_documents(tx, draft).await?;
+        Ok(replies)
+    }
+}
+
+impl Record<'_> {
+    /// Applies the completions that came before the system's answer did.
+    async fn hear_waiting(
+        &self,
+        tx: &mut Tx,
+        written: &[&Settlement],
+        draft: &mut Draft<'_>,
+    ) -> Result<(), Error> {
+        let answered: Vec<&Settlement> = written
+            .iter()
+            .copied()
+            .filter(|settlement| match settlement.next {
+                Next::Again { .. } => false,
+                Next::Delivered { .. } | Next::Rejected { .. } | Next::Park { .. } => {
+                    settlement.work.operation != Operation::Close
+                }
+            })
+            .collect();
+        let Some(latest) = answered.iter().map(|settlement| settlement.attempt.ended_at).max() else {
+            return Ok(());
+        };
+        let waiting = waiting(tx, &answered).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let news = Heard { completions: &waiting, kept: true, not_before: Some(latest) };
+        hear::hear(tx, &news, self.closer, self.reader, draft).await.map(drop)
+    }
+}
+
+/// The systems whose job references this batch makes known.
+fn systems(settled: &[&Settlement]) -> Vec<Arc<str>> {
+    let with_job = settled.iter().filter(|settlement| match &settlement.next {
+        Next::Delivered { job, .. } => job.is_some(),
+        Next::Again { .. } | Next::Rejected { .. } | Next::Park { .. } => false,
+    });
+    let systems: BTreeSet<&str> = with_job.map(|settlement| settlement.work.system.as_str()).collect();
+    systems.into_iter().map(Arc::from).collect()
+}
+
+/// Takes calls out of the due table that are settled, where the worker still holds their leases.
+async fn take_out(tx: &mut Tx, settled: &[&Settlement], worker: &str) -> Result<HashSet<CallId>, Error> {
+    if settled.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let statement = Statement::new(
+        "with v as ({rows}) delete from due where (council, id, lease) in (select council, id, lease from v) \
+         and worker = $1 returning id",
+    )
+    .text(worker);
+    held(tx, of(statement, settled)).await
+}
+
+/// Makes calls due again, where the worker still holds their leases.
+async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<HashSet<CallId>, Error> {
+    // One row a call: the first settlement counts.
+    let mut first = BTreeMap::new();
+    for settlement in again {
+        if let Next::Again { at, phase } = &settlement.next {
+            first.entry(settlement.work.call).or_insert((*settlement, *at, *phase));
+        }
+    }
+    if first.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<_> = first.into_values().collect();
+    let statement = Statement::new(
+        "with v as ({rows}) update due set worker = null, due_at = v.due_at, phase = v.phase, begun = 0, \
+         rescued = 0 from v where due.council = v.council and due.id = v.id and due.lease = v.lease \
+         and due.worker = $1 returning due.id",
+    )
+    .text(worker)
+    .texts("council", &rows, |(settlement, ..)| settlement.work.council.as_str())
+    .texts("id", &rows, |(settlement, ..)| settlement.work.call.to_string())
+    .ints("lease", &rows, |(settlement, ..)| settlement.work.lease.0)
+    .ints("due_at", &rows, |(_, at, _)| at.as_millisecond())
+    .texts("phase", &rows, |(.., phase)| phase.as_str());
+    held(tx, statement).await
+}
+
+fn of(statement: Statement, settled: &[&Settlement]) -> Statement {
+    statement
+        .texts("council", settled, |settlement| settlement.work.council.as_str())
+        .texts("id", settled, |settlement| settlement.work.call.to_string())
+        .ints("lease", settled, |settlement| settlement.work.lease.0)
+}
+
+async fn held(tx: &mut Tx, statement: Statement) -> Result<HashSet<CallId>, Error> {
+    let rows = tx.run(statement).await?;
+    rows.into_iter().map(|mut row| row.get("due.id", CallId::parse)).collect()
+}
+
+async fn add_attempts(tx: &mut Tx, written: &[&Settlement]) -> Result<(), Error> {
+    if written.is_empty() {
+        return Ok(());
+    }
+    let statement = Statement::new(
+        "with v as ({rows}) insert into attempts (council, request, call, number, handover, operation, phase, \
+         started_at, ended_at, outcome, status, reason, sent, answer) select council, request, call, number, \
+         handover, operation, phase, started_at, ended_at, outcome, status, reason, sent, answer from v",
+    )
+    .texts("council", written, |settlement| settlement.work.council.as_str())
+    .texts("request", written, |settlement| settlement.work.request.to_string())
+    .texts("call", written, |settlement| settlement.work.call.to_string())
+    .ints("number", written, |settlement| i64::from(settlement.work.attempt))
+    .texts("handover", written, |settlement| settlement.work.handover.to_string())
+    .texts("operation", written, |settlement| settlement.work.operation.as_str())
+    .texts("phase", written, |settlement| settlement.work.phase.as_str())
+    .ints("started_at", written, |settlement| Timestamp::as_millisecond(settlement.attempt.started_at))
+    .ints("ended_at", written, |settlement| Timestamp::as_millisecond(settlement.attempt.ended_at))
+    .texts("outcome", written, |settlement| settlement.attempt.outcome.as_str())
+    .ints("status", written, |settlement| settlement.attempt.status.map(i64::from))
+    .texts("reason", written, |settlement| settlement.attempt.reason.as_deref())
+    .texts("sent", written, |settlement| settlement.attempt.call.as_deref())
+    .texts("answer", written, |settlement| settlement.attempt.answer.as_deref());
+    tx.run(statement).await.map(drop)
+}
+
+/// Completions that wait for one of these handovers, by its new job reference or by ours, oldest first.
+async fn waiting(tx: &mut Tx, answered: &[&Settlement]) -> Result<Vec<crate::ledger::Completion>, Error> {
+    let statement = Statement::new(
+        "with v as ({rows}) select c.system, c.key, c.job, c.reference, c.said, c.note, c.said_at, c.received_at, \
+         c.way, c.state from v join completions c on c.system = v.system and c.job = v.job \
+         where c.state = 'waiting' union select c.system, c.key, c.job, c.reference, c.said, c.note, c.said_at, \
+         c.received_at, c.way, c.state from v join completions c on c.system = v.system \
+         and c.reference = v.ticket where c.state = 'waiting'",
+    )
+    .texts("system", answered, |settlement| settlement.work.system.as_str())
+    .texts("ticket", answered, |settlement| settlement.work.ticket.as_str())
+    .texts("job", answered, |settlement| match &settlement.next {
+        Next::Delivered { job, .. } => job.as_ref().map(|job| job.as_str()),
+        Next::Again { .. } | Next::Rejected { .. } | Next::Park { .. } => None,
+    });
+    let rows = tx.run(statement).await?;
+    let mut waiting = rows
+        .into_iter()
+        .map(|mut row| Ok(hear::completion(&mut row)?.completion))
+        .collect::<Result<Vec<_>, Error>>()?;
+    waiting.sort_by_key(|completion| {
+        (completion.said_at.unwrap_or(completion.received_at), completion.received_at)
+    });
+    Ok(waiting)
+}

@@ -1,0 +1,148 @@
+//! The two databases behind one small interface: begin, run a statement, commit.
+
+mod postgres;
+mod row;
+mod sqlite;
+mod statement;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+pub(super) use row::Row;
+pub(super) use statement::Statement;
+
+use crate::ledger::Error;
+
+/// A database that holds a ledger.
+#[derive(Debug, Clone)]
+pub(super) enum Store {
+    /// PostgreSQL.
+    Postgres(PgPool),
+    /// SQLite, which has one writer.
+    Sqlite {
+        /// One connection.
+        write: SqlitePool,
+        /// Several.
+        read: SqlitePool,
+    },
+}
+
+/// A transaction; dropped without [`commit`](Tx::commit), it is rolled back.
+pub(super) enum Tx {
+    /// On PostgreSQL.
+    Postgres(Transaction<'static, Postgres>),
+    /// On SQLite.
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// What a failure of the database asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Another transaction was in the way: the same again.
+    Contention,
+    /// A row cannot be written, now or later.
+    Row,
+    /// The database failed.
+    Database,
+}
+
+impl Store {
+    /// Opens the database at an address and brings its tables up to date.
+    pub(super) async fn open(address: &str, max_connections: u32) -> Result<Self, Error> {
+        if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+            Ok(Self::Postgres(postgres::open(address, max_connections).await?))
+        } else if let Some(path) = address.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let (write, read) = sqlite::open(path, max_connections).await?;
+            Ok(Self::Sqlite { write, read })
+        } else {
+            Err(Error::Address(crate::ledger::without_password(address)))
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) async fn begin(&self) -> Result<Tx, Error> {
+        Ok(match self {
+            Self::Postgres(pool) => Tx::Postgres(postgres::begin(pool, postgres::WRITE).await?),
+            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+        })
+    }
+
+    /// Begins a transaction that reads the ledger as it stood at its first statement.
+    pub(super) async fn snapshot(&self) -> Result<Tx, Error> {
+        Ok(match self {
+            Self::Postgres(pool) => Tx::Postgres(postgres::begin(pool, postgres::READ).await?),
+            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin_with("BEGIN DEFERRED").await?),
+        })
+    }
+
+    /// The database's time.
+    pub(super) async fn now(&self) -> Result<Timestamp, Error> {
+        let sql = match self {
+            Self::Postgres(_) => postgres::NOW,
+            Self::Sqlite { .. } => sqlite::NOW,
+        };
+        let mut tx = self.snapshot().await?;
+        let rows = tx.run(Statement::new(sql)).await?;
+        let mut row = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+        row.time("now")
+    }
+}
+
+impl Tx {
+    /// Runs a statement and reads what it returns.
+    pub(super) async fn run(&mut self, statement: Statement) -> Result<Vec<Row>, Error> {
+        match self {
+            Self::Postgres(tx) => postgres::run(tx, statement).await,
+            Self::Sqlite(tx) => sqlite::run(tx, statement).await,
+        }
+    }
+
+    /// Commits. After an error it is not known whether the transaction was written.
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(tx) => tx.commit().await?,
+            Self::Sqlite(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Until the end of this transaction, none that takes [`gates`](Self::gates) of these systems runs beside it.
+    ///
+    /// Whoever keeps a completion for later takes them, so that no record of a job reference passes unseen.
+    pub(super) async fn close_gates(&mut self, systems: &[Arc<str>]) -> Result<(), Error> {
+        self.gate(postgres::CLOSE_GATES, systems).await
+    }
+
+    /// Until the end of this transaction, none that [closes the gates](Self::close_gates) of these systems runs beside it.
+    pub(super) async fn gates(&mut self, systems: &[Arc<str>]) -> Result<(), Error> {
+        self.gate(postgres::GATES, systems).await
+    }
+
+    async fn gate(&mut self, sql: &'static str, systems: &[Arc<str>]) -> Result<(), Error> {
+        match self {
+            Self::Postgres(_) if !systems.is_empty() => {
+                let mut keys: Vec<i64> = systems.iter().map(|system| postgres::gate_key(system)).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                self.run(Statement::new(sql).ints("gate", &keys, |key| *key)).await.map(drop)
+            }
+            // SQLite has one writer: nothing runs beside it.
+            Self::Postgres(_) | Self::Sqlite(_) => Ok(()),
+        }
+    }
+}
+
+/// What an error asks for.
+pub(super) fn fault(error: &Error) -> Fault {
+    let Error::Database(error) = error else { return Fault::Database };
+    let Some(database) = error.as_database_error() else { return Fault::Database };
+    let code = database.code().unwrap_or_default();
+    if database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
+        postgres::fault(&code)
+    } else {
+        sqlite::fault(&code)
+    }
+}

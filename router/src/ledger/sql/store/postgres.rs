@@ -1,0 +1,131 @@
+//! PostgreSQL: batches are arrays, rows are locked one by one.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{
+    AssertSqlSafe, Column as _, Executor, PgPool, Postgres, Row as _, SqlSafeStr, Transaction, TypeInfo,
+};
+
+use super::Fault;
+use super::row::{Row, Value};
+use super::statement::{Bind, Column, Statement};
+use crate::ledger::Error;
+
+pub(super) const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+pub(super) const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const NOW: &str = "select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)";
+pub(super) const GATES: &str =
+    "select 1 from (select pg_advisory_xact_lock_shared(gate) from ({rows}) v) locked";
+pub(super) const CLOSE_GATES: &str =
+    "select 1 from (select pg_advisory_xact_lock(gate) from ({rows}) v) locked";
+
+/// Plans are made anew for each batch: a plan that was made while a table was empty is a poor one
+/// once it is full. What a client or the network leaves behind is ended by the server.
+const SESSION: &str = "set plan_cache_mode = force_custom_plan; set lock_timeout = '10s'; \
+     set statement_timeout = '60s'; set idle_in_transaction_session_timeout = '60s'";
+
+pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, Error> {
+    let options: PgConnectOptions = address.parse()?;
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections.max(2))
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
+        .connect_with(options.application_name("dovetail").statement_cache_capacity(200))
+        .await?;
+    let first = Migration::new(
+        1,
+        "ledger".into(),
+        MigrationType::Simple,
+        include_str!("../../../../migrations/postgres/0001_ledger.sql").into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![first]).run(&pool).await?;
+    Ok(pool)
+}
+
+/// Begins on a connection that works: one that broke while it was idle is replaced.
+pub(super) async fn begin(pool: &PgPool, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
+    let mut tries = pool.size() + 1;
+    loop {
+        match pool.begin_with(how).await {
+            Ok(tx) => return Ok(tx),
+            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Database(_)) if tries > 1 => {
+                tries -= 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub(super) async fn run(
+    tx: &mut Transaction<'static, Postgres>,
+    statement: Statement,
+) -> Result<Vec<Row>, Error> {
+    let sql = statement.expand(&rows(&statement), "for update", "for update skip locked");
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for bind in statement.binds {
+        query = match bind {
+            Bind::Text(text) => query.bind(text),
+            Bind::Int(number) => query.bind(number),
+        };
+    }
+    for (_, column) in statement.columns {
+        query = match column {
+            Column::Texts(texts) => query.bind(texts),
+            Column::Ints(numbers) => query.bind(numbers),
+        };
+    }
+    query.fetch_all(&mut **tx).await?.iter().map(read).collect()
+}
+
+/// `{rows}`: the arrays side by side, as a table.
+fn rows(statement: &Statement) -> String {
+    if statement.columns.is_empty() {
+        return String::new();
+    }
+    let mut arrays = Vec::with_capacity(statement.columns.len());
+    let mut names = Vec::with_capacity(statement.columns.len());
+    for (number, (name, column)) in (statement.binds.len() + 1..).zip(&statement.columns) {
+        arrays.push(match column {
+            Column::Texts(_) => format!("${number}::text[]"),
+            Column::Ints(_) => format!("${number}::bigint[]"),
+        });
+        names.push(*name);
+    }
+    format!("select * from unnest({}) as rows({})", arrays.join(", "), names.join(", "))
+}
+
+fn read(row: &PgRow) -> Result<Row, Error> {
+    let mut values = Vec::with_capacity(row.len());
+    for (index, column) in row.columns().iter().enumerate() {
+        values.push(if column.type_info().name() == "TEXT" {
+            row.try_get::<Option<String>, _>(index)?.map_or(Value::Null, Value::Text)
+        } else if column.type_info().name() == "INT4" {
+            row.try_get::<Option<i32>, _>(index)?.map_or(Value::Null, |number| Value::Int(number.into()))
+        } else {
+            row.try_get::<Option<i64>, _>(index)?.map_or(Value::Null, Value::Int)
+        });
+    }
+    Ok(Row::new(values))
+}
+
+/// What an SQLSTATE asks for. A key that is taken is looked at again: another replica was first.
+pub(super) fn fault(code: &str) -> Fault {
+    match code {
+        "40001" | "40P01" | "55P03" | "23505" => Fault::Contention,
+        _ if ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class)) => Fault::Row,
+        _ => Fault::Database,
+    }
+}
+
+/// The number of a system's advisory lock.
+pub(super) fn gate_key(system: &str) -> i64 {
+    let digest = Sha256::new().chain_update("dovetail/gate/").chain_update(system).finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}
