@@ -92,7 +92,8 @@ impl App {
         let [inward, calls, outward, links, writes] = std::array::from_fn(|_| Stage::new());
         let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
         writes.tasks.spawn(lanes.run(writes.stop.clone()));
-        let (readiness, ready) = watch::channel(Readiness::default());
+        let connecting = config.has_bus().then(|| "connecting".to_owned());
+        let (readiness, ready) = watch::channel(Readiness { bus: connecting, ..Readiness::default() });
         let address = listener.local_addr().context("the listener has no address")?;
 
         let connectors = connectors(&catalogue)?;
@@ -244,7 +245,9 @@ fn start_lanes(
                 next = work.recv() => {
                     let Some(next) = next else { return };
                     // A lane that has stopped leaves its calls to the ledger.
-                    let _left = lanes.get(&next.system).map(|lane| lane.send(next));
+                    if let Some(lane) = lanes.get(&next.system) {
+                        let _left = lane.send(next).is_err();
+                    }
                 }
             }
         }

@@ -14,8 +14,8 @@ use crate::bus::{Inbound, Queue};
 use crate::clock::Clock;
 use crate::complete;
 use crate::envelope::{self, Data, Delivery};
-use crate::intake::{Intake, KEPT_BODY, Message};
-use crate::ledger::{Arrival, Completion, Failed, InboxKey, Refusal, Way, Writer};
+use crate::intake::{Intake, KEPT_BODY, Message, Understood};
+use crate::ledger::{Completion, Failed, InboxKey, Refusal, Way, Writer};
 
 /// The type of a completion on `backoffice.events`.
 pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
@@ -76,7 +76,7 @@ impl Inlet {
             Queue::Intake => Read::Requests(self.intake.read(request(inbound, self.body_limit), now)),
             Queue::Completions => match completion(inbound, self.body_limit, now) {
                 Ok(completion) => Read::Completion(Box::new(completion)),
-                Err(refusal) => Read::Requests(vec![Err(*refusal)]),
+                Err(refusal) => Read::Requests(vec![Err(refusal)]),
             },
         }
     }
@@ -91,7 +91,7 @@ impl Inlet {
 
 /// What a delivery was understood as.
 enum Read {
-    Requests(Vec<Result<Arrival, Refusal>>),
+    Requests(Vec<Understood>),
     Completion(Box<Completion>),
 }
 
@@ -119,7 +119,7 @@ struct Reported {
     note: Option<String>,
 }
 
-fn completion(mut inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completion, Box<Refusal>> {
+fn completion(inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completion, Box<Refusal>> {
     let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
     let delivery = inbound.read(limit).map_err(|error| error.to_string());
     delivery

@@ -13,6 +13,9 @@ use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer
 /// How much of a refused body is kept.
 pub const KEPT_BODY: usize = 64 * 1024;
 
+/// A delivery as it was understood, or why it was not.
+pub type Understood = Result<Arrival, Box<Refusal>>;
+
 /// A message at one of the doors, before it is read.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -89,7 +92,7 @@ impl Intake {
     }
 
     /// Reads a message; what it says is not in the ledger yet.
-    pub fn read(&self, message: Message, now: Timestamp) -> Vec<Result<Arrival, Refusal>> {
+    pub fn read(&self, message: Message, now: Timestamp) -> Vec<Understood> {
         read(message, &self.catalogue, now)
     }
 
@@ -97,13 +100,15 @@ impl Intake {
     ///
     /// # Errors
     /// The ledger could not write. Giving the same again does no harm: what it has is recognised.
-    pub async fn accept(&self, read: Vec<Result<Arrival, Refusal>>) -> Result<Vec<Receipt>, Failed> {
+    pub async fn accept(&self, read: Vec<Understood>) -> Result<Vec<Receipt>, Failed> {
         let mut receipts = Vec::with_capacity(read.len());
         for read in read {
             receipts.push(match read {
                 Ok(arrival) => match self.writer.accept(arrival.clone()).await {
                     Ok(accepted) => Receipt::Accepted(arrival.ticket().clone(), accepted),
-                    Err(Failed::Unwritable(error)) => self.refuse(arrival.refused(error.to_string())).await?,
+                    Err(Failed::Unwritable(error)) => {
+                        self.refuse(Box::new(arrival.refused(error.to_string()))).await?
+                    }
                     Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
                 },
                 Err(refusal) => self.refuse(refusal).await?,
@@ -112,17 +117,17 @@ impl Intake {
         Ok(receipts)
     }
 
-    async fn refuse(&self, refusal: Refusal) -> Result<Receipt, Failed> {
+    async fn refuse(&self, refusal: Box<Refusal>) -> Result<Receipt, Failed> {
         let receipt = Receipt::Refused { path: refusal.path.clone(), reason: refusal.reason.clone() };
         tracing::warn!(source = %refusal.key.source, path = refusal.path, reason = %refusal.reason, "delivery refused");
         metrics::counter!("dovetail_deliveries_refused_total").increment(1);
-        self.writer.refuse(refusal).await?;
+        self.writer.refuse(*refusal).await?;
         Ok(receipt)
     }
 }
 
 /// Reads a message into arrivals and refusals; a batch gives one for each of its events.
-pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Result<Arrival, Refusal>> {
+pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Understood> {
     let door = Door { message: &message, now };
     let envelopes = match &message.delivery {
         Err(error) => return vec![Err(door.refuse(None, error.path().as_deref(), &error.to_string()))],
@@ -139,7 +144,7 @@ pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Resu
     envelopes.iter().map(|envelope| understand(&door, envelope, catalogue)).collect()
 }
 
-fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Result<Arrival, Refusal> {
+fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Understood {
     let Data::Json(data) = &envelope.data else {
         return Err(door.refuse(Some(envelope), Some("data"), "expected JSON data"));
     };
@@ -166,12 +171,7 @@ fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Re
     })
 }
 
-fn native(
-    door: &Door<'_>,
-    crm: &SystemName,
-    bytes: &[u8],
-    catalogue: &Catalogue,
-) -> Result<Arrival, Refusal> {
+fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Understood {
     let Some(intake) = catalogue.system(crm).and_then(|system| system.intake()) else {
         let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
         return Err(door.refuse(None, None, &reason));
@@ -186,7 +186,12 @@ fn native(
     let key = InboxKey { source: format!("/crm/{crm}"), id };
     let change = submit(document.clone(), catalogue).map_err(|error| {
         let refusal = door.refuse(None, Some(&error.path), &error.reason);
-        Refusal { key: key.clone(), council: council_of(&document), ticket: ticket_of(&document), ..refusal }
+        Box::new(Refusal {
+            key: key.clone(),
+            council: council_of(&document),
+            ticket: ticket_of(&document),
+            ..*refusal
+        })
     })?;
     Ok(Arrival { key, change, traceparent: door.message.traceparent.clone(), received_at: door.now })
 }
@@ -263,7 +268,7 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    fn refuse(&self, envelope: Option<&Envelope>, path: Option<&str>, reason: &str) -> Refusal {
+    fn refuse(&self, envelope: Option<&Envelope>, path: Option<&str>, reason: &str) -> Box<Refusal> {
         let key = match envelope {
             Some(envelope) => InboxKey { source: envelope.source.clone(), id: envelope.id.clone() },
             None => InboxKey {
@@ -271,7 +276,7 @@ impl Door<'_> {
                 id: format!("{}-{}", envelope::digest(&self.message.kept), self.message.length),
             },
         };
-        Refusal {
+        Box::new(Refusal {
             key,
             council: None,
             ticket: None,
@@ -282,12 +287,12 @@ impl Door<'_> {
             traceparent: envelope
                 .and_then(|envelope| envelope.traceparent.clone())
                 .or_else(|| self.message.traceparent.clone()),
-        }
+        })
     }
 
-    fn invalid(&self, envelope: &Envelope, data: &Value, error: InvalidRequest) -> Refusal {
+    fn invalid(&self, envelope: &Envelope, data: &Value, error: InvalidRequest) -> Box<Refusal> {
         let refusal = self.refuse(Some(envelope), Some(&error.path), &error.reason);
-        Refusal { council: council_of(data), ticket: ticket_of(data), ..refusal }
+        Box::new(Refusal { council: council_of(data), ticket: ticket_of(data), ..*refusal })
     }
 }
 

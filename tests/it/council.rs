@@ -12,23 +12,24 @@ use crate::messages::Broker;
 use crate::program::Program;
 use crate::proxy::Proxy;
 use crate::services::{Tracker, http, own_name};
+use crate::wait::until;
 
 /// The key that the router's door expects.
-pub const KEY: &str = "journey-key";
+pub(crate) const KEY: &str = "journey-key";
 
 /// A council whose router can be stopped and started again.
-pub struct Council {
+pub(crate) struct Council {
     simulators: HashMap<Kind, Simulator>,
     _stop: tokio_util::sync::DropGuard,
     proxy: Proxy,
     config: String,
     environment: Vec<(String, String)>,
     /// The council's exchanges and queues on the broker.
-    pub broker: Broker,
+    pub(crate) broker: Broker,
 }
 
 /// Which CRM the council has.
-pub enum Crm {
+pub(crate) enum Crm {
     /// The simulated one.
     Simulated,
     /// The Request Tracker that `tests/run` started.
@@ -37,19 +38,19 @@ pub enum Crm {
 
 impl Council {
     /// A council on this ledger and broker. The router is not running yet.
-    pub async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
+    pub(crate) async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
         let broker = Broker::own(amqp, &own_name("journey"));
         let bus = broker.settings();
         Self::build(ledger, broker, &bus, crm, seed).await
     }
 
     /// A council with a simulated CRM and no broker.
-    pub async fn without_broker(ledger: &str, seed: u64) -> Self {
+    pub(crate) async fn without_broker(ledger: &str, seed: u64) -> Self {
         Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed).await
     }
 
     async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64) -> Self {
-        println!("seed {seed}");
+        say_seed(seed);
         let proxy = Proxy::start().await;
         let stop = CancellationToken::new();
         let callback = format!("http://{}", proxy.address());
@@ -67,7 +68,8 @@ impl Council {
             };
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let simulator = simulator::start(kind, listener, settings, stop.clone()).await;
-            environment.extend(simulator.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
+            environment
+                .extend(simulator.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
             simulators.insert(kind, simulator);
         }
         if let Crm::Real = crm {
@@ -97,42 +99,60 @@ retry_most = "1s"
         Self { simulators, _stop: stop.drop_guard(), proxy, config, environment, broker }
     }
 
-    /// Starts the router and points the callbacks of the systems to it.
-    pub async fn start(&self) -> Program {
+    /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
+    pub(crate) async fn start(&self) -> Program {
         let program = Program::serve_with(&self.config, &self.environment).await;
         self.proxy.point(program.address());
+        until("the router is ready", Duration::from_secs(30), async || {
+            let answer = http().get(program.url("/health/ready")).send().await.ok()?;
+            (answer.status() == 200).then_some(())
+        })
+        .await;
         program
     }
 
     /// One of the simulators.
-    pub fn simulator(&self, kind: Kind) -> &Simulator {
+    pub(crate) fn simulator(&self, kind: Kind) -> &Simulator {
         &self.simulators[&kind]
     }
 
     /// Opens so many tickets in the simulated CRM.
-    pub async fn open_simulated(&self, count: usize) -> Vec<String> {
+    pub(crate) async fn open_simulated(&self, count: usize) -> Vec<String> {
         let url = format!("{}/_sim/tickets", self.simulator(Kind::Crm).url());
-        let answer = http().post(url).body(json!({"count": count}).to_string()).send().await.expect("an answer");
+        let answer =
+            http().post(url).body(json!({"count": count}).to_string()).send().await.expect("an answer");
         let opened: Value = answer.json().await.expect("JSON");
         let ids = opened["ids"].as_array().expect("ids").iter();
         ids.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect()
     }
 
     /// Something that a simulator tells below `/_sim/`.
-    pub async fn told(&self, kind: Kind, what: &str) -> Value {
+    pub(crate) async fn told(&self, kind: Kind, what: &str) -> Value {
         let url = format!("{}/_sim/{what}", self.simulator(kind).url());
         http().get(url).send().await.expect("an answer").json().await.expect("JSON")
     }
 }
 
+/// Tells what makes a failure repeatable.
+#[expect(clippy::print_stdout, reason = "the harness shows it with a failure")]
+pub(crate) fn say_seed(seed: u64) {
+    println!("seed {seed}");
+}
+
 /// A request that every system's mapping takes, number by number over the services.
-pub fn request(ticket: &str, number: usize) -> Value {
+pub(crate) fn request(ticket: &str, number: usize) -> Value {
     let services = [
         ("waste.missed-bin", json!({"container": "refuse"})),
-        ("housing.repair", json!({"property_reference": "00012345", "trade": "plumbing", "problem": "tap-leaking"})),
+        (
+            "housing.repair",
+            json!({"property_reference": "00012345", "trade": "plumbing", "problem": "tap-leaking"}),
+        ),
         ("revenues.single-person-discount", json!({"account_reference": "81234567", "date": "2026-11-01"})),
         ("highways.street-light", json!({"column": "LC12", "fault": "out"})),
-        ("housing.clearance", json!({"property_reference": "00045678", "items": [{"item": "bed", "quantity": 1}]})),
+        (
+            "housing.clearance",
+            json!({"property_reference": "00045678", "items": [{"item": "bed", "quantity": 1}]}),
+        ),
     ];
     let (service, details) = &services[number % services.len()];
     json!({
@@ -146,7 +166,7 @@ pub fn request(ticket: &str, number: usize) -> Value {
 }
 
 /// The same as a CloudEvent.
-pub fn submitted(id: &str, data: &Value) -> Value {
+pub(crate) fn submitted(id: &str, data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "/crm/journey", "type": "uk.dovetail.request.submitted.v1",
         "datacontenttype": "application/json", "data": data,

@@ -21,7 +21,10 @@ use crate::wait::until;
 async fn open_tickets(tracker: &Tracker, count: usize) -> Vec<String> {
     let open = |number: usize| {
         let body = json!({"Queue": "General", "Subject": format!("Journey {number}"), "Requestor": "jo.lamb@example.org", "Content": "Please", "ContentType": "text/plain"});
-        let request = http().post(format!("{}/ticket", tracker.url)).basic_auth(&tracker.user, Some(&tracker.password)).json(&body);
+        let request = http()
+            .post(format!("{}/ticket", tracker.url))
+            .basic_auth(&tracker.user, Some(&tracker.password))
+            .json(&body);
         async move {
             let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
             answer["id"].as_str().unwrap_or_else(|| panic!("a ticket: {answer}")).to_owned()
@@ -33,14 +36,23 @@ async fn open_tickets(tracker: &Tracker, count: usize) -> Vec<String> {
 /// Each ticket of Request Tracker is resolved, with one message to the customer.
 async fn all_resolved(tracker: &Tracker, tickets: &[String]) {
     for ticket in tickets {
-        let get = |path: String| http().get(format!("{}/{path}", tracker.url)).basic_auth(&tracker.user, Some(&tracker.password));
-        let seen: Value = get(format!("ticket/{ticket}")).send().await.expect("an answer").json().await.expect("JSON");
+        let get = |path: String| {
+            http().get(format!("{}/{path}", tracker.url)).basic_auth(&tracker.user, Some(&tracker.password))
+        };
+        let seen: Value =
+            get(format!("ticket/{ticket}")).send().await.expect("an answer").json().await.expect("JSON");
         assert_eq!(seen["Status"], "resolved", "ticket {ticket}");
-        let history: Value =
-            get(format!("ticket/{ticket}/history?fields=Type,NewValue&per_page=100")).send().await.expect("an answer").json().await.expect("JSON");
+        let history: Value = get(format!("ticket/{ticket}/history?fields=Type,NewValue&per_page=100"))
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
         let items = history["items"].as_array().expect("a history");
         let messages = items.iter().filter(|item| item["Type"] == "Correspond").count();
-        let closings = items.iter().filter(|item| item["Type"] == "Status" && item["NewValue"] == "resolved").count();
+        let closings =
+            items.iter().filter(|item| item["Type"] == "Status" && item["NewValue"] == "resolved").count();
         assert_eq!((messages, closings), (1, 1), "ticket {ticket}: {history}");
     }
 }
@@ -57,7 +69,8 @@ fn closed_once(client: &Client, tickets: &[String]) {
     for event in client.heard("ticket.closed") {
         *closures.entry(event["subject"].as_str().expect("a subject")).or_default() += 1;
     }
-    let once: HashSet<&str> = closures.iter().filter(|(_, count)| **count == 1).map(|(ticket, _)| *ticket).collect();
+    let once: HashSet<&str> =
+        closures.iter().filter(|(_, count)| **count == 1).map(|(ticket, _)| *ticket).collect();
     assert_eq!(closures.len(), once.len(), "closed more than once: {closures:?}");
     assert_eq!(once, tickets.iter().map(String::as_str).collect::<HashSet<_>>());
 }
@@ -88,7 +101,7 @@ async fn a_hundred_tickets_close(ledger: &str) {
 }
 
 /// What the ledger counts, seen from outside the router.
-pub async fn counts(ledger: &str) -> Counts {
+pub(crate) async fn counts(ledger: &str) -> Counts {
     let closer: Closer = Arc::new(|_| Decision::Wait);
     let reader: Reader = Arc::new(|_, _, _| Meaning::Unrecognised);
     let ledger = router::ledger::open(ledger, closer, reader, 1).await.expect("the ledger opens");
@@ -99,7 +112,12 @@ pub async fn counts(ledger: &str) -> Counts {
 async fn settled(ledger: &str, tickets: u64) {
     until("every closure is taken, and nothing is left to do", Duration::from_secs(120), async || {
         let counts = counts(ledger).await;
-        let closed: u64 = counts.tickets.iter().filter(|(state, ..)| *state == RequestState::Closed).map(|(_, _, n)| n).sum();
+        let closed: u64 = counts
+            .tickets
+            .iter()
+            .filter(|(state, ..)| *state == RequestState::Closed)
+            .map(|(_, _, n)| n)
+            .sum();
         (closed == tickets && counts.due == 0 && counts.outbox == 0).then_some(())
     })
     .await;
@@ -121,7 +139,12 @@ async fn killed_in_the_middle(ledger: &str, seed: u64) {
     let council = Council::new(ledger, &amqp_url(), Crm::Simulated, seed).await;
     for kind in [Kind::Housing, Kind::Revenues, Kind::Waste] {
         let simulator = council.simulator(kind);
-        simulator.set_faults(simulator.faults().with(Fault::LostAnswer, Switch::Rate(0.1)).with(Fault::DoubleCallback, Switch::Rate(0.1)));
+        simulator.set_faults(
+            simulator
+                .faults()
+                .with(Fault::LostAnswer, Switch::Rate(0.1))
+                .with(Fault::DoubleCallback, Switch::Rate(0.1)),
+        );
     }
     let mut program = council.start().await;
     let mut client = council.broker.connect().await;
@@ -165,7 +188,13 @@ async fn without_a_broker_requests_come_over_http_and_closures_go_to_the_crm() {
     let program = council.start().await;
     for (number, ticket) in council.open_simulated(10).await.into_iter().enumerate() {
         let event = submitted(&format!("http-{ticket}"), &request(&ticket, number));
-        let post = || http().post(program.url("/v1/requests")).bearer_auth(KEY).header("content-type", "application/cloudevents+json").body(event.to_string());
+        let post = || {
+            http()
+                .post(program.url("/v1/requests"))
+                .bearer_auth(KEY)
+                .header("content-type", "application/cloudevents+json")
+                .body(event.to_string())
+        };
         assert_eq!(post().send().await.expect("an answer").status(), 202);
         assert_eq!(post().send().await.expect("an answer").status(), 200, "a duplicate is recognised");
     }

@@ -10,19 +10,19 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 
 /// The exchanges and queues of one test on a broker.
-pub struct Broker {
+pub(crate) struct Broker {
     url: String,
     name: String,
 }
 
 impl Broker {
     /// Names that no other test uses.
-    pub fn own(url: &str, name: &str) -> Self {
+    pub(crate) fn own(url: &str, name: &str) -> Self {
         Self { url: url.to_owned(), name: name.to_owned() }
     }
 
     /// The `[bus]` section of the router's settings.
-    pub fn settings(&self) -> String {
+    pub(crate) fn settings(&self) -> String {
         let Self { url, name } = self;
         format!(
             r#"
@@ -38,14 +38,11 @@ dead_exchange = "{name}.dead"
         )
     }
 
-    /// The name of the queue that requests are taken from.
-    pub fn intake_queue(&self) -> String {
-        format!("{}.intake", self.name)
-    }
-
     /// Connects as the CRM does. The router has declared the exchanges.
-    pub async fn connect(&self) -> Client {
-        let connection = Connection::connect(&self.url, ConnectionProperties::default()).await.expect("the broker answers");
+    pub(crate) async fn connect(&self) -> Client {
+        let connection = Connection::connect(&self.url, ConnectionProperties::default())
+            .await
+            .expect("the broker answers");
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(Default::default()).await.expect("confirms");
         let queue = format!("{}.heard", self.name);
@@ -53,7 +50,13 @@ dead_exchange = "{name}.dead"
         channel.queue_declare(queue.as_str().into(), options, FieldTable::default()).await.expect("a queue");
         let exchange = format!("{}.events", self.name);
         channel
-            .queue_bind(queue.as_str().into(), exchange.as_str().into(), "#".into(), Default::default(), FieldTable::default())
+            .queue_bind(
+                queue.as_str().into(),
+                exchange.as_str().into(),
+                "#".into(),
+                Default::default(),
+                FieldTable::default(),
+            )
             .await
             .expect("a binding");
         let consumer = channel
@@ -65,7 +68,7 @@ dead_exchange = "{name}.dead"
 }
 
 /// The CRM's connection.
-pub struct Client {
+pub(crate) struct Client {
     _connection: Connection,
     channel: Channel,
     name: String,
@@ -75,18 +78,25 @@ pub struct Client {
 
 impl Client {
     /// Publishes a request and waits for the broker's confirm.
-    pub async fn publish(&self, event: &Value) {
+    pub(crate) async fn publish(&self, event: &Value) {
         self.publish_bytes(event.to_string().as_bytes(), "application/cloudevents+json").await;
     }
 
     /// Publishes anything to the exchange of requests.
-    pub async fn publish_bytes(&self, body: &[u8], content_type: &str) {
+    pub(crate) async fn publish_bytes(&self, body: &[u8], content_type: &str) {
         let exchange = format!("{}.requests", self.name);
-        let properties = BasicProperties::default().with_delivery_mode(2).with_content_type(content_type.into());
+        let properties =
+            BasicProperties::default().with_delivery_mode(2).with_content_type(content_type.into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirm = self
             .channel
-            .basic_publish(exchange.as_str().into(), "harlow.request.submitted".into(), options, body, properties)
+            .basic_publish(
+                exchange.as_str().into(),
+                "harlow.request.submitted".into(),
+                options,
+                body,
+                properties,
+            )
             .await
             .expect("published")
             .await
@@ -95,7 +105,7 @@ impl Client {
     }
 
     /// The events of a kind heard so far, by id: doubles of one id are one event.
-    pub fn heard(&self, kind: &str) -> Vec<&Value> {
+    pub(crate) fn heard(&self, kind: &str) -> Vec<&Value> {
         let kind = format!("uk.dovetail.{kind}.v1");
         self.heard.values().filter(|event| event["type"] == kind.as_str()).collect()
     }
@@ -104,7 +114,7 @@ impl Client {
     ///
     /// # Panics
     /// When nothing is heard for a minute before it is enough.
-    pub async fn listen(&mut self, what: &str, mut enough: impl FnMut(&Self) -> bool) {
+    pub(crate) async fn listen(&mut self, what: &str, mut enough: impl FnMut(&Self) -> bool) {
         while !enough(self) {
             let next = tokio::time::timeout(Duration::from_secs(60), self.consumer.next()).await;
             let delivery = next

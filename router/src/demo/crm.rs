@@ -27,7 +27,7 @@ pub(super) struct Crm {
 /// The way to the router.
 enum Submit {
     Http { url: String, key: String },
-    Amqp { client: Client, topology: Topology },
+    Amqp(Box<(Client, Topology)>),
 }
 
 /// What the router made of a request, as far as its sender can tell.
@@ -65,7 +65,7 @@ impl Crm {
             let client = Client::connect(&config.bus.url).await?;
             client.declare(&topology).await?;
             client.collect(&topology.events).await?;
-            Submit::Amqp { client, topology }
+            Submit::Amqp(Box::new((client, topology)))
         } else {
             Submit::Http { url: format!("{router}/v1/requests"), key: key.to_owned() }
         };
@@ -126,7 +126,8 @@ impl Crm {
 
     async fn submit(&self, event: &Value, receipt: Receipt) -> anyhow::Result<()> {
         match &self.submit {
-            Submit::Amqp { client, topology } => {
+            Submit::Amqp(broker) => {
+                let (client, topology) = &**broker;
                 let (key, body) = ("harlow.request.submitted", event.to_string());
                 client.publish(&topology.requests, key, STRUCTURED, Vec::new(), body.as_bytes()).await?;
                 Ok(())
@@ -158,8 +159,8 @@ impl Crm {
     }
 
     pub(super) async fn disconnect(self) {
-        if let Submit::Amqp { client, .. } = self.submit {
-            client.close().await;
+        if let Submit::Amqp(broker) = self.submit {
+            broker.0.close().await;
         }
     }
 }

@@ -160,10 +160,8 @@ async fn send(
     while let Some(result) = results.next().await {
         sent.push(result?);
         bar.inc(1);
-        if sent.len() == down_at {
-            if let Some(revenues) = revenues {
-                revenues.refuse_for(DOWN);
-            }
+        if let Some(revenues) = revenues.filter(|_| sent.len() == down_at) {
+            revenues.refuse_for(DOWN);
         }
     }
     bar.finish();
