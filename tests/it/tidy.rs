@@ -126,8 +126,9 @@ fn no_source_file_is_longer_than_500_lines() {
 
 #[test]
 fn no_module_has_a_name_that_says_nothing() {
-    let banned = ["util", "common", "helper", "misc", "type", "model", "core", "manager"];
-    let says_nothing = |part: &str| banned.contains(&part.trim_end_matches(".rs").trim_end_matches('s'));
+    let banned =
+        ["util", "utils", "common", "helper", "helpers", "misc", "types", "models", "core", "manager"];
+    let says_nothing = |part: &str| banned.contains(&part.trim_end_matches(".rs"));
     let found: Vec<String> = files(".", ".rs")
         .into_iter()
         .map(|file| file.path)
