@@ -1,10 +1,14 @@
 //! The command line: what can be asked of `dovetail`, and who answers.
 
 mod cases;
+mod columns;
 mod exit;
 mod lint;
+pub(crate) mod open;
 mod preview;
+mod problems;
 mod show;
+mod tickets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +18,8 @@ use crate::clock;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
+
+use open::Books;
 
 pub use exit::{Exit, Mistake, report};
 pub use show::Shown;
@@ -243,7 +249,19 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Test(args) => cases::run(args.folder.as_deref())?,
         Command::Try(args) => preview::run(&args, clock::host_time())?,
         Command::Topology => topology(&Topology::default()),
-        Command::Tickets(_) | Command::Problems(_) => anyhow::bail!("this command is not in this build"),
+        Command::Tickets(TicketsCommand::List(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger).await?;
+            tickets::list(&args, &*ledger, &catalogue).await?
+        }
+        Command::Tickets(TicketsCommand::Show(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger).await?;
+            let now = ledger.now().await?;
+            tickets::show(&args, &*ledger, &catalogue, now).await?
+        }
+        Command::Problems(args) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger).await?;
+            problems::list(&args, &*ledger, &catalogue).await?
+        }
         Command::Completions(args) => completions(args),
     };
     shown.print(global.output)?;
