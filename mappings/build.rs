@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Read as it runs: a compiled script may be run again for another checkout of the same package.
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut files = vec![root.join("routes.yaml")];
     collect(&root.join("systems"), &mut files)?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml") && file.exists());
     files.sort();
     let mut list = String::from("&[\n");
     for file in &files {
-        let path = file.strip_prefix(root).unwrap_or(file).to_string_lossy().replace('\\', "/");
+        let path = file.strip_prefix(&root).unwrap_or(file).to_string_lossy().replace('\\', "/");
         let _ = writeln!(list, "    ({path:?}, include_str!({:?})),", file.to_string_lossy());
     }
     list.push_str("]\n");

@@ -83,13 +83,18 @@ impl Event {
         format!("{}.{}", self.council.as_ref().map_or("unknown", Council::as_str), self.kind.word())
     }
 
+    /// The CloudEvents `type`: `uk.dovetail.<word>.v1`.
+    pub fn type_name(&self) -> String {
+        format!("uk.dovetail.{}.v1", self.kind.word())
+    }
+
     /// The event in the CloudEvents JSON format, structured mode.
     pub fn to_cloudevent(&self) -> Value {
         let mut envelope = json!({
             "specversion": "1.0",
             "id": self.id.to_string(),
             "source": SOURCE,
-            "type": format!("uk.dovetail.{}.v1", self.kind.word()),
+            "type": self.type_name(),
             "time": self.at.to_string(),
             "datacontenttype": "application/json",
         });

@@ -5,13 +5,25 @@
 //! system's word that the work is done, [`closing`] decides what that means for the ticket, and
 //! [`relay`] publishes the closure.
 
+pub mod api;
+pub mod app;
 pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod closing;
+pub mod complete;
+pub mod config;
 pub mod console;
+pub mod demo;
+pub mod dispatch;
 pub mod envelope;
 pub mod event;
+pub mod inlet;
+pub mod intake;
 pub mod ledger;
 pub mod library;
+pub mod relay;
+pub mod rescue;
+pub mod retry;
+pub mod telemetry;
 pub mod timeline;

@@ -68,6 +68,16 @@ pub fn read(folder: Option<&Path>) -> Result<Vec<Source>, Error> {
     if sources.is_empty() { Err(Error::NoMappings(folder)) } else { Ok(sources) }
 }
 
+/// Only the files of these systems, beside the routes; all of them where none is named.
+pub fn only(sources: Vec<Source>, systems: &[String]) -> Vec<Source> {
+    let wanted =
+        |source: &Source| match source.path.strip_prefix("systems/").and_then(|path| path.split_once('/')) {
+            Some((system, _)) => systems.is_empty() || systems.iter().any(|name| name == system),
+            None => true,
+        };
+    sources.into_iter().filter(wanted).collect()
+}
+
 /// Compiles mappings; `resolve` gives what stands for `${NAME}`.
 ///
 /// # Errors

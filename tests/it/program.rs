@@ -6,10 +6,14 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use connectors::simulator::{Credentials, Kind};
 use tempfile::TempDir;
 
 use crate::services::{FreshSqlite, http, setting};
 use crate::wait::until;
+
+/// The systems that have a simulator.
+pub(crate) const SYSTEMS: &str = r#"["housing", "revenues", "waste", "partner", "crm"]"#;
 
 /// A running `dovetail serve`. It is killed (SIGKILL) when this is dropped, and a panic in it fails the test.
 pub(crate) struct Program {
@@ -19,8 +23,16 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it with this configuration, to which a free port is added, and returns when it listens.
+    /// Starts it with this configuration on the shipped mappings, whose systems are all away.
     pub(crate) async fn serve(config: &str) -> Self {
+        let away =
+            Kind::ALL.iter().flat_map(|kind| Credentials::default().environment(*kind, "http://127.0.0.1:9"));
+        let environment: Vec<(String, String)> = away.map(|(name, value)| (name.to_owned(), value)).collect();
+        Self::serve_with(&format!("{config}\n[mappings]\nsystems = {SYSTEMS}\n"), &environment).await
+    }
+
+    /// Starts it with this configuration and these variables, and returns when it listens on a free port.
+    pub(crate) async fn serve_with(config: &str, environment: &[(String, String)]) -> Self {
         let home = TempDir::new().expect("a temporary folder");
         let file = home.path().join("config.toml");
         std::fs::write(&file, config).expect("the configuration is written");
@@ -29,6 +41,7 @@ impl Program {
             .args(["serve", "--config"])
             .arg(&file)
             .env("DOVETAIL__HTTP__LISTEN", "127.0.0.1:0")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(home.path())
             .stdin(Stdio::null())
             .stdout(output("stdout"))
@@ -42,6 +55,11 @@ impl Program {
         });
         let address = address.await;
         Self { child, address, home }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The address of something it serves.

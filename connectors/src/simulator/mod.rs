@@ -24,6 +24,8 @@ mod tickets;
 mod waste;
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod rig;
 
 use std::net::SocketAddr;

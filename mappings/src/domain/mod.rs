@@ -8,6 +8,6 @@ mod state;
 pub use disposition::{Disposition, Progress};
 pub use ids::{CallId, Council, EventId, HandoverId, InvalidId, Job, RequestId, Service, SystemName, Ticket};
 pub use request::{
-    Address, Attachment, Customer, InvalidRequest, Location, Priority, Request, Sharing, Submitted,
+    Address, Attachment, Customer, InvalidRequest, Location, Priority, Request, Sharing, Submitted, schema,
 };
 pub use state::{HandoverState, Operation, ParkClass, Phase, RequestState};

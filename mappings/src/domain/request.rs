@@ -128,6 +128,13 @@ pub struct Submitted {
     pub attachments: Vec<Attachment>,
 }
 
+/// The JSON Schema (draft 2020-12) of the `data` of `uk.dovetail.request.submitted.v1`.
+///
+/// `docs/schemas/request.submitted.v1.json` holds it.
+pub fn schema() -> Value {
+    schemars::schema_for!(Submitted).to_value()
+}
+
 /// Who asks.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -259,6 +266,59 @@ mod tests {
             assert_eq!(error.path, path);
             assert!(error.reason.contains(reason), "{error}");
         }
+    }
+
+    /// What the schema and the reader must agree on.
+    fn documents() -> Vec<Value> {
+        let changed = |pointer: &str, value: Value| {
+            let mut document = missed_bin();
+            *document.pointer_mut(pointer).expect("there") = value;
+            document
+        };
+        let mut extra = missed_bin();
+        extra["location"]["postcod"] = json!("CM20 1AA");
+        let mut without = missed_bin();
+        without.as_object_mut().expect("object").remove("ticket");
+        let mut full = missed_bin();
+        full["priority"] = json!("urgent");
+        full["customer"] =
+            json!({"surname": "Lamb", "needs": ["large print"], "sharing": {"basis": "public_task"}});
+        full["attachments"] = json!([{"href": "https://example.org/a.jpg", "media_type": "image/jpeg"}]);
+        vec![
+            missed_bin(),
+            full,
+            extra,
+            without,
+            changed("/location/uprn", json!(1)),
+            changed("/location/uprn", json!("1234567890123")),
+            changed("/service", json!("bins")),
+            changed("/council", json!("Harlow Council")),
+            changed("/raised_at", json!("yesterday")),
+            changed("/details", json!([])),
+            changed("/summary", Value::Null),
+            json!([]),
+        ]
+    }
+
+    #[test]
+    fn the_schema_and_the_reader_agree() {
+        let validator =
+            jsonschema::options().should_validate_formats(true).build(&schema()).expect("a schema");
+        for document in documents() {
+            let read = Request::parse(document.clone());
+            assert_eq!(validator.is_valid(&document), read.is_ok(), "{document}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn the_schema_in_the_docs_is_this_one() {
+        let file = include_str!("../../../docs/schemas/request.submitted.v1.json");
+        let shipped: Value = serde_json::from_str(file).expect("JSON");
+        assert_eq!(
+            shipped,
+            schema(),
+            "write it anew: dovetail schema > docs/schemas/request.submitted.v1.json"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{Finding, Role, Severity, Source, System};
 
 /// Every mapping, compiled and checked against the others.
 pub struct Catalogue {
-    systems: BTreeMap<SystemName, Arc<System>>,
+    pub(super) systems: BTreeMap<SystemName, Arc<System>>,
     routes: Routes,
 }
 
@@ -53,7 +53,7 @@ impl Catalogue {
             }
             match yaml::parse(&source.text) {
                 Ok(node) => parsed.push((&source.path, node)),
-                Err(error) => check.error(error.line, error.reason, "YAML"),
+                Err(error) => check.unparsable(error),
             }
             findings.append(&mut check.findings);
         }
@@ -209,5 +209,110 @@ fn cross_check(
             let found = format!("no route for {service}, which {} could do", system.name);
             check.warn(1, found, format!("a route for {service}"), None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{ROUTES, SYSTEM, compile, found};
+    use super::*;
+
+    const BIN: &str = "service: waste.missed-bin\nname: Missed bin\ncreate: {post: /, json: {a: $.ticket}}\n";
+
+    #[test]
+    fn a_catalogue_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Catalogue>();
+    }
+
+    #[test]
+    fn a_sound_set_compiles_and_routes() {
+        let crm = SYSTEM.replace("waste", "crm").replace("back_office", "crm");
+        let close = "service: crm.closure\nname: Close\nclose: {post: /, json: {}}\n";
+        let routes = format!("{ROUTES}closures:\n  - {{council: \"*\", crm: crm}}\n");
+        let catalogue = compile(&[
+            ("systems/waste/system.yaml", SYSTEM),
+            ("systems/waste/bin.yaml", BIN),
+            ("systems/waste/README.md", "not YAML: {"),
+            ("systems/waste/cases/broken.yaml", "cases: {"),
+            ("systems/crm/system.yaml", &crm),
+            ("systems/crm/close.yaml", close),
+            ("routes.yaml", &routes),
+        ])
+        .expect("sound");
+        assert_eq!(
+            catalogue.systems().map(|system| system.name.as_str()).collect::<Vec<_>>(),
+            ["crm", "waste"]
+        );
+        let service = Service::parse("waste.missed-bin").expect("valid");
+        assert_eq!(catalogue.services(), BTreeSet::from([&service]));
+        let council = Council::parse("harlow").expect("valid");
+        let crm = catalogue.crm_of(&council).and_then(|name| catalogue.system(name)).expect("a crm");
+        assert!(crm.operation(&service, Operation::Close).is_some());
+        assert!(crm.operation(&service, Operation::Create).is_none());
+    }
+
+    #[test]
+    fn every_mistake_in_every_file_is_told_at_once() {
+        let system = SYSTEM.replace("timeout", "").replace("auth: none", "auth: none, timout: 3s");
+        let all = found(&[
+            ("systems/waste/system.yaml", &system),
+            ("systems/waste/bin.yaml", "service: waste.missed-bin\nname: N\ncrete: {post: /}\n"),
+            ("systems/waste/tab.yaml", "service: x.y\nname: [\n"),
+            ("routes.yaml", "routes:\n  - {service: waste.missed-bin, to: [wast]}\n"),
+        ]);
+        let expected = [
+            "routes.yaml:2: found system wast; expected waste; hint: did you mean waste?",
+            "systems/waste/bin.yaml:1: found a service file without an operation",
+            "systems/waste/bin.yaml:3: found unknown key crete in a service file",
+            "systems/waste/system.yaml:5: found unknown key timout in connection",
+            "systems/waste/tab.yaml:",
+        ];
+        for expected in expected {
+            assert!(all.iter().any(|finding| finding.starts_with(expected)), "{expected} is not in {all:#?}");
+        }
+        assert!(all.iter().any(|finding| finding.contains("did you mean create?")), "{all:#?}");
+    }
+
+    #[test]
+    fn files_are_checked_against_each_other() {
+        let crm = "routes:\n  - {service: waste.other, to: [waste]}\nclosures:\n  - {council: \"*\", crm: waste}\n  - {council: a, crm: gone}\n";
+        let hook = "completion: {webhook: {path: /callbacks/w, verify: {basic: {username: u, password: \"${P}\"}}, \
+                    reports: {job: $.id, status: $.s}}}\n";
+        let waste = format!("{SYSTEM}{hook}");
+        let other = waste.replace("system: waste", "system: other");
+        let all = found(&[
+            ("systems/waste/system.yaml", &waste),
+            ("systems/waste/bin.yaml", BIN),
+            ("systems/waste/again.yaml", BIN),
+            ("systems/other/system.yaml", &other),
+            ("systems/lost/bin.yaml", BIN),
+            ("systems/renamed/system.yaml", SYSTEM),
+            ("elsewhere.yaml", "a: 1"),
+            ("routes.yaml", crm),
+        ]);
+        let expected = [
+            "routes.yaml:2: found waste.other to waste, which has no create for it; expected waste.missed-bin",
+            "routes.yaml:4: found waste, which is no CRM",
+            "routes.yaml:5: found crm gone",
+            "routes.yaml:1: found no route for waste.missed-bin, which waste could do",
+            "systems/waste/again.yaml:1: found a second file for waste.missed-bin",
+            "systems/waste/system.yaml:7: found the webhook path /callbacks/w of other",
+            "systems/lost/bin.yaml:1: found no system.yaml in systems/lost",
+            "systems/renamed/system.yaml:1: found system waste; expected renamed, as its folder is called",
+            "elsewhere.yaml:1: found a file in an unknown place",
+        ];
+        for expected in expected {
+            assert!(all.iter().any(|finding| finding.starts_with(expected)), "{expected} is not in {all:#?}");
+        }
+    }
+
+    #[test]
+    fn warnings_alone_do_not_stop_the_start() {
+        let unused = format!("{BIN}lookups: {{ids: {{a: b}}}}\n");
+        let files = [("systems/waste/system.yaml", SYSTEM), ("systems/waste/bin.yaml", &*unused)];
+        let all = found(&files).join("\n");
+        assert!(all.contains("the table ids, which nothing uses") && all.contains("no routes.yaml"), "{all}");
+        assert!(compile(&files).is_ok());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::finding::{Finding, Severity, nearest};
 use super::lookup::Lookup;
 use super::secret::Secret;
-use super::yaml::{Node, Yaml};
+use super::yaml::{Node, Unparsable, Yaml};
 
 /// Answers `${NAME}`: given `NAME` or `file:/path`.
 pub(super) type Resolve<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -85,6 +85,11 @@ impl<'a> Check<'a> {
         hint: impl Into<String>,
     ) {
         self.keep(Severity::Error, line, found.into(), expected.into(), Some(hint.into()));
+    }
+
+    /// Keeps that a file is not YAML.
+    pub(super) fn unparsable(&mut self, error: Unparsable) {
+        self.keep(Severity::Error, error.line, error.reason, "YAML".into(), error.hint);
     }
 
     /// Keeps a warning.

@@ -258,3 +258,61 @@ fn reply(check: &mut Check<'_>, node: &Node) -> Option<(u16, String)> {
     let text = check.text_of(fields, "text").unwrap_or_default();
     Some((u16::try_from(status).ok()?, text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::tests::lower;
+    use super::super::yaml;
+    use super::*;
+
+    fn webhook(verify: &str) -> Webhook {
+        let text = format!("{{path: /c, verify: {verify}, reports: {{job: $..id, status: $..s}}}}");
+        let mut check = Check::new("f.yaml", &lower);
+        let webhook = Webhook::compile(&mut check, &yaml::parse(&text).expect("yaml"));
+        webhook.unwrap_or_else(|| panic!("{:?}", check.findings))
+    }
+
+    fn event(body: &str) -> Answer {
+        Answer { status: 200, headers: vec![("X-Key".into(), "k".into())], body: body.into() }
+    }
+
+    #[test]
+    fn a_shared_secret_is_found_in_header_or_body() {
+        let find = |verify: &str, body: &str| {
+            let verify = webhook(verify).verify;
+            let Verify::SharedSecret { place, value } = verify else { panic!("{verify:?}") };
+            (place.find(&event(body)), value.expose().to_owned())
+        };
+        let header = "{shared_secret: {header: x-key, value: \"${SECRET}\"}}";
+        assert_eq!(find(header, ""), (Some("k".into()), "secret".into()));
+        let path = "{shared_secret: {path: $..Poke.secret, value: \"${SECRET}\"}}";
+        assert_eq!(find(path, "<a><Poke><secret>s</secret></Poke></a>").0, Some("s".into()));
+        assert_eq!(find(path, r#"{"Poke": {"secret": 5}}"#).0, Some("5".into()));
+        assert_eq!(find(path, "<!DOCTYPE a><a/>").0, None);
+    }
+
+    #[test]
+    fn every_way_to_verify_is_read_and_no_secret_is_shown() {
+        let ways = [
+            "none",
+            "{basic: {username: u, password: \"${PASSWORD}\"}}",
+            "{hmac_sha256: {header: X-Signature, secret: \"${PASSWORD}\", encoding: hex, prefix: sha256=}}",
+            "{standard_webhooks: {secret: \"${PASSWORD}\"}}",
+        ];
+        for way in ways {
+            let shown = format!("{:?}", webhook(way));
+            assert!(!shown.contains("password\""), "{shown}");
+            assert_eq!(shown.contains("***"), way != "none", "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_as_reports() {
+        let webhook = webhook("none");
+        assert_eq!(webhook.reply, (200, "OK".to_owned()));
+        let reports = webhook.reports(&event(r#"{"data": {"id": 7, "s": "done"}}"#)).expect("readable");
+        assert_eq!((reports[0].said.as_str(), reports.len()), ("done", 1));
+        assert!(webhook.reports(&event("{}")).is_err());
+        assert!(webhook.reports(&event("{")).is_err());
+    }
+}

@@ -303,3 +303,137 @@ fn reads(check: &mut Check<'_>, node: Option<&Node>, call: &str, calls: &BTreeMa
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{SYSTEM, found};
+
+    fn system(change: impl Fn(&str) -> String) -> String {
+        found(&[("systems/waste/system.yaml", &change(SYSTEM))]).join("\n")
+    }
+
+    #[test]
+    fn a_system_without_what_it_needs_is_refused() {
+        for key in ["system", "name", "role", "owner", "connection", "idempotency"] {
+            let all = system(|text| {
+                text.lines().filter(|line| !line.starts_with(key)).collect::<Vec<_>>().join("\n")
+            });
+            assert!(
+                all.contains(&format!("found system.yaml without {key}; expected {key}: …")),
+                "{key}: {all}"
+            );
+        }
+        assert!(system(|_| String::new()).contains("found nothing; expected system.yaml: a mapping"));
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_their_line() {
+        let cases = [
+            (
+                "role: back_office",
+                "role: backoffice",
+                "waste/system.yaml:3: found role: \"backoffice\"; expected one of back_office, crm; hint: did you mean back_office?",
+            ),
+            ("https://waste.test/", "waste.test", "expected a URL that starts with https:// or http://"),
+            ("https://waste.test/", "${UNSET}", "found ${UNSET}, which is not set"),
+            ("auth: none", "auth: {bsic: {}}", "did you mean basic?"),
+            ("auth: none", "auth: {basic: {username: a}}", "basic without password"),
+            ("auth: none", "auth: {bearer: {token: a}, token: {token: b}}", "bearer and token at once"),
+            ("auth: none", "auth: none, timeout: 30", "a duration such as 500ms"),
+            ("idempotency: none", "idempotency: {look_up: find}", "look_up find, which is none of the calls"),
+            ("idempotency: none", "idempotency: maybe", "{key: a name}, {look_up: a call} or none"),
+            ("idempotency: none", "idempotency: none\nlimits: {concurrency: 0}", "a whole number from 1"),
+            (
+                "idempotency: none",
+                "idempotency: none\nretry: {first: 2h, most: 1m}",
+                "first longer than most",
+            ),
+            ("idempotency: none", "idempotency: none\nstatusses: {}", "did you mean statuses?"),
+            (
+                "idempotency: none",
+                "idempotency: none\ncompletion: {poll: {every: 1m, call: x}}",
+                "poll x, which is none of the calls",
+            ),
+            (
+                "idempotency: none",
+                "idempotency: none\ncalls: {x: {get: /}}\ncompletion: {poll: {every: 1m, call: x}}",
+                "the call x, which reads no status",
+            ),
+            (
+                "idempotency: none",
+                "idempotency: none\ncompletion: {poll: {every: 1m, overlap: 1m, each_job: x}}",
+                "an overlap only beside call",
+            ),
+            ("idempotency: none", "idempotency: none\nlookups: {a: 1}", "the table a: a mapping"),
+        ];
+        for (from, to, expected) in cases {
+            let all = system(|text| text.replace(from, to));
+            assert!(all.contains(expected), "{to}: {all}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_webhook_is_refused() {
+        let cases = [
+            ("{verify: none, reports: {job: $.id, status: $.s}}", "webhook without path"),
+            (
+                "{path: callbacks, verify: none, reports: {job: $.id, status: $.s}}",
+                "a plain path such as /callbacks/waste",
+            ),
+            ("{path: /c, reports: {job: $.id, status: $.s}}", "webhook without verify"),
+            ("{path: /c, verify: none, reports: {job: $.id}}", "a webhook without read_back"),
+            ("{path: /c, verify: none, reports: {status: $.id}}", "reports without job and reference"),
+            (
+                "{path: /c, verify: none, reports: {job: $.id}, read_back: x}",
+                "read_back x, which is none of the calls",
+            ),
+            (
+                "{path: /c, verify: {shared_secret: {value: x}}, reports: {job: $.id, status: $.s}}",
+                "none of path, header",
+            ),
+            (
+                "{path: /c, verify: {hmac_sha256: {header: H, secret: s, encoding: bas64}}, reports: {job: $.id, status: $.s}}",
+                "did you mean base64?",
+            ),
+            (
+                "{path: /c, verify: none, reports: {job: $.id, status: $.s}, reply: {status: 404}}",
+                "a whole number from 200 to 299",
+            ),
+            (
+                "{path: /c, verify: none, reports: {job: $.id, status: $.s}}",
+                "anybody who reaches the address",
+            ),
+        ];
+        for (webhook, expected) in cases {
+            let all = system(|text| format!("{text}completion: {{webhook: {webhook}}}\n"));
+            assert!(all.contains(expected), "{webhook}: {all}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_service_is_refused() {
+        let cases = [
+            ("name: N\ncreate: {post: /}", "a service file without service"),
+            (
+                "service: bins\nname: N\ncreate: {post: /}",
+                "found service \"bins\"; expected two or more parts",
+            ),
+            ("service: a.b\ncreate: {post: /}", "a service file without name"),
+            ("service: a.b\nname: N\ncreate: {post: /}\ntarget: {within: soon}", "for example 4 hours"),
+            ("service: a.b\nname: N\ncreate: {post: /}\nclose: {automatically: [done]}", "one of completed"),
+            (
+                "service: a.b\nname: N\ncreate: {post: /}\nclose: {automatically: [], otherwise: close}",
+                "otherwise: hold",
+            ),
+            ("service: a.b\nname: N\ncreate: {post: /}\nrequires: details", "requires: a list of texts"),
+            ("intake: {format: csv, event: $.a, request: {}}", "one of json, xml"),
+            ("intake: {format: json, request: {}}", "a message that is delivered twice"),
+            ("intake: {format: json, event: $.a}", "intake without request"),
+        ];
+        for (service, expected) in cases {
+            let files = [("systems/waste/system.yaml", SYSTEM), ("systems/waste/a.yaml", service)];
+            let all = found(&files).join("\n");
+            assert!(all.contains(expected), "{service}: {all}");
+        }
+    }
+}

@@ -80,3 +80,48 @@ impl Intake {
         Ok((event, request.unwrap_or_else(|| Value::Object(Map::new()))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::check::tests::lower;
+    use super::super::yaml;
+    use super::*;
+
+    fn intake(text: &str) -> Intake {
+        let mut check = Check::new("f.yaml", &lower);
+        let intake = Intake::compile(&mut check, &yaml::parse(text).expect("yaml"));
+        assert!(check.findings.is_empty(), "{:?}", check.findings);
+        intake.expect("compiled")
+    }
+
+    fn translate(intake: &Intake, body: &str) -> Result<(Option<String>, Value), String> {
+        let now = Timestamp::from_second(0).expect("valid");
+        intake.translate(body, now).map_err(|error| error.reason)
+    }
+
+    #[test]
+    fn a_native_message_becomes_a_request() {
+        let json = intake(
+            "{format: json, event: $.transaction.id, request: {ticket: {from: $.id, as: string, required: true}, \
+             summary: $.Subject, raised_at: $.dovetail.now, customer: {email: $.mail}}}",
+        );
+        let request = json!({"ticket": "7", "summary": "x", "raised_at": "1970-01-01T00:00:00Z"});
+        let body = r#"{"id": 7, "Subject": "x", "transaction": {"id": 99}}"#;
+        assert_eq!(translate(&json, body), Ok((Some("99".into()), request)));
+        let xml = intake("{format: xml, event: $.N.ID, request: {ticket: $.N.NO}}");
+        let body = "<N xmlns='u'><ID> e1 </ID><NO>5</NO></N>";
+        assert_eq!(translate(&xml, body), Ok((Some("e1".into()), json!({"ticket": "5"}))));
+        assert_eq!(translate(&xml, "<N/>"), Ok((None, json!({}))));
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_translated_says_why() {
+        let json = intake("{format: json, event: $.e, request: {ticket: {from: $.id, required: true}}}");
+        assert_eq!(translate(&json, "{}"), Err("ticket: $.id is absent or empty".into()));
+        assert_eq!(translate(&json, "[1]"), Err("a message that is not an object".into()));
+        assert!(translate(&json, "<N/>").expect_err("refused").starts_with("not JSON"));
+        assert!(translate(&json, "").expect_err("refused").starts_with("empty"));
+    }
+}

@@ -15,6 +15,8 @@ mod context;
 mod date;
 mod expression;
 mod finding;
+#[cfg(test)]
+mod fixture;
 mod folder;
 mod intake;
 mod lint;

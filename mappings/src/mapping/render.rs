@@ -277,3 +277,166 @@ fn element_names(check: &mut Check<'_>, line: usize, expression: &Expression) {
         element_names(check, line, target);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{create, request, system};
+    use super::*;
+
+    fn render(step: &str) -> Result<Rendered, String> {
+        let system = system("", &format!("create:\n  {step}\n"));
+        create(&system).steps[0].render(&request()).map_err(|error| error.to_string())
+    }
+
+    fn call(step: &str) -> Call {
+        render(step).expect(step).call
+    }
+
+    fn refused(step: &str) -> String {
+        let service = format!("service: waste.missed-bin\nname: N\ncreate:\n  {step}\n");
+        let files = [
+            ("systems/waste/system.yaml", super::super::fixture::SYSTEM),
+            ("systems/waste/a.yaml", &*service),
+        ];
+        super::super::fixture::found(&files).join("\n")
+    }
+
+    #[test]
+    fn paths_and_queries_are_percent_encoded() {
+        let made = call(
+            "{get: \"/a/{$.location.address.lines[0]}/x?y=1\", query: {q: $.summary, n: $.details.gone, \
+                         l: $.location.address.lines, b: $.details.out_before_7am}}",
+        );
+        assert_eq!(made.method, "GET");
+        assert_eq!(
+            made.path,
+            "/a/16%20Pitcairn%20House/x?y=1&q=Grey%20bin%20%3Cmissed%3E&l=16%20Pitcairn%20House&l=Hackney&b=true"
+        );
+        assert_eq!(made.body, Body::None);
+        assert_eq!(call("{delete: \"/{$.ticket}\", query: {a: 1}}").path, "/CRM-1?a=1");
+    }
+
+    #[test]
+    fn a_path_with_a_hole_or_a_dot_is_not_sent() {
+        assert_eq!(
+            render("get: /a/{$.details.gone}").err().as_deref(),
+            Some("path: $.details.gone is absent or empty")
+        );
+        let system = system("", "create:\n  get: /a/{$.ticket}\n");
+        for dots in [".", ".."] {
+            let context = serde_json::json!({"ticket": dots});
+            assert!(create(&system).steps[0].render(&context).is_err());
+        }
+        let slash = create(&system).steps[0].render(&serde_json::json!({"ticket": "a/../b?c"}));
+        assert_eq!(slash.expect("rendered").call.path, "/a/a%2F..%2Fb%3Fc");
+    }
+
+    #[test]
+    fn every_kind_of_body_is_built() {
+        let json = call("{post: /, json: {b: $.ticket, a: {c: $.details.count}, g: {h: $.details.gone}}}");
+        assert_eq!(json.body, Body::Json(r#"{"b":"CRM-1","a":{"c":3}}"#.into()));
+        assert_eq!(call("{post: /, json: {a: $.details.gone}}").body, Body::Json("{}".into()));
+        assert_eq!(
+            call("{post: /, json: $.location.address.lines}").body,
+            Body::Json(r#"["16 Pitcairn House","Hackney"]"#.into())
+        );
+        let xml = call(
+            "{put: /, xml: {w:r: {\"@xmlns:w\": \"urn:w\", z: $.summary, a: {\"@n\": 1, \"#text\": $.ticket}, \
+                        line: {each: $.location.address.lines, as: {t: \"@\"}}, none: $.details.gone}}}",
+        );
+        let expected = "<w:r xmlns:w=\"urn:w\"><z>Grey bin &lt;missed&gt;</z><a n=\"1\">CRM-1</a>\
+                        <line><t>16 Pitcairn House</t></line><line><t>Hackney</t></line></w:r>";
+        assert_eq!(xml.body, Body::Xml(expected.into()));
+        let soap = call("{post: /, action: \"urn:a\", soap: {Ping: }}");
+        assert_eq!(soap.body, Body::Soap { action: Some("urn:a".into()), element: "<Ping/>".into() });
+        let form = call(
+            "{post: /, form: {\"attribute[x]\": $.summary, l: $.location.address.lines, n: $.details.gone, k: \"${KEY}\"}}",
+        );
+        let expected = "attribute%5Bx%5D=Grey+bin+%3Cmissed%3E&l=16+Pitcairn+House&l=Hackney&k=key";
+        assert_eq!(form.body, Body::Form(expected.into()));
+        assert_eq!(call("{patch: /, text: {template: \"T {$.ticket}\"}}").body, Body::Text("T CRM-1".into()));
+    }
+
+    #[test]
+    fn headers_carry_no_control_characters_and_absent_ones_are_left_out() {
+        let made = call("{get: /, headers: {X-Ticket: $.ticket, X-None: $.details.gone, Accept: text/xml}}");
+        assert_eq!(made.headers, [("X-Ticket".into(), "CRM-1".into()), ("Accept".into(), "text/xml".into())]);
+        let split = render("{get: /, headers: {X: {template: \"a\\r\\nEvil: {$.ticket}\"}}}");
+        assert!(split.expect_err("refused").starts_with("header X: a control character"));
+    }
+
+    #[test]
+    fn losses_are_told_with_their_field() {
+        let context = serde_json::json!({"summary": "abc\u{1}def"});
+        let system = system(
+            "",
+            "create: {post: /, xml: {r: {s: {from: $.summary, max: 5}}}, query: {q: {from: $.summary, max: 3}}}\n",
+        );
+        let rendered = create(&system).steps[0].render(&context).expect("rendered");
+        let expected = [
+            "query q: shortened from 7 to 3 characters",
+            "r.s: shortened from 7 to 5 characters",
+            "r: 1 characters left out that XML cannot carry",
+        ];
+        assert_eq!(rendered.warnings, expected);
+    }
+
+    #[test]
+    fn what_has_no_form_in_the_body_is_a_data_error() {
+        assert!(
+            render("{post: /, form: {a: $.customer}}").expect_err("refused").starts_with("form a: an object")
+        );
+        let names = "{post: /, xml: {r: $.customer, }}";
+        assert!(render(names).is_ok());
+        let system = system("", "create: {post: /, xml: {r: $.details}}\n");
+        let context = serde_json::json!({"details": {"two words": 1}});
+        let error = create(&system).steps[0].render(&context).expect_err("refused");
+        assert_eq!(error.to_string(), "r.two words: not the name of an XML element");
+    }
+
+    #[test]
+    fn a_wrong_call_is_refused_when_it_is_compiled() {
+        let cases = [
+            ("{json: {}}", "none of get, post, put, patch, delete"),
+            ("{get: /, post: /}", "get and post at once"),
+            ("{get: a}", "a path that starts with a slash"),
+            ("{get: \"{$.ticket}\"}", "a path that starts with a slash"),
+            ("{get: /a b}", "without white space"),
+            ("{post: /, json: {}, form: {}}", "json and form at once"),
+            ("{post: /, action: x}", "action only beside soap"),
+            ("{post: /, xml: {a: 1, b: 2}}", "xml: one root element"),
+            ("{post: /, xml: {\"a b\": 1}}", "a name of XML"),
+            ("{post: /, soap: {a: {\"@b c\": 1}}}", "a name of XML, @attribute or #text"),
+            (
+                "{post: /, soap: {a: {each: $.details.items, as: {\"1\": x}}}}",
+                "the element 1 below this line",
+            ),
+            ("{post: /, form: {a: {b: 1}}}", "form: one value or a list for a"),
+            ("{post: /, query: [1]}", "query: a mapping of names"),
+            ("{post: /, jsn: {}}", "did you mean json?"),
+        ];
+        for (step, expected) in cases {
+            let found = refused(step);
+            assert!(found.contains(expected), "{step}: {found}");
+        }
+    }
+
+    /// Not a measurement, only a guard against doing per call what belongs to the start.
+    #[test]
+    fn rendering_takes_microseconds() {
+        let system = system(
+            "lookups: {ids: {refuse: \"77\"}}\n",
+            "create:\n  post: /services.asmx\n  soap:\n    CreateWorksheet:\n      \"@xmlns\": urn:x\n      input:\n        \
+             Uprn: {from: $.location.uprn, pad: {to: 12, with: \"0\"}}\n        Id: {from: $.details.container, lookup: ids}\n        \
+             Ref: $.ticket\n        Message: {join: [$.summary, $.details.notes], with: \" - \", max: 500}\n        \
+             When: {from: $.raised_at, date: {pattern: \"%d/%m/%Y\", zone: Europe/London}}\n",
+        );
+        let (step, context) = (&create(&system).steps[0], request());
+        let start = std::time::Instant::now();
+        for _ in 0..200 {
+            step.render(&context).expect("rendered");
+        }
+        let each = start.elapsed() / 200;
+        assert!(each < std::time::Duration::from_millis(5), "{each:?}");
+    }
+}

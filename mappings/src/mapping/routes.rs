@@ -144,3 +144,72 @@ fn list<'n>(check: &mut Check<'_>, node: &'n Node, what: &str) -> &'n [Node] {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::check::tests::lower;
+    use super::super::yaml;
+    use super::*;
+
+    fn routes(text: &str) -> (Routes, String) {
+        let mut check = Check::new("routes.yaml", &lower);
+        let routes = Routes::compile(&mut check, &yaml::parse(text).expect("yaml"));
+        (routes, check.findings.iter().map(|finding| format!("{finding}\n")).collect())
+    }
+
+    fn request(service: &str, details: Value) -> Request {
+        let document = json!({"ticket": "1", "council": "harlow", "service": service, "summary": "s",
+                              "raised_at": "2026-11-22T09:15:00Z", "details": details});
+        Request::parse(document).expect("valid")
+    }
+
+    #[test]
+    fn the_first_route_that_fits_is_taken() {
+        let (routes, found) = routes(
+            "routes:\n  - {service: housing.repair, when: {path: $.details.trade, is: clearance}, to: [housing, waste]}\n  \
+             - {service: housing.repair, to: [housing]}\n  - {service: waste.bulky, when: {path: $.details.x, exists: true}, to: [waste]}\n",
+        );
+        assert!(found.is_empty(), "{found}");
+        let to = |service, details| {
+            let systems = routes.find(&request(service, details))?;
+            Some(systems.iter().map(ToString::to_string).collect::<Vec<_>>().join("+"))
+        };
+        assert_eq!(to("housing.repair", json!({"trade": "clearance"})).as_deref(), Some("housing+waste"));
+        assert_eq!(to("housing.repair", json!({})).as_deref(), Some("housing"));
+        assert_eq!(to("waste.bulky", json!({})), None);
+        assert_eq!(to("waste.other", json!({})), None);
+    }
+
+    #[test]
+    fn a_councils_own_crm_goes_before_the_one_for_all() {
+        let (routes, _) =
+            routes("routes: []\nclosures: [{council: \"*\", crm: crm}, {council: harlow, crm: own}]\n");
+        let crm = |council| routes.crm_of(&Council::parse(council).expect("valid")).map(ToString::to_string);
+        assert_eq!(crm("harlow").as_deref(), Some("own"));
+        assert_eq!(crm("epping").as_deref(), Some("crm"));
+        assert_eq!(super::Routes::default().crm_of(&Council::parse("x").expect("valid")), None);
+    }
+
+    #[test]
+    fn a_wrong_route_is_refused() {
+        let cases = [
+            ("routes:\n  - {service: Bins, to: [waste]}", "routes.yaml:2: found service \"Bins\""),
+            ("routes:\n  - {service: a.b, to: []}", "a route to no system"),
+            ("routes:\n  - {service: a.b, to: [Waste!]}", "system \"Waste!\""),
+            ("routes:\n  - {service: a.b, too: [w], to: [w]}", "did you mean to?"),
+            (
+                "routes:\n  - {service: a.b, to: [w]}\n  - {service: a.b, to: [v]}",
+                "routes.yaml:3: found a route for a.b that is never taken",
+            ),
+            ("routes: {}", "routes: a list"),
+            ("closures: []", "routes.yaml without routes"),
+            ("routes: []\nclosures:\n  - {council: Ha, crm: c}", "\"*\" or 1 to 40"),
+        ];
+        for (text, expected) in cases {
+            let (_, found) = routes(text);
+            assert!(found.contains(expected), "{text}: {found}");
+        }
+    }
+}

@@ -138,3 +138,99 @@ fn each<'n>(check: &mut Check<'_>, step: Fields<'n>, key: &str, known: &[&str]) 
     let items = check.items(node);
     items.iter().filter_map(|item| check.fields(item, key, known)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{SYSTEM, create, found, system};
+    use super::*;
+
+    const STEP: &str = r#"create:
+  post: /
+  json: {}
+  done: [{when: {path: $.state, is: closed}, note: {template: "closed by {$.by}"}}]
+  absent: {when: {status: 404}}
+  rejected:
+    - {when: {path: $.error, matches: already open}, disposition: duplicate, reason: $.error, say: We know of it.}
+    - {when: {path: $.error, is: "no"}, reason: $.nothing}
+  retry: [{when: {path: $.error, is: busy}, reason: $.error}, {when: {header: X-Busy, exists: true}}]
+  accepted: {when: {all: [{status: [200, 201]}, {not: {path: $.error, exists: true}}]}, job: $.id}
+"#;
+
+    fn read(step: &str, status: u16, body: &str) -> Verdict {
+        let system = system("", step);
+        create(&system).steps[0].read(&Answer { status, headers: vec![], body: body.into() })
+    }
+
+    fn not_accepted(step: &str, status: u16, body: &str) -> String {
+        let verdict = read(step, status, body);
+        let Verdict::NotAccepted { reason } = verdict else { panic!("{verdict:?}") };
+        reason
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let done = Verdict::Done { note: "closed by Ann".into() };
+        assert_eq!(read(STEP, 404, r#"{"state": "closed", "by": "Ann"}"#), done);
+        assert_eq!(read(STEP, 404, ""), Verdict::Absent);
+        assert_eq!(
+            read(STEP, 200, r#"{"error": "Bin is already open"}"#),
+            Verdict::Rejected {
+                disposition: Some(Disposition::Duplicate),
+                reason: "Bin is already open".into(),
+                say: Some("We know of it.".into())
+            }
+        );
+        let refused =
+            Verdict::Rejected { disposition: None, reason: "refused with HTTP 400".into(), say: None };
+        assert_eq!(read(STEP, 400, r#"{"error": "no"}"#), refused);
+        assert_eq!(read(STEP, 200, r#"{"error": "busy"}"#), Verdict::Retry { reason: "busy".into() });
+        assert_eq!(read(STEP, 201, r#"{"id": 7}"#), Verdict::Accepted { job: Job::parse("7").ok() });
+        assert!(not_accepted(STEP, 500, r#"{"id": 7}"#).contains("no rule of the mapping matches"));
+    }
+
+    #[test]
+    fn an_answer_without_the_job_reference_is_not_accepted() {
+        assert!(not_accepted(STEP, 200, "{}").contains("no job reference"));
+        assert!(not_accepted(STEP, 200, r#"{"id": "  "}"#).contains("no job reference"));
+        assert!(not_accepted(STEP, 200, r#"{"id": {"x": 1}}"#).contains("no job reference"));
+        assert!(
+            not_accepted(STEP, 200, &format!(r#"{{"id": "{}"}}"#, "x".repeat(300))).contains("is not a job")
+        );
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_matches_no_rule_that_looks_into_it() {
+        for body in ["<html>Log in</html>", "{\"id\": 7", "<a><b>", "<!DOCTYPE x><x/>"] {
+            assert!(not_accepted(STEP, 200, body).contains("cannot be read"), "{body}");
+        }
+        assert_eq!(read(STEP, 404, "<html/>"), Verdict::Absent);
+    }
+
+    #[test]
+    fn without_rules_a_readable_2xx_is_accepted() {
+        let plain = "create: {post: /, json: {}}\n";
+        assert_eq!(read(plain, 204, ""), Verdict::Accepted { job: None });
+        assert_eq!(read(plain, 200, "OK"), Verdict::Accepted { job: None });
+        assert!(not_accepted(plain, 200, "<html/>").contains("HTML"));
+        assert!(not_accepted(plain, 302, "").contains("HTTP 302"));
+        let by_status = "create: {post: /, json: {}, accepted: {when: {status: 200}}}\n";
+        assert_eq!(read(by_status, 200, "<html/>"), Verdict::Accepted { job: None });
+    }
+
+    #[test]
+    fn a_wrong_rule_is_refused() {
+        let cases = [
+            ("done: [{when: {status: 200}}]", "done without note"),
+            ("rejected: [{disposition: declined}]", "rejected without when"),
+            ("rejected: [{when: {status: 400}, disposition: refused}]", "one of completed, follow_on"),
+            ("accepted: {when: {status: 200}, jobs: $.id}", "did you mean job?"),
+            ("absent: {when: {path: id, is: 1}}", "a JSONPath"),
+        ];
+        for (rule, expected) in cases {
+            let service = format!("service: waste.missed-bin\nname: N\ncreate:\n  post: /\n  {rule}\n");
+            let all = found(&[("systems/waste/system.yaml", SYSTEM), ("systems/waste/a.yaml", &*service)])
+                .join("\n");
+            assert!(all.contains(expected) && all.contains("systems/waste/a.yaml:5"), "{rule}: {all}");
+        }
+    }
+}

@@ -52,7 +52,7 @@ pub struct Step {
     /// Its answer is kept that long for all operations of the system.
     pub store: Option<Duration>,
     when: Option<Test>,
-    requires: Vec<(String, Path)>,
+    requires: Arc<[(String, Path)]>,
     outgoing: Outgoing,
     rules: Rules,
     reports: Option<Reports>,
@@ -106,10 +106,12 @@ impl Steps {
         steps.into_iter().collect()
     }
 
-    /// Has the first step refuse a context that lacks one of these paths.
+    /// Has every step refuse a context that lacks one of these paths: the first may not be rendered at all,
+    /// where its answer is stored.
     pub(super) fn require(&mut self, requires: Vec<(String, Path)>) {
-        if let Some(first) = self.steps.first_mut() {
-            first.requires = requires;
+        let requires: Arc<[_]> = requires.into();
+        for step in &mut self.steps {
+            step.requires = Arc::clone(&requires);
         }
     }
 
@@ -147,7 +149,7 @@ impl Step {
             None => None,
         };
         let xml_lists = Arc::clone(&check.xml_lists);
-        let requires = Vec::new();
+        let requires = Arc::from([]);
         Some(Self {
             name: name?,
             optional,
@@ -171,7 +173,7 @@ impl Step {
     /// # Errors
     /// [`RenderError`] names the field and what the request lacks.
     pub fn render(&self, context: &Value) -> Result<Rendered, RenderError> {
-        for (field, path) in &self.requires {
+        for (field, path) in self.requires.iter() {
             if path.first(context).is_none_or(is_empty) {
                 let reason = "is absent or empty, and the service requires it".to_owned();
                 return Err(RenderError { field: field.clone(), reason });
@@ -216,4 +218,91 @@ fn seconds(check: &mut Check<'_>, node: &Node) -> Option<Duration> {
     let fields: Fields<'_> = check.fields(node, "store", &["seconds"])?;
     let seconds = check.required(fields, "seconds", "store")?;
     check.number(seconds, "seconds", 1, 31_536_000).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::add_step;
+    use super::super::fixture::{SYSTEM, create, found, request, system};
+    use super::*;
+
+    const STEPS: &str = r#"create:
+  steps:
+    - name: token
+      post: /token
+      form: {key: "${KEY}"}
+      store: {seconds: 60}
+    - name: create
+      post: /jobs
+      headers: {Authorization: {template: "Bearer {$.steps.token.body.access_token}"}}
+      json: {a: $.ticket}
+      accepted: {job: $.id}
+    - name: attach
+      when: {path: $.attachments, exists: true}
+      optional: true
+      post: /jobs/{$.steps.create.body.id}/files
+"#;
+
+    #[test]
+    fn a_later_step_sees_the_answers_of_the_earlier_ones() {
+        let system = system("", STEPS);
+        let steps = &create(&system).steps;
+        assert_eq!(
+            steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(),
+            ["token", "create", "attach"]
+        );
+        assert_eq!(steps[0].store, Some(Duration::from_secs(60)));
+        let mut context = request();
+        let token = Answer { status: 200, headers: vec![], body: r#"{"access_token": "t0"}"#.into() };
+        add_step(&mut context, "token", steps[0].seen(&token));
+        let call = steps[1].render(&context).expect("rendered").call;
+        assert_eq!(call.headers, [("Authorization".to_owned(), "Bearer t0".to_owned())]);
+        assert!(!steps[2].applies(&context));
+        context["attachments"] = json!([{"href": "x"}]);
+        assert!(steps[2].applies(&context) && steps[2].optional);
+    }
+
+    #[test]
+    fn what_the_service_requires_is_asked_of_every_step() {
+        let system = system("", &format!("requires: [details.container, $.location.usrn]\n{STEPS}"));
+        for step in &create(&system).steps {
+            let error = step.render(&request()).expect_err("refused").to_string();
+            assert_eq!(error, "location.usrn: is absent or empty, and the service requires it");
+        }
+        let service = crate::domain::Service::parse("waste.missed-bin").expect("valid");
+        assert_eq!(system.requires(&service), ["details.container", "location.usrn"]);
+    }
+
+    #[test]
+    fn secrets_are_shown_neither_by_a_step_nor_by_a_system() {
+        let system = system("calls: {token: {post: /t, form: {key: \"${KEY_OF_OURS}\"}}}\n", STEPS);
+        let shown = format!("{system:?}");
+        assert!(!shown.contains("key_of_ours"), "{shown}");
+        assert!(system.secrets().iter().any(|secret| secret.expose() == "key_of_ours"));
+    }
+
+    #[test]
+    fn wrong_steps_are_refused() {
+        let cases = [
+            ("steps:\n    - {post: /}", "a step without name"),
+            ("steps:\n    - {name: a, post: /, optional: true}", "no step but optional ones"),
+            ("steps:\n    - {name: a, post: /}\n    - {name: a, post: /}", "a second step a"),
+            (
+                "steps:\n    - {name: a, get: \"/{$.steps.b.body.id}\"}\n    - {name: b, post: /}",
+                "before which there is no step b",
+            ),
+            ("steps: {name: a}", "steps: a list of steps"),
+            ("steps: []\n  post: /", "unknown key post in create"),
+            ("post: /\n  store: {hours: 3}", "unknown key hours in store"),
+            ("post: /\n  optional: true", "unknown key optional in a step"),
+        ];
+        for (create, expected) in cases {
+            let service = format!("service: waste.missed-bin\nname: N\ncreate:\n  {create}\n");
+            let files = [("systems/waste/system.yaml", SYSTEM), ("systems/waste/a.yaml", &*service)];
+            let all = found(&files).join("\n");
+            assert!(all.contains(expected), "{create}: {all}");
+        }
+    }
 }

@@ -97,8 +97,8 @@ impl System {
         self.services.get(service).map(|rules| rules.title.as_str())
     }
 
-    /// The paths a request for the service must have, such as `details.container`. The first step of `create`
-    /// refuses to render without them.
+    /// The paths a request for the service must have, such as `details.container`. No step of `create`
+    /// renders without them.
     pub fn requires(&self, service: &Service) -> &[String] {
         self.services.get(service).map_or(&[], |rules| &rules.requires)
     }
@@ -175,4 +175,64 @@ impl Default for RetryRule {
 pub struct CloseRules {
     /// In the mapping's order.
     pub automatically: Vec<Disposition>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::system;
+    use super::*;
+
+    const MORE: &str = "note: Unverified.\nlimits: {concurrency: 3}\nretry: {first: 5s, attempts: 4}\n\
+        statuses:\n  Done: {disposition: completed, say: Done.}\n  Odd: {progress: review}\n\
+        calls: {look: {get: /look, reports: {each: $.jobs, job: \"@.id\", status: \"@.s\"}}}\n\
+        completion:\n  poll: {every: 15m, call: look}\n";
+    const BIN: &str = "create: {post: /, json: {}}\ncancel: {delete: /}\ntarget: {within: 2 working days}\n\
+        close: {automatically: [completed, declined], otherwise: hold}\n\
+        statuses: {Odd: {disposition: declined, reason: odd, say: \"Odd. {note}\"}}\n";
+
+    fn service(text: &str) -> Service {
+        Service::parse(text).expect("valid")
+    }
+
+    #[test]
+    fn a_system_is_what_its_folder_says() {
+        let system = system(MORE, BIN);
+        assert_eq!((system.title.as_str(), system.note.as_deref()), ("Waste", Some("Unverified.")));
+        assert_eq!(system.connection.base_url, "https://waste.test");
+        assert_eq!(system.connection.timeout, Duration::from_secs(30));
+        assert_eq!(system.limits, Limits { concurrency: 3 });
+        let retry = RetryRule { first: Duration::from_secs(5), most: Duration::from_secs(900), attempts: 4 };
+        assert_eq!(system.retry, retry);
+        let quarter = Duration::from_secs(900);
+        let poll = Poll::Changed { every: quarter, overlap: quarter, call: "look".into() };
+        assert_eq!(system.poll, Some(poll));
+        assert_eq!(system.call_names().collect::<Vec<_>>(), ["look"]);
+        assert!(system.call("look").is_some() && system.call("other").is_none());
+        assert_eq!(system.services().map(Service::as_str).collect::<Vec<_>>(), ["waste.missed-bin"]);
+    }
+
+    #[test]
+    fn a_service_says_how_it_closes_and_what_its_words_mean() {
+        let system = system(MORE, BIN);
+        let (bin, other) = (service("waste.missed-bin"), service("waste.other"));
+        assert!(system.operation(&bin, Operation::Cancel).is_some());
+        assert!(system.operation(&bin, Operation::Amend).is_none());
+        assert!(system.operation(&bin, Operation::Close).is_none());
+        assert!(system.operation(&other, Operation::Create).is_none());
+        assert_eq!(system.close_rules(&bin).automatically, [Disposition::Completed, Disposition::Declined]);
+        assert_eq!(system.close_rules(&other).automatically, []);
+        assert_eq!(
+            (system.target(&bin), system.service_title(&bin)),
+            (Some("2 working days"), Some("Missed bin"))
+        );
+        let odd = Meaning::Ended {
+            disposition: Disposition::Declined,
+            reason: Some("odd".into()),
+            say: Some("Odd. Very.".into()),
+        };
+        assert_eq!(system.meaning(Some(&bin), "Odd", Some("Very.")), odd);
+        assert!(matches!(system.meaning(Some(&other), "Odd", None), Meaning::Progress { .. }));
+        assert!(matches!(system.meaning(Some(&bin), "Done", None), Meaning::Ended { .. }));
+        assert_eq!(system.meaning(None, "done", None), Meaning::Unrecognised);
+    }
 }

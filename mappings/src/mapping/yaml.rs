@@ -52,6 +52,8 @@ pub(super) struct Unparsable {
     pub(super) line: usize,
     /// What is wrong there.
     pub(super) reason: String,
+    /// What may mend it.
+    pub(super) hint: Option<String>,
 }
 
 /// Parses one document. A plain number that would come out differently from how it is written, like `1.10`,
@@ -65,7 +67,9 @@ pub(super) fn parse(text: &str) -> Result<Node, Unparsable> {
     let mut node: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| line(location.line()));
         let reason = error.without_snippet().to_string();
-        Unparsable { line, reason: reason.lines().next().unwrap_or_default().to_owned() }
+        let reason = reason.lines().next().unwrap_or_default();
+        let reason = reason.split_once(" at line ").map_or(reason, |(reason, _)| reason).to_owned();
+        Unparsable { line, reason, hint: hint(text.lines().nth(line - 1).unwrap_or_default()) }
     })?;
     node.keep_spelling(text);
     Ok(node)
@@ -143,6 +147,14 @@ impl Node {
             Yaml::Null | Yaml::Bool(_) | Yaml::Text(_) => {}
         }
     }
+}
+
+fn hint(line: &str) -> Option<String> {
+    if line.contains('\t') {
+        return Some("white space before a key is spaces, never tabs".into());
+    }
+    let bare = |before: &str| line.contains(&format!("{before}@")) || line.trim_start().starts_with('@');
+    bare(" ").then(|| "a text that starts with @ is written in quotes: \"@.name\"".into())
 }
 
 fn line(line: u64) -> usize {
@@ -290,5 +302,8 @@ mod tests {
         assert_eq!(twice.line, 3);
         assert!(twice.reason.contains("duplicate"), "{twice:?}");
         assert!(parse("a: 1\n---\nb: 2\n").is_err());
+        let bare = parse("a: 1\nb: @.name\n").expect_err("refused");
+        assert_eq!((bare.line, bare.reason.contains("at line")), (2, false), "{bare:?}");
+        assert!(bare.hint.expect("a hint").contains("in quotes"));
     }
 }

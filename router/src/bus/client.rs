@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use lapin::Channel;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 
 use super::error::{Error, within};
 use super::link::{Open, address, open, short};
@@ -77,6 +78,22 @@ impl Client {
             None if nacked => Err(Error::Nacked),
             None => Ok(()),
         }
+    }
+
+    /// Binds a queue of this connection's own to all that an exchange gets, so that nothing published there
+    /// comes back as unroutable; the queue goes with the connection.
+    ///
+    /// # Errors
+    /// The broker refuses.
+    pub async fn collect(&self, exchange: &str) -> Result<(), Error> {
+        let options =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let declaring = self.channel.queue_declare(short("")?, options, FieldTable::default());
+        let queue = within(TIMEOUT, "declaring a queue", declaring).await?;
+        let (name, options) = (queue.name().clone(), QueueBindOptions::default());
+        let binding =
+            self.channel.queue_bind(name, short(exchange)?, short("#")?, options, FieldTable::default());
+        within(TIMEOUT, "binding a queue", binding).await
     }
 
     /// Closes the connection.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mappings::domain::{Council, Disposition, HandoverId, Job, Progress, Service, SystemName, Ticket};
+use mappings::domain::{Council, HandoverId, Job, Service, SystemName, Ticket};
 
 /// The way a completion came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,28 +53,7 @@ pub struct Completion {
     pub way: Way,
 }
 
-/// What a status word means; the catalogue reads it once the handover, and so the service, is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meaning {
-    /// The job ended.
-    Ended {
-        /// How.
-        disposition: Disposition,
-        /// The reason code.
-        reason: Option<String>,
-        /// What the customer may be told.
-        say: Option<String>,
-    },
-    /// The job has come this far.
-    Progress {
-        /// How far.
-        progress: Progress,
-        /// What may be said of it.
-        say: Option<String>,
-    },
-    /// No mapping knows the word.
-    Unrecognised,
-}
+pub use mappings::mapping::Meaning;
 
 /// Reads a completion of a system for a service: the status vocabulary, as the ledger asks for it.
 pub type Reader = Arc<dyn Fn(&SystemName, &Service, &Completion) -> Meaning + Send + Sync>;

@@ -96,7 +96,7 @@ pub(in crate::mapping) fn read(sources: &[Source], resolve: Resolve<'_>) -> (Vec
         let mut check = Check::new(&source.path, resolve);
         match yaml::parse(&source.text) {
             Ok(node) => file(&mut check, source, &node, &mut cases),
-            Err(error) => check.error(error.line, error.reason, "YAML"),
+            Err(error) => check.unparsable(error),
         }
         findings.append(&mut check.findings);
     }

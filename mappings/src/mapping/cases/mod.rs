@@ -65,3 +65,6 @@ fn broken(finding: &Finding) -> CaseResult {
         failure: Some(finding.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ impl Seed {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let catalogue = Arc::new(crate::timeline::tests::fixture::catalogue());
-        let (closer, reader) = crate::cli::open::rules(&catalogue);
+        let (closer, reader) = crate::closing::rules(&catalogue);
         let address = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let ledger = ledger::open(&address, closer, reader, 2).await.expect("a ledger");
         let systems = ["waste", "housing", "crm"].map(|name| (system(name), 100));

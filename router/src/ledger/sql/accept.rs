@@ -1,6 +1,6 @@
 //! Deliveries that were understood: requests that are new, and changes to those that are known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -96,7 +96,7 @@ async fn latest<'a>(
     tx: &mut Tx,
     tickets: impl Iterator<Item = (&'a Council, &'a Ticket)>,
 ) -> Result<Latest, Error> {
-    let tickets: Vec<_> = tickets.collect::<BTreeMap<_, _>>().into_iter().collect();
+    let tickets: Vec<_> = tickets.collect::<BTreeSet<_>>().into_iter().collect();
     let mut latest = Latest::new();
     if tickets.is_empty() {
         return Ok(latest);

@@ -64,6 +64,7 @@ impl SqlLedger {
         .text(worker.0.to_string());
         let rows = tx.run(statement).await?;
         if rows.is_empty() {
+            tx.commit().await?;
             return Ok(Vec::new());
         }
         let mut leased =
@@ -72,7 +73,10 @@ impl SqlLedger {
         let mut about = about(&mut tx, &leased).await?;
         let mut work = Vec::with_capacity(leased.len());
         for leased in leased {
-            let Some(about) = about.remove(&leased.handover) else { continue };
+            let about = about.remove(&leased.handover).ok_or_else(|| Error::Stored {
+                column: "due.handover",
+                found: leased.handover.to_string(),
+            })?;
             work.push(leased.with(about, system.clone()));
         }
         match tx.commit().await {

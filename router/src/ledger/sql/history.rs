@@ -26,17 +26,22 @@ impl SqlLedger {
         if let Some(council) = council {
             statement = statement.text(council.as_str());
         }
-        let Some(mut row) = tx.run(statement).await?.into_iter().next() else { return Ok(None) };
+        let Some(mut row) = tx.run(statement).await?.into_iter().next() else {
+            tx.commit().await?;
+            return Ok(None);
+        };
         let line = line(&mut row)?;
         let say = row.maybe_text("requests.say")?;
-        Ok(Some(History {
+        let history = History {
             say,
             handovers: handovers(&mut tx, &line).await?,
             events: events(&mut tx, &line).await?,
             attempts: attempts(&mut tx, &line).await?,
             completions: completions(&mut tx, &line).await?,
             line,
-        }))
+        };
+        tx.commit().await?;
+        Ok(Some(history))
     }
 }
 

@@ -38,6 +38,7 @@ impl SqlLedger {
         sql.push_str(&format!(" order by r.id desc limit ${}", binds.len() + 1));
         let statement = binds.into_iter().fold(Statement::new(sql), Statement::text);
         let rows = tx.run(statement.int(limit(filter.most))).await?;
+        tx.commit().await?;
         rows.into_iter().map(|mut row| line(&mut row)).collect()
     }
 
@@ -47,6 +48,7 @@ impl SqlLedger {
         problems.extend(parked(&mut tx, most).await?);
         problems.extend(orphans(&mut tx, most).await?);
         problems.extend(refused(&mut tx, most).await?);
+        tx.commit().await?;
         Ok(problems)
     }
 
@@ -70,6 +72,7 @@ impl SqlLedger {
                    (select cast(coalesce(sum(seen - 1 + duplicate), 0) as bigint) from inbox), \
                    (select count(*) from completions where state = 'waiting')";
         let rows = tx.run(Statement::new(sql)).await?;
+        tx.commit().await?;
         let mut row = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
         Ok(Counts {
             tickets,

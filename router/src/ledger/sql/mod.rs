@@ -47,12 +47,11 @@ pub async fn open(
     reader: Reader,
     max_connections: u32,
 ) -> Result<Arc<dyn Ledger>, Error> {
-    let store = Store::open(address, max_connections).await?;
-    Ok(Arc::new(SqlLedger { store, closer, reader, doubts: Doubts::default() }))
+    Ok(Arc::new(SqlLedger::connect(address, closer, reader, max_connections).await?))
 }
 
 /// The ledger in a database.
-struct SqlLedger {
+pub(super) struct SqlLedger {
     store: Store,
     closer: Closer,
     reader: Reader,
@@ -60,6 +59,22 @@ struct SqlLedger {
 }
 
 impl SqlLedger {
+    pub(super) async fn connect(
+        address: &str,
+        closer: Closer,
+        reader: Reader,
+        max_connections: u32,
+    ) -> Result<Self, Error> {
+        let store = Store::open(address, max_connections).await?;
+        Ok(Self { store, closer, reader, doubts: Doubts::default() })
+    }
+
+    /// Behaves as after a commit whose answer was lost.
+    #[cfg(test)]
+    pub(super) fn doubt<R>(&self, lessee: &Lessee, written: &Written<R>) {
+        self.doubts.add(lessee, written);
+    }
+
     /// Runs one statement in a transaction of its own, again where others were in the way.
     async fn alone(&self, statement: Statement) -> Result<Vec<Row>, Error> {
         let mut tries = 0;
@@ -69,7 +84,7 @@ impl SqlLedger {
                 Err(error) => error,
             };
             tries += 1;
-            if fault(&error) != Fault::Contention || tries == transition::TRIES {
+            if !matches!(fault(&error), Fault::Contention | Fault::Taken) || tries == transition::TRIES {
                 return Err(error);
             }
         }

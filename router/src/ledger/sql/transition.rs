@@ -46,7 +46,7 @@ impl SqlLedger {
                     written.events.extend(more.events);
                     written.work.extend(more.work);
                 }
-                Err(error) if fault(&error) == Fault::Database => {
+                Err(error) if matches!(fault(&error), Fault::Database | Fault::Contention) => {
                     // What is committed already has no caller to hear of it: others take it up.
                     self.doubts.add(lessee, &written);
                     return Err(error);
@@ -77,7 +77,7 @@ impl SqlLedger {
                 Err(error) => error,
             };
             tries += 1;
-            if fault(&error) != Fault::Contention || tries == TRIES {
+            if !matches!(fault(&error), Fault::Contention | Fault::Taken) || tries == TRIES {
                 return Err(error);
             }
             let pause = rand::random_range(1..=1_u64 << tries);

@@ -28,10 +28,14 @@ impl SqlLedger {
         let forget =
             Statement::new("delete from workers where seen_at < $1").int(dead_before.as_millisecond());
         tx.run(forget).await?;
-        let calls = "update due set worker = null, rescued = 1 where worker is not null \
-                     and worker not in (select id from workers) returning 1";
-        let events = "update outbox set worker = null where worker is not null \
-                      and worker not in (select id from workers) returning 1";
+        // What is being settled at this moment is left alone.
+        let calls = "with left_behind as (select council, id from due where worker is not null \
+                     and worker not in (select id from workers) {skip locked}) \
+                     update due set worker = null, rescued = 1 from left_behind \
+                     where due.council = left_behind.council and due.id = left_behind.id returning 1";
+        let events = "with left_behind as (select id from outbox where worker is not null \
+                      and worker not in (select id from workers) {skip locked}) \
+                      update outbox set worker = null from left_behind where outbox.id = left_behind.id returning 1";
         let rescued = Rescued { calls: count(&mut tx, calls).await?, events: count(&mut tx, events).await? };
         tx.commit().await?;
         Ok(rescued)

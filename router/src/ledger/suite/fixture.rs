@@ -100,6 +100,15 @@ impl Fixture {
         }
     }
 
+    /// Ends all connections to the database, as a restart of the server does.
+    pub(super) async fn end_all_connections(&self) {
+        let mut admin = PgConnection::connect(&server()).await.expect("PostgreSQL answers");
+        let Place::Postgres { database, .. } = &self.place else { panic!("on PostgreSQL only") };
+        let end =
+            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'");
+        admin.execute(AssertSqlSafe(end)).await.expect("they end");
+    }
+
     pub(super) async fn accept(&self, batch: &[Arrival]) -> Written<Accepted> {
         self.ledger.accept(batch, &self.lessee).await.expect("accept")
     }

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::Failed;
+use super::{Failed, Flusher};
 use crate::ledger::{Error, Unwritable};
 
 /// The most rows of one flush.
 const MOST: usize = 500;
+
+/// Writes a batch; one reply an item.
+pub(super) type Flush<I, R> = for<'a> fn(&'a Flusher, &'a [I]) -> BoxFuture<'a, Flushed<R>>;
+
+/// What a flush came to.
+pub(super) type Flushed<R> = Result<Vec<Result<R, Unwritable>>, Error>;
 
 type Waiting<I, R> = (I, oneshot::Sender<Result<R, Failed>>);
 
@@ -45,11 +52,7 @@ impl<I, R> Lane<I, R> {
     }
 
     /// Flushes what is handed in, until nobody can hand in any more. A flush that fails fails its callers only.
-    pub(super) async fn run(
-        mut self,
-        shutdown: &CancellationToken,
-        flush: impl AsyncFn(&[I]) -> Result<Vec<Result<R, Unwritable>>, Error>,
-    ) {
+    pub(super) async fn run(mut self, shutdown: CancellationToken, flusher: Flusher, flush: Flush<I, R>) {
         let mut taken = Vec::with_capacity(MOST);
         loop {
             tokio::select! {
@@ -61,7 +64,7 @@ impl<I, R> Lane<I, R> {
                 }
             }
             let (items, callers): (Vec<I>, Vec<_>) = taken.drain(..).unzip();
-            match flush(&items).await {
+            match flush(&flusher, &items).await {
                 Ok(replies) => {
                     for (caller, reply) in callers.into_iter().zip(replies) {
                         // A caller that went away needs no reply.

@@ -154,27 +154,28 @@ impl Writer {
 impl Lanes {
     /// Flushes until every [`Writer`] is dropped, or until `shutdown`; what had been handed in by then is still written.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { flusher, accept, refuse, begin, record, complete, published } = self;
-        let to = &flusher;
+        let Self { flusher: to, accept, refuse, begin, record, complete, published } = self;
         tokio::join!(
-            accept.run(&shutdown, async |batch: &[Arrival]| {
-                to.sent(to.ledger.accept(batch, &to.lessee).await)
+            accept.run(shutdown.clone(), to.clone(), |to, batch| {
+                Box::pin(async { to.sent(to.ledger.accept(batch, &to.lessee).await) })
             }),
-            refuse.run(&shutdown, async |batch: &[Refusal]| {
-                to.sent(to.ledger.refuse(batch, &to.lessee).await)
+            refuse.run(shutdown.clone(), to.clone(), |to, batch| {
+                Box::pin(async { to.sent(to.ledger.refuse(batch, &to.lessee).await) })
             }),
-            begin.run(&shutdown, async |batch: &[(CallId, Council, Lease)]| {
-                Ok(to.ledger.begin(batch).await?.into_iter().map(Ok).collect())
+            begin.run(shutdown.clone(), to.clone(), |to, batch| {
+                Box::pin(async { Ok(to.ledger.begin(batch).await?.into_iter().map(Ok).collect()) })
             }),
-            record.run(&shutdown, async |batch: &[Settlement]| {
-                to.sent(to.ledger.record(batch, &to.lessee).await)
+            record.run(shutdown.clone(), to.clone(), |to, batch| {
+                Box::pin(async { to.sent(to.ledger.record(batch, &to.lessee).await) })
             }),
-            complete.run(&shutdown, async |batch: &[Completion]| {
-                to.sent(to.ledger.complete(batch, &to.lessee).await)
+            complete.run(shutdown.clone(), to.clone(), |to, batch| {
+                Box::pin(async { to.sent(to.ledger.complete(batch, &to.lessee).await) })
             }),
-            published.run(&shutdown, async |batch: &[EventId]| {
-                to.ledger.mark_published(batch).await?;
-                Ok(batch.iter().map(|_| Ok(())).collect())
+            published.run(shutdown, to, |to, batch| {
+                Box::pin(async {
+                    to.ledger.mark_published(batch).await?;
+                    Ok(batch.iter().map(|_| Ok(())).collect())
+                })
             }),
         );
     }

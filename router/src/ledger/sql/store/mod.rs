@@ -8,7 +8,7 @@ mod statement;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgPool, Sqlite, SqlitePool, Transaction};
 
 pub(super) use row::Row;
 pub(super) use statement::Statement;
@@ -32,7 +32,7 @@ pub(super) enum Store {
 /// A transaction; dropped without [`commit`](Tx::commit), it is rolled back.
 pub(super) enum Tx {
     /// On PostgreSQL.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(postgres::Tx),
     /// On SQLite.
     Sqlite(Transaction<'static, Sqlite>),
 }
@@ -42,6 +42,8 @@ pub(super) enum Tx {
 pub(super) enum Fault {
     /// Another transaction was in the way: the same again.
     Contention,
+    /// Another transaction was first with a key: the same again finds it.
+    Taken,
     /// A row cannot be written, now or later.
     Row,
     /// The database failed.
@@ -86,6 +88,7 @@ impl Store {
         };
         let mut tx = self.snapshot().await?;
         let rows = tx.run(Statement::new(sql)).await?;
+        tx.commit().await?;
         let mut row = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
         row.time("now")
     }

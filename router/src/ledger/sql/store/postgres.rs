@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{
-    AssertSqlSafe, Column as _, Executor, PgPool, Postgres, Row as _, SqlSafeStr, Transaction, TypeInfo,
-};
+use sqlx::{AssertSqlSafe, Column as _, Executor, PgPool, Postgres, Row as _, SqlSafeStr, TypeInfo};
 
 use super::Fault;
 use super::row::{Row, Value};
@@ -22,10 +21,13 @@ pub(super) const GATES: &str =
 pub(super) const CLOSE_GATES: &str =
     "select 1 from (select pg_advisory_xact_lock(gate) from ({rows}) v) locked";
 
+/// How long an answer of the server is waited for; the server itself gives up sooner.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 /// Plans are made anew for each batch: a plan that was made while a table was empty is a poor one
 /// once it is full. What a client or the network leaves behind is ended by the server.
 const SESSION: &str = "set plan_cache_mode = force_custom_plan; set lock_timeout = '10s'; \
-     set statement_timeout = '60s'; set idle_in_transaction_session_timeout = '60s'";
+     set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '60s'";
 
 pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, Error> {
     let options: PgConnectOptions = address.parse()?;
@@ -47,24 +49,50 @@ pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, 
     Ok(pool)
 }
 
-/// Begins on a connection that works: one that broke while it was idle is replaced.
-pub(super) async fn begin(pool: &PgPool, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
-    let mut tries = pool.size() + 1;
-    loop {
-        match pool.begin_with(how).await {
-            Ok(tx) => return Ok(tx),
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Database(_)) if tries > 1 => {
-                tries -= 1;
-            }
-            Err(error) => return Err(error.into()),
+/// A transaction. Where it is not committed its connection is closed, which ends it whatever state it is in.
+pub(in crate::ledger::sql) struct Tx {
+    connection: PoolConnection<Postgres>,
+    ended: bool,
+}
+
+impl Tx {
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        patiently(self.connection.execute("COMMIT")).await?;
+        self.ended = true;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.close_on_drop();
         }
     }
 }
 
-pub(super) async fn run(
-    tx: &mut Transaction<'static, Postgres>,
-    statement: Statement,
-) -> Result<Vec<Row>, Error> {
+/// Begins on a connection that works: one that broke while it was idle is replaced.
+pub(super) async fn begin(pool: &PgPool, how: &'static str) -> Result<Tx, Error> {
+    let mut tries = pool.size() + 1;
+    loop {
+        let mut tx = Tx { connection: pool.acquire().await?, ended: false };
+        match patiently(tx.connection.execute(how)).await {
+            Ok(_) => return Ok(tx),
+            Err(error) if tries == 1 => return Err(error),
+            Err(_) => tries -= 1,
+        }
+    }
+}
+
+/// Waits for the server's answer, but not for ever: a connection may lead nowhere.
+async fn patiently<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+    }
+}
+
+pub(super) async fn run(tx: &mut Tx, statement: Statement) -> Result<Vec<Row>, Error> {
     let sql = statement.expand(&rows(&statement), "for update", "for update skip locked");
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for bind in statement.binds {
@@ -79,7 +107,7 @@ pub(super) async fn run(
             Column::Ints(numbers) => query.bind(numbers),
         };
     }
-    query.fetch_all(&mut **tx).await?.iter().map(read).collect()
+    patiently(query.fetch_all(&mut *tx.connection)).await?.iter().map(read).collect()
 }
 
 /// `{rows}`: the arrays side by side, as a table.
@@ -113,10 +141,11 @@ fn read(row: &PgRow) -> Result<Row, Error> {
     Ok(Row::new(values))
 }
 
-/// What an SQLSTATE asks for. A key that is taken is looked at again: another replica was first.
+/// What an SQLSTATE asks for.
 pub(super) fn fault(code: &str) -> Fault {
     match code {
-        "40001" | "40P01" | "55P03" | "23505" => Fault::Contention,
+        "40001" | "40P01" | "55P03" => Fault::Contention,
+        "23505" => Fault::Taken,
         _ if ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class)) => Fault::Row,
         _ => Fault::Database,
     }

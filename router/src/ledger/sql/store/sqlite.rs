@@ -116,7 +116,8 @@ fn read(row: &SqliteRow) -> Result<Row, Error> {
 pub(super) fn fault(code: &str) -> Fault {
     let Ok(code) = code.parse::<u32>() else { return Fault::Database };
     match (code, code & 0xff) {
-        (1555 | 2067, _) | (_, 5 | 6) => Fault::Contention,
+        (1555 | 2067, _) => Fault::Taken,
+        (_, 5 | 6) => Fault::Contention,
         (_, 18..=20) => Fault::Row,
         _ => Fault::Database,
     }

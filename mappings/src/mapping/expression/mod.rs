@@ -364,3 +364,6 @@ fn literal(check: &mut Check<'_>, node: &Node) -> Value {
         Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) => node.to_json(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Whether the process lives, whether it can do its work, and what it has done.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Doors;
+
+/// Whether each part can do its work now; a text says why not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// What keeps the ledger from writing.
+    pub ledger: Option<String>,
+    /// What keeps the bus from carrying; `None` also where there is none.
+    pub bus: Option<String>,
+    /// The process is stopping.
+    pub stopping: bool,
+}
+
+/// The process answers.
+pub(super) async fn live() -> &'static str {
+    "live\n"
+}
+
+/// 200 when requests can be taken and closures given back, else 503 with the part that cannot.
+pub(super) async fn ready(State(doors): State<Doors>) -> Response {
+    let now = doors.readiness.borrow().clone();
+    let ready = now.ledger.is_none() && now.bus.is_none() && !now.stopping;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let part = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "ready".to_owned());
+    let body =
+        json!({"ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "stopping": now.stopping});
+    (status, Json(body)).into_response()
+}
+
+/// The metrics in the Prometheus text format.
+pub(super) async fn metrics(State(doors): State<Doors>) -> Response {
+    match &doors.metrics {
+        Some(handle) => {
+            handle.run_upkeep();
+            ([("content-type", "text/plain; version=0.0.4")], handle.render()).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}

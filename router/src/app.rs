@@ -1,0 +1,294 @@
+//! The router as a whole: its parts, started in order and stopped in order.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use connectors::Connector;
+use mappings::domain::SystemName;
+use mappings::mapping::{Catalogue, Poll, RetryRule, Source, System};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::api::{self, Doors, Readiness};
+use crate::bus;
+use crate::clock::Clock;
+use crate::complete::Listener;
+use crate::config::Config;
+use crate::dispatch::{Desk, Lane};
+use crate::intake::Intake;
+use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
+use crate::{closing, console, inlet, library, relay, rescue};
+
+/// How many events are held in memory for the relay.
+const EVENTS_IN_MEMORY: usize = 10_000;
+
+/// A running router.
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// Its mappings.
+    pub catalogue: Arc<Catalogue>,
+    /// Its time.
+    pub clock: Clock,
+    worker: WorkerId,
+    inward: Stage,
+    calls: Stage,
+    outward: Stage,
+    links: Stage,
+    writes: Stage,
+    readiness: watch::Sender<Readiness>,
+}
+
+/// Tasks that stop together.
+struct Stage {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { tasks: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    async fn finish(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl App {
+    /// Compiles the mappings, opens the ledger, and starts every part.
+    ///
+    /// `resolve` gives what stands for `${NAME}` in a mapping.
+    ///
+    /// # Errors
+    /// A mapping, a setting or the ledger cannot be used; every finding in the mappings is listed.
+    pub async fn start(
+        config: &Config,
+        sources: &[Source],
+        resolve: &dyn Fn(&str) -> Option<String>,
+        listener: TcpListener,
+        metrics: Option<PrometheusHandle>,
+    ) -> anyhow::Result<Self> {
+        let catalogue = Arc::new(library::compile(sources, resolve)?);
+        let ledger = open(config, &catalogue).await?;
+        let clock = Clock::started_at(ledger.now().await.context("the ledger does not answer")?);
+        let worker = WorkerId(Uuid::now_v7());
+        rescue::begin(&*ledger, &config.ledger.url, worker, &clock).await?;
+
+        let lessee = Lessee { worker, room: room(config, &catalogue), outbox: outbox(config) };
+        let (events, to_relay) = mpsc::unbounded_channel();
+        let (work, to_lanes) = mpsc::unbounded_channel();
+        let [inward, calls, outward, links, writes] = std::array::from_fn(|_| Stage::new());
+        let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
+        writes.tasks.spawn(lanes.run(writes.stop.clone()));
+        let connecting = config.has_bus().then(|| "connecting".to_owned());
+        let (readiness, ready) = watch::channel(Readiness { bus: connecting, ..Readiness::default() });
+        let address = listener.local_addr().context("the listener has no address")?;
+
+        let connectors = connectors(&catalogue)?;
+        let desk = Desk {
+            catalogue: Arc::clone(&catalogue),
+            ledger: Arc::clone(&ledger),
+            writer: writer.clone(),
+            lessee: lessee.clone(),
+            clock: clock.clone(),
+            claim_every: config.worker.claim_every.0,
+        };
+        start_lanes(config, &desk, &connectors, to_lanes, &calls)?;
+        let listeners = start_listeners(config, &desk, &connectors, &inward)?;
+
+        let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
+        if config.has_bus() {
+            let ends = bus::open(config.bus.settings(), clock.clone()).context("bus.url cannot be used")?;
+            let inlet = inlet::Inlet {
+                intake: intake.clone(),
+                writer: writer.clone(),
+                clock: clock.clone(),
+                body_limit: config.http.max_body_bytes,
+            };
+            inward.tasks.spawn(inlet.clone().run(ends.intake, inward.stop.clone()));
+            inward.tasks.spawn(inlet.run(ends.completions, inward.stop.clone()));
+            let relay = relay::Relay {
+                ledger: Arc::clone(&ledger),
+                writer: writer.clone(),
+                lessee: lessee.clone(),
+                exchange: config.bus.events_exchange.clone(),
+                claim_every: config.worker.claim_every.0,
+            };
+            outward.tasks.spawn(relay.run(to_relay, ends.publisher, ends.confirmed, outward.stop.clone()));
+            links.tasks.spawn(rescue::watch_bus(ends.bus.state(), readiness.clone(), links.stop.clone()));
+            links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
+        }
+        let keeper = rescue::Keeper {
+            ledger: Arc::clone(&ledger),
+            worker,
+            clock: clock.clone(),
+            heartbeat: config.worker.heartbeat.0,
+            dead_after: config.worker.dead_after.0,
+            readiness: readiness.clone(),
+        };
+        links.tasks.spawn(keeper.run(links.stop.clone()));
+
+        let doors = Doors {
+            intake,
+            keys: Arc::new(config.http.keys.clone()),
+            listeners,
+            catalogue: Arc::clone(&catalogue),
+            readiness: ready,
+            metrics,
+            clock: clock.clone(),
+            max_body_bytes: config.http.max_body_bytes,
+        };
+        let routes = api::routes(doors).merge(console::routes(
+            Arc::clone(&ledger),
+            Arc::clone(&catalogue),
+            clock.clone(),
+        ));
+        let stop = inward.stop.clone();
+        inward.tasks.spawn(async move {
+            let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(error = %error, "the HTTP doors closed");
+            }
+        });
+        tracing::info!(address = %address, ledger = %crate::config::without_password(&config.ledger.url), bus = config.has_bus(), "running");
+        Ok(Self {
+            address,
+            ledger,
+            catalogue,
+            clock,
+            worker,
+            inward,
+            calls,
+            outward,
+            links,
+            writes,
+            readiness,
+        })
+    }
+
+    /// Stops in order: nothing new comes in, calls under way end, events go out, leases are given up.
+    pub async fn stop(self) {
+        self.readiness.send_modify(|readiness| readiness.stopping = true);
+        self.inward.finish().await;
+        self.calls.finish().await;
+        self.outward.finish().await;
+        self.links.finish().await;
+        self.writes.finish().await;
+        if let Err(error) = self.ledger.release(self.worker).await {
+            tracing::warn!(error = %error, "leases could not be given up; others take them over when they are due");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn open(config: &Config, catalogue: &Arc<Catalogue>) -> anyhow::Result<Arc<dyn Ledger>> {
+    let address = crate::config::without_password(&config.ledger.url);
+    let (closer, reader) = closing::rules(catalogue);
+    ledger::open(&config.ledger.url, closer, reader, config.ledger.connections)
+        .await
+        .with_context(|| format!("the ledger at {address} cannot be opened"))
+}
+
+fn room(config: &Config, catalogue: &Catalogue) -> Room {
+    let factor = config.worker.room_factor.max(1);
+    Room::new(catalogue.systems().map(|system| (system.name.clone(), system.limits.concurrency * factor)))
+}
+
+fn outbox(config: &Config) -> Outbox {
+    if config.has_bus() { Outbox::On(Places::new(EVENTS_IN_MEMORY)) } else { Outbox::Off }
+}
+
+fn connectors(catalogue: &Catalogue) -> anyhow::Result<HashMap<SystemName, Arc<Connector>>> {
+    let connect = |system: &Arc<System>| {
+        let connector =
+            Connector::new(system).with_context(|| format!("{} cannot be called", system.name))?;
+        Ok((system.name.clone(), Arc::new(connector)))
+    };
+    catalogue.systems().map(connect).collect()
+}
+
+fn start_lanes(
+    config: &Config,
+    desk: &Desk,
+    connectors: &HashMap<SystemName, Arc<Connector>>,
+    mut work: mpsc::UnboundedReceiver<ledger::Work>,
+    stage: &Stage,
+) -> anyhow::Result<()> {
+    let mut lanes = HashMap::new();
+    for system in desk.catalogue.systems() {
+        let (sender, memory) = mpsc::unbounded_channel();
+        lanes.insert(system.name.clone(), sender);
+        let connector = connectors.get(&system.name).cloned().context("every system has a connector")?;
+        let lane = Lane::new(desk.clone(), system, retry_rule(config, system.retry), connector, memory);
+        stage.tasks.spawn(lane.run(stage.stop.clone()));
+    }
+    let stop = stage.stop.clone();
+    stage.tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                next = work.recv() => {
+                    let Some(next) = next else { return };
+                    // A lane that has stopped leaves its calls to the ledger.
+                    if let Some(lane) = lanes.get(&next.system) {
+                        let _left = lane.send(next).is_err();
+                    }
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+fn start_listeners(
+    config: &Config,
+    desk: &Desk,
+    connectors: &HashMap<SystemName, Arc<Connector>>,
+    stage: &Stage,
+) -> anyhow::Result<Arc<HashMap<String, Listener>>> {
+    let mut listeners = HashMap::new();
+    for system in desk.catalogue.systems() {
+        let listener = Listener {
+            catalogue: Arc::clone(&desk.catalogue),
+            system: system.name.clone(),
+            connector: connectors.get(&system.name).cloned().context("every system has a connector")?,
+            ledger: Arc::clone(&desk.ledger),
+            writer: desk.writer.clone(),
+            clock: desk.clock.clone(),
+        };
+        if let Some(poll) = &system.poll {
+            let every = config.pace.poll_every.given().unwrap_or(poll_interval(poll));
+            stage.tasks.spawn(listener.clone().run(every, stage.stop.clone()));
+        }
+        if let Some(webhook) = &system.webhook {
+            listeners.insert(webhook.path.clone(), listener);
+        }
+    }
+    Ok(Arc::new(listeners))
+}
+
+fn poll_interval(poll: &Poll) -> Duration {
+    match poll {
+        Poll::Changed { every, .. } | Poll::EachJob { every, .. } => *every,
+    }
+}
+
+fn retry_rule(config: &Config, rule: RetryRule) -> RetryRule {
+    RetryRule {
+        first: config.pace.retry_first.given().unwrap_or(rule.first),
+        most: config.pace.retry_most.given().unwrap_or(rule.most),
+        attempts: rule.attempts,
+    }
+}

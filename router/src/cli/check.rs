@@ -1,0 +1,100 @@
+//! `dovetail check`: connects to everything that the configuration names, and says what can be reached.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use connectors::Connector;
+use serde_json::json;
+
+use super::{Exit, Shown};
+use crate::bus;
+use crate::config::{self, Config};
+use crate::{closing, ledger, library};
+
+/// How long one part may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What one part came to.
+struct Reached {
+    part: String,
+    address: String,
+    result: Result<Duration, String>,
+}
+
+/// Tries the settings, the mappings, the ledger, the broker and every system, in this order. What cannot be
+/// tried without a part that failed is left out, and says so.
+///
+/// # Errors
+/// Never for what is checked: that is said, with exit code 1.
+pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
+    let config = Config::load(file)?;
+    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
+    let mut reached = Vec::new();
+
+    let started = Instant::now();
+    let catalogue = library::compile(&sources, &config::resolve);
+    let mappings =
+        if config.mappings.folder.is_empty() { "shipped".to_owned() } else { config.mappings.folder.clone() };
+    let compiled = catalogue.as_ref().map(|_| started.elapsed()).map_err(|error| error.to_string());
+    reached.push(Reached { part: "mappings".into(), address: mappings, result: compiled });
+
+    reached.push(ledger(&config).await);
+    if config.has_bus() {
+        let result = tokio::time::timeout(PATIENCE, bus::reach(&config.bus.url)).await;
+        let result = result.map_or_else(
+            |_| Err("no answer".to_owned()),
+            |reached| reached.map_err(|error| error.to_string()),
+        );
+        reached.push(Reached {
+            part: "bus".into(),
+            address: config::without_password(&config.bus.url),
+            result,
+        });
+    }
+    for system in catalogue.iter().flat_map(|catalogue| catalogue.systems()) {
+        let result = match Connector::new(system) {
+            Ok(connector) => tokio::time::timeout(PATIENCE, connector.reach())
+                .await
+                .unwrap_or_else(|_| Err("no answer".into())),
+            Err(error) => Err(error.to_string()),
+        };
+        reached.push(Reached {
+            part: system.name.to_string(),
+            address: system.connection.base_url.clone(),
+            result,
+        });
+    }
+    Ok(shown(&reached))
+}
+
+async fn ledger(config: &Config) -> Reached {
+    let closer: ledger::Closer = std::sync::Arc::new(|_| closing::Decision::Wait);
+    let reader: ledger::Reader = std::sync::Arc::new(|_, _, _| mappings::mapping::Meaning::Unrecognised);
+    let started = Instant::now();
+    let answered = async {
+        let ledger = ledger::open(&config.ledger.url, closer, reader, 1).await?;
+        ledger.now().await
+    };
+    let result = match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(_)) => Ok(started.elapsed()),
+        Ok(Err(error)) => Err(format!("{:#}", anyhow::Error::from(error))),
+        Err(_) => Err("no answer".to_owned()),
+    };
+    Reached { part: "ledger".into(), address: config::without_password(&config.ledger.url), result }
+}
+
+fn shown(reached: &[Reached]) -> Shown {
+    let mut text = String::new();
+    let mut parts = Vec::new();
+    for Reached { part, address, result } in reached {
+        let (mark, words) = match result {
+            Ok(took) => ("ok  ", format!("{} ms", took.as_millis())),
+            Err(reason) => ("FAIL", reason.clone()),
+        };
+        text += &format!("{mark}  {part:<12} {address}  {words}\n");
+        parts.push(json!({"part": part, "address": address, "reached": result.is_ok(), "reason": result.as_ref().err()}));
+    }
+    let all = reached.iter().all(|reached| reached.result.is_ok());
+    let exit = if all { Exit::Ok } else { Exit::NotOk };
+    Shown { text, json: json!({"reached": all, "parts": parts}), exit }
+}

@@ -1,0 +1,256 @@
+//! Takes completions: what a system says when it calls us, and what it says when it is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use connectors::{Connector, callback};
+use jiff::Timestamp;
+use mappings::domain::SystemName;
+use mappings::mapping::{Catalogue, Facts, Poll, Report, System, context};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::envelope;
+use crate::ledger::{Check, Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+
+/// How many open jobs are asked about in one round.
+const ROUND: usize = 200;
+/// How many of them at once.
+const AT_ONCE: usize = 8;
+
+/// The correlator's door for one system.
+#[derive(Clone)]
+pub struct Listener {
+    /// The mappings.
+    pub catalogue: Arc<Catalogue>,
+    /// The system.
+    pub system: SystemName,
+    /// The way to it, for read-backs and polls.
+    pub connector: Arc<Connector>,
+    /// For turns and positions.
+    pub ledger: Arc<dyn Ledger>,
+    /// For completions.
+    pub writer: Writer,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why an event of a system was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The caller is not who it must be.
+    #[error("the caller could not be verified: {0}")]
+    Unverified(#[from] callback::Refused),
+    /// The event cannot be read.
+    #[error("the event cannot be read: {0}")]
+    Unreadable(String),
+    /// The event is thin and the system could not be asked now; it is to be sent again.
+    #[error("the system could not be asked for what the event means: {0}")]
+    NotReadBack(String),
+    /// The ledger could not write; it is to be sent again.
+    #[error(transparent)]
+    Ledger(#[from] Failed),
+}
+
+/// What a poll came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// So many reports were taken.
+    Done(usize),
+    /// It was not time.
+    Idle,
+}
+
+impl Listener {
+    fn mapping(&self) -> Option<&System> {
+        self.catalogue.system(&self.system).map(AsRef::as_ref)
+    }
+
+    /// Takes an event that the system sent. When it returns `Ok`, the ledger has all of it.
+    ///
+    /// # Errors
+    /// [`Refused`] says whether the caller, the event, the system or the ledger was in the way.
+    pub async fn hear(&self, headers: &HeaderMap, body: &[u8]) -> Result<(u16, String), Refused> {
+        let unreadable = |reason: &str| Refused::Unreadable(reason.to_owned());
+        let system = self.mapping().ok_or_else(|| unreadable("no mapping of this system is loaded"))?;
+        let webhook = system.webhook.as_ref().ok_or_else(|| unreadable("the system has no webhook"))?;
+        callback::verify(&webhook.verify, headers, body, self.clock.now())?;
+        let event = callback::event(headers, body).map_err(|error| Refused::Unreadable(error.to_string()))?;
+        let mut reports = webhook.reports(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
+        if let Some(call) = &webhook.read_back {
+            let steps = system.call(call).ok_or_else(|| unreadable("its mapping names no such call"))?;
+            let mut told = Vec::with_capacity(reports.len());
+            for report in &reports {
+                let facts = Facts {
+                    job: report.job.clone(),
+                    event: Some(json!({
+                        "job": report.job.as_ref().map(|job| job.as_str()),
+                        "reference": report.reference.as_ref().map(|ticket| ticket.as_str()),
+                        "said": report.said,
+                    })),
+                    ..Facts::at(self.clock.now())
+                };
+                let read = self.connector.read(steps, context(&Value::Null, &facts), facts.now).await;
+                told.extend(read.map_err(|failure| Refused::NotReadBack(failure.to_string()))?);
+            }
+            reports = told;
+        }
+        self.take(reports, Way::Webhook).await?;
+        Ok(webhook.reply.clone())
+    }
+
+    /// Has the ledger take reports, and waits until it has.
+    ///
+    /// # Errors
+    /// The ledger could not write; none, some or all may be in it, and giving them again does no harm.
+    pub async fn take(&self, reports: Vec<Report>, way: Way) -> Result<usize, Failed> {
+        let now = self.clock.now();
+        let taken =
+            reports.into_iter().map(|report| take(&self.writer, completion(&self.system, report, way, now)));
+        let taken = futures::future::try_join_all(taken).await?;
+        Ok(taken.len())
+    }
+
+    /// Asks the system until shutdown, as often as `every` says.
+    pub async fn run(self, every: Duration, shutdown: CancellationToken) {
+        let look = (every / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));
+        let mut tick = tokio::time::interval(look);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            if let Err(error) = self.poll(every).await {
+                metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
+                    .increment(1);
+                tracing::warn!(system = %self.system, error = format!("{error:#}"), "the system could not be polled");
+            }
+        }
+    }
+
+    /// Asks the system once, if it is time.
+    ///
+    /// # Errors
+    /// The system or the ledger failed; the position stays where it was, so nothing is missed.
+    pub async fn poll(&self, every: Duration) -> anyhow::Result<Step> {
+        let Some(system) = self.mapping() else { return Ok(Step::Idle) };
+        match &system.poll {
+            None => Ok(Step::Idle),
+            Some(Poll::Changed { overlap, call, .. }) => self.changed(system, call, *overlap, every).await,
+            Some(Poll::EachJob { call, .. }) => self.each_job(system, call, every).await,
+        }
+    }
+
+    async fn changed(
+        &self,
+        system: &System,
+        call: &str,
+        overlap: Duration,
+        every: Duration,
+    ) -> anyhow::Result<Step> {
+        let now = self.clock.now();
+        let Some(position) = self.ledger.claim_poll(&self.system, now, every).await? else {
+            return Ok(Step::Idle);
+        };
+        let steps = system.call(call).ok_or_else(|| anyhow::anyhow!("its mapping names no call {call}"))?;
+        let since = position.unwrap_or(now) - overlap;
+        let facts = Facts { since: Some(since), ..Facts::at(now) };
+        let reports = self.connector.read(steps, context(&Value::Null, &facts), now).await?;
+        let taken = self.take(reports, Way::Poll).await?;
+        self.ledger.advance_poll(&self.system, now).await?;
+        Ok(Step::Done(taken))
+    }
+
+    async fn each_job(&self, system: &System, call: &str, every: Duration) -> anyhow::Result<Step> {
+        let now = self.clock.now();
+        let checks = self.ledger.claim_checks(&self.system, now - every, now, ROUND).await?;
+        if checks.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let steps = system.call(call).ok_or_else(|| anyhow::anyhow!("its mapping names no call {call}"))?;
+        let mut taken = 0;
+        let mut failure = None;
+        for some in checks.chunks(AT_ONCE) {
+            let asked = some
+                .iter()
+                .map(|check| self.connector.read(steps, context(&Value::Null, &about(check, now)), now));
+            for (check, told) in some.iter().zip(futures::future::join_all(asked).await) {
+                match told {
+                    Ok(reports) => taken += self.take(named(reports, check), Way::Poll).await?,
+                    Err(error) => failure = Some(error),
+                }
+            }
+        }
+        failure.map_or(Ok(Step::Done(taken)), |error| Err(error.into()))
+    }
+}
+
+/// Has the ledger take one completion. What the database cannot hold as it is becomes a refusal, so that it
+/// stands in nobody's way.
+///
+/// # Errors
+/// The ledger could not write.
+pub async fn take(writer: &Writer, completion: Completion) -> Result<(), Failed> {
+    let (system, way) = (completion.system.to_string(), completion.way.as_str());
+    let correlated = match writer.complete(completion.clone()).await {
+        Ok(correlated) => correlated.as_str(),
+        Err(Failed::Unwritable(error)) => {
+            tracing::warn!(system = %system, error = %error, "a completion cannot be kept as it is");
+            writer.refuse(refusal(&completion, error.to_string())).await?;
+            "refused"
+        }
+        Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
+    };
+    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => correlated).increment(1);
+    Ok(())
+}
+
+fn refusal(completion: &Completion, reason: String) -> Refusal {
+    Refusal {
+        key: InboxKey { source: format!("/systems/{}", completion.system), id: completion.key.clone() },
+        council: None,
+        ticket: completion.reference.clone(),
+        path: None,
+        reason,
+        body: completion.said.as_bytes().to_vec(),
+        received_at: completion.received_at,
+        traceparent: None,
+    }
+}
+
+fn about(check: &Check, now: Timestamp) -> Facts {
+    Facts { job: Some(check.job.clone()), handover: Some(check.handover), ..Facts::at(now) }
+}
+
+/// The answer about one job need not name it.
+fn named(reports: Vec<Report>, check: &Check) -> Vec<Report> {
+    let job =
+        |report: Report| Report { job: report.job.clone().or_else(|| Some(check.job.clone())), ..report };
+    reports.into_iter().map(job).collect()
+}
+
+/// A report as the ledger takes it. Where the system numbers nothing, the same words about the same job at the
+/// same time are the same completion.
+pub fn completion(system: &SystemName, report: Report, way: Way, received_at: Timestamp) -> Completion {
+    let key = report.key.unwrap_or_else(|| {
+        let job = report.job.as_ref().map_or("", |job| job.as_str());
+        let reference = report.reference.as_ref().map_or("", |ticket| ticket.as_str());
+        let at = report.at.map(|at| at.to_string()).unwrap_or_default();
+        let note = report.note.as_deref().unwrap_or_default();
+        envelope::digest([job, reference, &report.said, &at, note].join("\u{1f}").as_bytes())
+    });
+    Completion {
+        system: system.clone(),
+        key,
+        job: report.job,
+        reference: report.reference,
+        said: report.said,
+        note: report.note,
+        said_at: report.at,
+        received_at,
+        way,
+    }
+}

@@ -1,0 +1,165 @@
+//! What comes in from RabbitMQ: requests to the intake, completions to the correlator, each acknowledged when
+//! the ledger has it.
+
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
+use mappings::domain::{Job, SystemName, Ticket};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{Inbound, Queue};
+use crate::clock::Clock;
+use crate::complete;
+use crate::envelope::{self, Data, Delivery};
+use crate::intake::{Intake, KEPT_BODY, Message, Understood};
+use crate::ledger::{Completion, Failed, InboxKey, Refusal, Way, Writer};
+
+/// The type of a completion on `backoffice.events`.
+pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
+/// Routing keys of native messages: `native.<crm>`.
+const NATIVE: &str = "native.";
+
+/// Takes deliveries from the bus.
+#[derive(Clone)]
+pub struct Inlet {
+    /// For requests.
+    pub intake: Intake,
+    /// For completions and refusals.
+    pub writer: Writer,
+    /// The time.
+    pub clock: Clock,
+    /// The largest body that is read, in bytes.
+    pub body_limit: usize,
+}
+
+impl Inlet {
+    /// Takes deliveries until shutdown; those under way are finished, all others come again.
+    pub async fn run(self, mut inbound: mpsc::Receiver<Inbound>, shutdown: CancellationToken) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(()) = under_way.next() => {}
+                next = inbound.recv() => {
+                    let Some(next) = next else { break };
+                    under_way.push(self.take(next, &shutdown));
+                }
+            }
+        }
+        while under_way.next().await.is_some() {}
+    }
+
+    /// Takes one delivery and acknowledges it. While the ledger cannot write, the delivery waits here,
+    /// unacknowledged: the prefetch bounds how many do.
+    async fn take(&self, inbound: Inbound, shutdown: &CancellationToken) {
+        let (queue, receipt) = (inbound.queue, inbound.receipt.clone());
+        let read = self.read(inbound);
+        let mut pause = Duration::from_millis(50);
+        while let Err(error) = self.accept(&read).await {
+            tracing::error!(error = %error, queue = %queue, "a delivery could not be written yet");
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
+            }
+        }
+        if !receipt.ack().await {
+            tracing::warn!(queue = %queue, "a delivery could not be acknowledged; it will come again");
+        }
+    }
+
+    fn read(&self, inbound: Inbound) -> Read {
+        let now = self.clock.now();
+        match inbound.queue {
+            Queue::Intake => Read::Requests(self.intake.read(request(inbound, self.body_limit), now)),
+            Queue::Completions => match completion(inbound, self.body_limit, now) {
+                Ok(completion) => Read::Completion(Box::new(completion)),
+                Err(refusal) => Read::Requests(vec![Err(refusal)]),
+            },
+        }
+    }
+
+    async fn accept(&self, read: &Read) -> Result<(), Failed> {
+        match read {
+            Read::Requests(requests) => self.intake.accept(requests.clone()).await.map(|_| ()),
+            Read::Completion(completion) => complete::take(&self.writer, Completion::clone(completion)).await,
+        }
+    }
+}
+
+/// What a delivery was understood as.
+enum Read {
+    Requests(Vec<Understood>),
+    Completion(Box<Completion>),
+}
+
+fn request(inbound: Inbound, limit: usize) -> Message {
+    let Inbound { body, content_type, headers, routing_key, .. } = inbound;
+    let traceparent = headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.clone());
+    let message = match routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok()) {
+        Some(crm) => Message::native("amqp", crm, body),
+        None => Message::read("amqp", body, |body| {
+            envelope::from_amqp(content_type.as_deref(), &headers, &body, limit)
+        }),
+    };
+    Message { traceparent, ..message }
+}
+
+/// The `data` of a completion on the bus.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reported {
+    system: String,
+    job: Option<String>,
+    reference: Option<String>,
+    status: String,
+    at: Option<Timestamp>,
+    note: Option<String>,
+}
+
+fn completion(inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completion, Box<Refusal>> {
+    let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
+    let delivery = inbound.read(limit).map_err(|error| error.to_string());
+    delivery
+        .and_then(|delivery| reported(delivery, now))
+        .map_err(|reason| Box::new(refusal(kept, reason, now)))
+}
+
+fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String> {
+    let envelope = match delivery {
+        Delivery::Event(envelope) if envelope.kind == COMPLETION => envelope,
+        Delivery::Event(_) | Delivery::Events(_) | Delivery::Foreign { .. } => {
+            return Err(format!("expected one CloudEvent of type {COMPLETION}"));
+        }
+    };
+    let Data::Json(data) = &envelope.data else { return Err("data: expected JSON".to_owned()) };
+    let reported: Reported = serde_path_to_error::deserialize(data)
+        .map_err(|error| format!("data.{}: {}", error.path(), error.inner()))?;
+    let invalid = |error: mappings::domain::InvalidId| error.to_string();
+    Ok(Completion {
+        system: SystemName::parse(&reported.system).map_err(invalid)?,
+        key: format!("{}#{}", envelope.source, envelope.id),
+        job: reported.job.as_deref().map(Job::parse).transpose().map_err(invalid)?,
+        reference: reported.reference.as_deref().map(Ticket::parse).transpose().map_err(invalid)?,
+        said: reported.status,
+        note: reported.note,
+        said_at: reported.at,
+        received_at: now,
+        way: Way::Queue,
+    })
+}
+
+fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {
+    Refusal {
+        key: InboxKey { source: "/amqp/completions".to_owned(), id: envelope::digest(&body) },
+        council: None,
+        ticket: None,
+        path: None,
+        reason,
+        body,
+        received_at: now,
+        traceparent: None,
+    }
+}

@@ -1,0 +1,305 @@
+//! Reads deliveries: what can be understood and routed becomes an arrival, all else a refusal with its reason.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mappings::domain::{Council, InvalidRequest, Request, SystemName, Ticket};
+use mappings::mapping::Catalogue;
+use serde_json::Value;
+
+use crate::envelope::{self, Data, Delivery, Envelope};
+use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer};
+
+/// How much of a refused body is kept.
+pub const KEPT_BODY: usize = 64 * 1024;
+
+/// A delivery as it was understood, or why it was not.
+pub type Understood = Result<Arrival, Box<Refusal>>;
+
+/// A message at one of the doors, before it is read.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The door, for the inbox key of what carries none: `amqp` or `http`.
+    pub door: &'static str,
+    /// The CRM whose native form it has, where the door knows: translated by that CRM's mapping.
+    pub crm: Option<SystemName>,
+    /// What the door made of body and headers.
+    pub delivery: Result<Delivery, envelope::Error>,
+    /// The beginning of the body, at most [`KEPT_BODY`] bytes, kept with a refusal.
+    pub kept: Vec<u8>,
+    /// How long the whole body is.
+    pub length: usize,
+    /// The W3C trace of the transport, where the envelope has none.
+    pub traceparent: Option<String>,
+}
+
+impl Message {
+    /// A message of a CRM in its native form.
+    pub fn native(door: &'static str, crm: SystemName, body: Vec<u8>) -> Self {
+        let (kept, length) = beginning(&body);
+        let delivery = Ok(Delivery::Foreign { content_type: None, bytes: body });
+        Self { door, crm: Some(crm), delivery, kept, length, traceparent: None }
+    }
+
+    /// A message whose body `read` makes something of.
+    pub fn read(
+        door: &'static str,
+        body: Vec<u8>,
+        read: impl FnOnce(Vec<u8>) -> Result<Delivery, envelope::Error>,
+    ) -> Self {
+        let (kept, length) = beginning(&body);
+        Self { door, crm: None, delivery: read(body), kept, length, traceparent: None }
+    }
+}
+
+fn beginning(body: &[u8]) -> (Vec<u8>, usize) {
+    (body[..body.len().min(KEPT_BODY)].to_vec(), body.len())
+}
+
+/// What became of one message, for the answer at its door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// The ledger's word on an arrival.
+    Accepted(Ticket, Accepted),
+    /// It could not be understood or routed, and is kept.
+    Refused {
+        /// Where in the document.
+        path: Option<String>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Reads messages and has the ledger accept them.
+#[derive(Clone)]
+pub struct Intake {
+    catalogue: Arc<Catalogue>,
+    writer: Writer,
+}
+
+impl Intake {
+    /// An intake that routes by `catalogue`.
+    pub fn new(catalogue: Arc<Catalogue>, writer: Writer) -> Self {
+        Self { catalogue, writer }
+    }
+
+    /// Takes a message in. When it returns `Ok`, the ledger has every part of it, and it can be acknowledged.
+    ///
+    /// # Errors
+    /// The ledger could not write: nothing may be acknowledged, and the message is to be given again.
+    pub async fn receive(&self, message: Message, now: Timestamp) -> Result<Vec<Receipt>, Failed> {
+        self.accept(self.read(message, now)).await
+    }
+
+    /// Reads a message; what it says is not in the ledger yet.
+    pub fn read(&self, message: Message, now: Timestamp) -> Vec<Understood> {
+        read(message, &self.catalogue, now)
+    }
+
+    /// Has the ledger accept what was read.
+    ///
+    /// # Errors
+    /// The ledger could not write. Giving the same again does no harm: what it has is recognised.
+    pub async fn accept(&self, read: Vec<Understood>) -> Result<Vec<Receipt>, Failed> {
+        let mut receipts = Vec::with_capacity(read.len());
+        for read in read {
+            receipts.push(match read {
+                Ok(arrival) => match self.writer.accept(arrival.clone()).await {
+                    Ok(accepted) => Receipt::Accepted(arrival.ticket().clone(), accepted),
+                    Err(Failed::Unwritable(error)) => {
+                        self.refuse(Box::new(arrival.refused(error.to_string()))).await?
+                    }
+                    Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
+                },
+                Err(refusal) => self.refuse(refusal).await?,
+            });
+        }
+        Ok(receipts)
+    }
+
+    async fn refuse(&self, refusal: Box<Refusal>) -> Result<Receipt, Failed> {
+        let receipt = Receipt::Refused { path: refusal.path.clone(), reason: refusal.reason.clone() };
+        tracing::warn!(source = %refusal.key.source, path = refusal.path, reason = %refusal.reason, "delivery refused");
+        metrics::counter!("dovetail_deliveries_refused_total").increment(1);
+        self.writer.refuse(*refusal).await?;
+        Ok(receipt)
+    }
+}
+
+/// Reads a message into arrivals and refusals; a batch gives one for each of its events.
+pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Understood> {
+    let door = Door { message: &message, now };
+    let envelopes = match &message.delivery {
+        Err(error) => return vec![Err(door.refuse(None, error.path().as_deref(), &error.to_string()))],
+        Ok(Delivery::Foreign { bytes, .. }) => match &message.crm {
+            Some(crm) => return vec![native(&door, crm, bytes, catalogue)],
+            None => {
+                let reason = "it is not a CloudEvent: expected application/cloudevents+json, cloudEvents: headers, or the native door of a CRM";
+                return vec![Err(door.refuse(None, None, reason))];
+            }
+        },
+        Ok(Delivery::Event(envelope)) => std::slice::from_ref(envelope),
+        Ok(Delivery::Events(envelopes)) => envelopes,
+    };
+    envelopes.iter().map(|envelope| understand(&door, envelope, catalogue)).collect()
+}
+
+fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Understood {
+    let Data::Json(data) = &envelope.data else {
+        return Err(door.refuse(Some(envelope), Some("data"), "expected JSON data"));
+    };
+    let word = envelope.kind.strip_prefix("uk.dovetail.request.").and_then(|rest| rest.strip_suffix(".v1"));
+    let change = match word {
+        Some("submitted") => submit(data.clone(), catalogue).map_err(|e| door.invalid(envelope, data, e))?,
+        Some(word @ ("amended" | "withdrawn" | "reopened")) => {
+            note(word, data).map_err(|e| door.invalid(envelope, data, e))?
+        }
+        Some(_) | None => {
+            let reason = format!(
+                "{:?} is not a type that is taken: expected uk.dovetail.request.submitted.v1, amended, withdrawn or reopened",
+                envelope.kind
+            );
+            let error = InvalidRequest { path: "type".into(), reason };
+            return Err(door.invalid(envelope, data, error));
+        }
+    };
+    Ok(Arrival {
+        key: InboxKey { source: envelope.source.clone(), id: envelope.id.clone() },
+        change,
+        traceparent: envelope.traceparent.clone().or_else(|| door.message.traceparent.clone()),
+        received_at: door.now,
+    })
+}
+
+fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Understood {
+    let Some(intake) = catalogue.system(crm).and_then(|system| system.intake()) else {
+        let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
+        return Err(door.refuse(None, None, &reason));
+    };
+    let body = std::str::from_utf8(bytes).map_err(|error| {
+        door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to()))
+    })?;
+    let (id, document) = intake
+        .translate(body, door.now)
+        .map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
+    let id = id.unwrap_or_else(|| envelope::digest(bytes));
+    let key = InboxKey { source: format!("/crm/{crm}"), id };
+    let change = submit(document.clone(), catalogue).map_err(|error| {
+        let refusal = door.refuse(None, Some(&error.path), &error.reason);
+        Box::new(Refusal {
+            key: key.clone(),
+            council: council_of(&document),
+            ticket: ticket_of(&document),
+            ..*refusal
+        })
+    })?;
+    Ok(Arrival { key, change, traceparent: door.message.traceparent.clone(), received_at: door.now })
+}
+
+fn submit(data: Value, catalogue: &Catalogue) -> Result<Change, InvalidRequest> {
+    let request = Request::parse(data)?;
+    match catalogue.route(&request) {
+        Some(systems) => Ok(Change::Submitted { systems: systems.to_vec(), request }),
+        None => {
+            let known: Vec<&str> = catalogue.services().iter().map(|service| service.as_str()).collect();
+            Err(InvalidRequest {
+                path: "service".into(),
+                reason: format!("no route for {}: expected one of {}", request.service, known.join(", ")),
+            })
+        }
+    }
+}
+
+fn note(word: &str, data: &Value) -> Result<Change, InvalidRequest> {
+    let text = |field: &str| {
+        data.get(field)
+            .and_then(Value::as_str)
+            .ok_or_else(|| InvalidRequest { path: field.to_owned(), reason: "missing: expected text".into() })
+    };
+    let at = |path: &str| {
+        let path = path.to_owned();
+        move |error: mappings::domain::InvalidId| InvalidRequest { path, reason: error.to_string() }
+    };
+    Ok(Change::Noted {
+        council: Council::parse(text("council")?).map_err(at("council"))?,
+        ticket: Ticket::parse(text("ticket")?).map_err(at("ticket"))?,
+        word: match word {
+            "amended" => "amended",
+            "withdrawn" => "withdrawn",
+            _ => "reopened",
+        },
+        data: data.clone(),
+    })
+}
+
+impl Arrival {
+    /// The refusal of an arrival that was understood but cannot be kept as it is.
+    fn refused(&self, reason: String) -> Refusal {
+        let (council, ticket, document) = match &self.change {
+            Change::Submitted { request, .. } => (&request.council, &request.ticket, &*request.document),
+            Change::Noted { council, ticket, data, .. } => (council, ticket, data),
+        };
+        let (body, _) = beginning(document.to_string().as_bytes());
+        Refusal {
+            key: self.key.clone(),
+            council: Some(council.clone()),
+            ticket: Some(ticket.clone()),
+            path: None,
+            reason,
+            body,
+            received_at: self.received_at,
+            traceparent: self.traceparent.clone(),
+        }
+    }
+
+    /// The ticket it is about.
+    pub fn ticket(&self) -> &Ticket {
+        match &self.change {
+            Change::Submitted { request, .. } => &request.ticket,
+            Change::Noted { ticket, .. } => ticket,
+        }
+    }
+}
+
+/// A message at its door, for refusals.
+struct Door<'a> {
+    message: &'a Message,
+    now: Timestamp,
+}
+
+impl Door<'_> {
+    fn refuse(&self, envelope: Option<&Envelope>, path: Option<&str>, reason: &str) -> Box<Refusal> {
+        let key = match envelope {
+            Some(envelope) => InboxKey { source: envelope.source.clone(), id: envelope.id.clone() },
+            None => InboxKey {
+                source: format!("/{}", self.message.door),
+                id: format!("{}-{}", envelope::digest(&self.message.kept), self.message.length),
+            },
+        };
+        Box::new(Refusal {
+            key,
+            council: None,
+            ticket: None,
+            path: path.map(str::to_owned),
+            reason: reason.to_owned(),
+            body: self.message.kept.clone(),
+            received_at: self.now,
+            traceparent: envelope
+                .and_then(|envelope| envelope.traceparent.clone())
+                .or_else(|| self.message.traceparent.clone()),
+        })
+    }
+
+    fn invalid(&self, envelope: &Envelope, data: &Value, error: InvalidRequest) -> Box<Refusal> {
+        let refusal = self.refuse(Some(envelope), Some(&error.path), &error.reason);
+        Box::new(Refusal { council: council_of(data), ticket: ticket_of(data), ..*refusal })
+    }
+}
+
+fn council_of(data: &Value) -> Option<Council> {
+    Council::parse(data.get("council")?.as_str()?).ok()
+}
+
+fn ticket_of(data: &Value) -> Option<Ticket> {
+    Ticket::parse(data.get("ticket")?.as_str()?).ok()
+}

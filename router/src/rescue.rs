@@ -1,0 +1,126 @@
+//! Keeps a router known to be alive, and takes over what dead ones held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Readiness;
+use crate::bus::State;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, WorkerId};
+
+/// Says that this worker lives, before it writes anything. An SQLite ledger belongs to one router, so what
+/// others held there is taken over at once.
+///
+/// # Errors
+/// The ledger could not write.
+pub async fn begin(
+    ledger: &dyn Ledger,
+    address: &str,
+    worker: WorkerId,
+    clock: &Clock,
+) -> anyhow::Result<()> {
+    let now = clock.now();
+    if address.starts_with("sqlite:") {
+        let rescued = ledger
+            .rescue(now + Duration::from_secs(1))
+            .await
+            .context("what an earlier run held could not be taken over")?;
+        tracing::info!(calls = rescued.calls, events = rescued.events, "taken over from an earlier run");
+    }
+    ledger.heartbeat(worker, now).await.context("the ledger cannot write")
+}
+
+/// The heartbeat of one worker.
+pub struct Keeper {
+    /// Where lives are kept.
+    pub ledger: Arc<dyn Ledger>,
+    /// Who lives.
+    pub worker: WorkerId,
+    /// The time.
+    pub clock: Clock,
+    /// How often it says so.
+    pub heartbeat: Duration,
+    /// The silence after which another counts as dead.
+    pub dead_after: Duration,
+    /// Where the ledger's state is told.
+    pub readiness: watch::Sender<Readiness>,
+}
+
+impl Keeper {
+    /// Beats until shutdown.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut tick = tokio::time::interval(self.heartbeat);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let beaten = tokio::time::timeout(self.dead_after, self.beat()).await;
+            let failure = match beaten {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("it cannot write: {error:#}")),
+                Err(_) => Some(format!("it did not answer within {} s", self.dead_after.as_secs())),
+            };
+            if let Some(reason) = &failure {
+                tracing::error!(reason = %reason, "the ledger is not ready");
+            }
+            self.readiness.send_if_modified(|readiness| {
+                let changed = readiness.ledger != failure;
+                readiness.ledger = failure;
+                changed
+            });
+        }
+    }
+
+    /// One heartbeat, and one look for dead workers.
+    async fn beat(&self) -> Result<(), crate::ledger::Error> {
+        let now = self.clock.now();
+        self.ledger.heartbeat(self.worker, now).await?;
+        let rescued = self.ledger.rescue(now - self.dead_after).await?;
+        if rescued.calls + rescued.events > 0 {
+            tracing::warn!(
+                calls = rescued.calls,
+                events = rescued.events,
+                "taken over from a router that is silent"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Tells the bus's state to readiness until shutdown.
+pub async fn watch_bus(
+    mut state: watch::Receiver<State>,
+    readiness: watch::Sender<Readiness>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let reason = unready(&state.borrow_and_update());
+        readiness.send_if_modified(|readiness| {
+            let changed = readiness.bus != reason;
+            readiness.bus = reason;
+            changed
+        });
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = state.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Why the bus does not carry, where it does not.
+fn unready(state: &State) -> Option<String> {
+    match state {
+        State::Connected { .. } => None,
+        State::Connecting { since, attempts, last_error } => {
+            let why = last_error.as_deref().unwrap_or("no error yet");
+            Some(format!("connecting since {since}, {attempts} tries: {why}"))
+        }
+        State::Blocked { since, reason } => Some(format!("blocked by the broker since {since}: {reason}")),
+    }
+}
