@@ -52,7 +52,7 @@ pub enum Error {
         found: String,
     },
     /// The address of the database names no kind that is supported.
-    #[error("{0:?} is not a ledger: expected postgres://… or sqlite:…")]
+    #[error("{0:?} is not a ledger: expected postgres://… or sqlite:<file>")]
     Address(String),
 }
 

@@ -54,25 +54,35 @@ pub(super) struct Fixture {
 }
 
 enum Place {
-    Postgres { server: String, database: String },
-    Sqlite { _folder: tempfile::TempDir },
+    Database(String),
+    Schema(String),
+    File { _folder: tempfile::TempDir },
 }
 
 impl Fixture {
+    /// A schema of its own: a fresh database costs the server a second under load.
     pub(super) async fn postgres() -> Self {
+        let schema = fresh_name();
+        administer(format!("create schema {schema}")).await;
         let server = server();
-        let database = format!("suite_{}", Uuid::now_v7().simple());
-        let mut admin = PgConnection::connect(&server).await.expect("PostgreSQL answers at PG_URL");
-        admin.execute(AssertSqlSafe(format!("create database {database}"))).await.expect("a fresh database");
+        let joint = if server.contains('?') { '&' } else { '?' };
+        let address = format!("{server}{joint}options[search_path]={schema}");
+        Self::at(address, Place::Schema(schema)).await
+    }
+
+    /// A database of its own, for a test that ends its connections.
+    pub(super) async fn postgres_database() -> Self {
+        let database = fresh_name();
+        administer(format!("create database {database}")).await;
+        let server = server();
         let (base, _) = server.rsplit_once('/').expect("PG_URL names a database");
-        let address = format!("{base}/{database}");
-        Self::at(address, Place::Postgres { server, database }).await
+        Self::at(format!("{base}/{database}"), Place::Database(database)).await
     }
 
     pub(super) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = format!("sqlite:{}", folder.path().join("ledger.db").display());
-        Self::at(address, Place::Sqlite { _folder: folder }).await
+        Self::at(address, Place::File { _folder: folder }).await
     }
 
     async fn at(address: String, place: Place) -> Self {
@@ -93,20 +103,20 @@ impl Fixture {
     /// Ends a test that passed.
     pub(super) async fn remove(self) {
         drop(self.ledger);
-        if let Place::Postgres { server, database } = self.place {
-            let mut admin = PgConnection::connect(&server).await.expect("PostgreSQL answers");
-            let drop = format!("drop database {database} with (force)");
-            admin.execute(AssertSqlSafe(drop)).await.expect("the database goes");
+        match self.place {
+            Place::Database(database) => administer(format!("drop database {database} with (force)")).await,
+            Place::Schema(schema) => administer(format!("drop schema {schema} cascade")).await,
+            Place::File { .. } => {}
         }
     }
 
     /// Ends all connections to the database, as a restart of the server does.
     pub(super) async fn end_all_connections(&self) {
-        let mut admin = PgConnection::connect(&server()).await.expect("PostgreSQL answers");
-        let Place::Postgres { database, .. } = &self.place else { panic!("on PostgreSQL only") };
-        let end =
-            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'");
-        admin.execute(AssertSqlSafe(end)).await.expect("they end");
+        let Place::Database(database) = &self.place else { panic!("on a database of its own only") };
+        administer(format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'"
+        ))
+        .await;
     }
 
     pub(super) async fn accept(&self, batch: &[Arrival]) -> Written<Accepted> {
@@ -156,6 +166,15 @@ impl Fixture {
 #[expect(clippy::disallowed_methods, reason = "the tests are told by the environment where PostgreSQL is")]
 fn server() -> String {
     std::env::var("PG_URL").expect("run tests/run, or set PG_URL")
+}
+
+fn fresh_name() -> String {
+    format!("suite_{}", Uuid::now_v7().simple())
+}
+
+async fn administer(sql: String) {
+    let mut admin = PgConnection::connect(&server()).await.expect("PostgreSQL answers at PG_URL");
+    admin.execute(AssertSqlSafe(sql)).await.expect("PostgreSQL does it");
 }
 
 /// A worker with ample room.

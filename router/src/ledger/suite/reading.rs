@@ -87,7 +87,14 @@ both! {
 
 #[tokio::test]
 async fn an_address_of_no_database_is_refused_without_its_password() {
-    let opened = open("mysql://dovetail:secret@db/dovetail", closer(), reader(), 2).await;
-    let Err(Error::Address(shown)) = opened else { panic!("it opened") };
-    assert_eq!(shown, "mysql://***@db/dovetail");
+    for (address, expected) in [
+        ("mysql://dovetail:secret@db/dovetail", "mysql://***@db/dovetail"),
+        ("sqlite::memory:", "sqlite::memory:"),
+        ("sqlite:", "sqlite:"),
+        ("sqlite:ledger.db?mode=rwc", "sqlite:ledger.db?mode=rwc"),
+    ] {
+        let opened = open(address, closer(), reader(), 2).await;
+        let Err(Error::Address(shown)) = opened else { panic!("{address} was opened") };
+        assert_eq!(shown, expected);
+    }
 }

@@ -79,7 +79,7 @@ both! {
 
 #[tokio::test]
 async fn connections_that_the_server_ends_are_replaced() {
-    let fixture = Fixture::postgres().await;
+    let fixture = Fixture::postgres_database().await;
     for n in 0..3 {
         fixture.submit(&format!("CRM-{n}"), &["waste"]).await;
         fixture.end_all_connections().await;

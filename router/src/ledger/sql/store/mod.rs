@@ -8,12 +8,24 @@ mod statement;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sqlx::{PgPool, Sqlite, SqlitePool, Transaction};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{PgPool, SqlSafeStr, Sqlite, SqlitePool, Transaction};
 
 pub(super) use row::Row;
 pub(super) use statement::Statement;
 
 use crate::ledger::Error;
+
+/// The tables as one release after another made them. A release that is older than the tables runs on them:
+/// they only ever gain.
+fn migrations(texts: &[&'static str]) -> Migrator {
+    let migration = |(number, text): (i64, &&'static str)| {
+        Migration::new(number, "ledger".into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    let mut migrator = Migrator::with_migrations((1..).zip(texts).map(migration).collect());
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 /// A database that holds a ledger.
 #[derive(Debug, Clone)]
@@ -54,14 +66,15 @@ impl Store {
     /// Opens the database at an address and brings its tables up to date.
     pub(super) async fn open(address: &str, max_connections: u32) -> Result<Self, Error> {
         if address.starts_with("postgres://") || address.starts_with("postgresql://") {
-            Ok(Self::Postgres(postgres::open(address, max_connections).await?))
-        } else if let Some(path) = address.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let (write, read) = sqlite::open(path, max_connections).await?;
-            Ok(Self::Sqlite { write, read })
-        } else {
-            Err(Error::Address(crate::ledger::without_password(address)))
+            return Ok(Self::Postgres(postgres::open(address, max_connections).await?));
         }
+        let file = address.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+        // Each connection would have a memory of its own.
+        let Some(file) = file.filter(|path| !path.is_empty() && !path.contains([':', '?'])) else {
+            return Err(Error::Address(crate::ledger::without_password(address)));
+        };
+        let (write, read) = sqlite::open(file, max_connections).await?;
+        Ok(Self::Sqlite { write, read })
     }
 
     /// Begins a transaction that writes.

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, Column as _, Executor, PgPool, Postgres, Row as _, SqlSafeStr, TypeInfo};
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection, Executor, PgConnection, PgPool, Postgres, Row as _, TypeInfo,
+};
 
 use super::Fault;
 use super::row::{Row, Value};
 use super::statement::{Bind, Column, Statement};
 use crate::ledger::Error;
+
+const MIGRATIONS: &[&str] = &[include_str!("../../../../migrations/postgres/0001_ledger.sql")];
 
 pub(super) const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 pub(super) const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -33,21 +36,18 @@ const SESSION: &str = "set plan_cache_mode = force_custom_plan; set enable_seqsc
 
 pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, Error> {
     let options: PgConnectOptions = address.parse()?;
+    let options = options.application_name("dovetail").statement_cache_capacity(200);
+    // On a connection without the limits of a session: another replica may take long over the tables.
+    let mut connection = patiently(PgConnection::connect_with(&options)).await?;
+    super::migrations(MIGRATIONS).run(&mut connection).await?;
+    connection.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(max_connections.max(2))
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
-        .connect_with(options.application_name("dovetail").statement_cache_capacity(200))
+        .connect_with(options)
         .await?;
-    let first = Migration::new(
-        1,
-        "ledger".into(),
-        MigrationType::Simple,
-        include_str!("../../../../migrations/postgres/0001_ledger.sql").into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![first]).run(&pool).await?;
     Ok(pool)
 }
 

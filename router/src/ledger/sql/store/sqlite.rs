@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, Sqlite, SqlitePool, Transaction, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, Transaction, TypeInfo, ValueRef};
 
 use super::Fault;
 use super::row::{Row, Value};
 use super::statement::{Bind, Column, Statement};
 use crate::ledger::Error;
+
+const MIGRATIONS: &[&str] = &[include_str!("../../../../migrations/sqlite/0001_ledger.sql")];
 
 pub(super) const NOW: &str = "select cast(unixepoch('now', 'subsec') * 1000 as integer)";
 
@@ -36,14 +37,7 @@ pub(super) async fn open(path: &str, max_connections: u32) -> Result<(SqlitePool
         .test_before_acquire(false)
         .connect_with(options.clone())
         .await?;
-    let first = Migration::new(
-        1,
-        "ledger".into(),
-        MigrationType::Simple,
-        include_str!("../../../../migrations/sqlite/0001_ledger.sql").into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![first]).run(&write).await?;
+    super::migrations(MIGRATIONS).run(&write).await?;
     let read = SqlitePoolOptions::new()
         .max_connections(max_connections.clamp(1, 8))
         .test_before_acquire(false)
