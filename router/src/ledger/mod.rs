@@ -2,7 +2,8 @@
 //!
 //! Every method of [`Ledger`] is one transition, takes a batch and commits it in one transaction. A row
 //! that cannot be written does not take its neighbours along: the batch is split, and its reply says
-//! [`Unwritable`]. An `Err` means that the database failed; nothing was written, and the caller tries again.
+//! [`Unwritable`]. An `Err` means that the database failed; the caller tries again, which is safe: what was
+//! written all the same is recognised.
 
 mod arrival;
 mod completion;
@@ -118,13 +119,17 @@ pub trait Ledger: Send + Sync {
         most: usize,
     ) -> Result<Vec<Check>, Error>;
 
-    /// Says that a worker lives.
+    /// Says that a worker lives. It does so before its first write: the leases of a worker that never did are void.
+    ///
+    /// Frees besides what a failed write may have leased to the worker without its hearing of it.
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error>;
 
     /// Frees what workers hold whose last heartbeat is before `dead_before`, and forgets them.
     async fn rescue(&self, dead_before: Timestamp) -> Result<Rescued, Error>;
 
-    /// Frees what this worker holds and has not begun; called at the end of a graceful stop.
+    /// Frees what this worker holds and has not begun, and forgets the worker; called at the end of a graceful stop.
+    ///
+    /// What was on its way when the time for stopping ran out may have been carried out: the calls count as rescued.
     async fn release(&self, worker: WorkerId) -> Result<(), Error>;
 
     /// All that is known of a ticket, its latest opening; `None` if the ledger does not know it.
@@ -133,7 +138,8 @@ pub trait Ledger: Send + Sync {
     /// Tickets, newest first, a page at a time.
     async fn tickets(&self, filter: &Filter) -> Result<Vec<Line>, Error>;
 
-    /// What waits for a person: held tickets, parked handovers, orphaned completions and refused deliveries.
+    /// What waits for a person: held tickets, parked handovers, orphaned completions and refused deliveries, up to
+    /// `most` of each.
     async fn problems(&self, most: usize) -> Result<Vec<Problem>, Error>;
 
     /// How many there are of each; scans, so never on a hot path.
