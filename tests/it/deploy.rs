@@ -7,6 +7,7 @@ use std::process::Command;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::program::dovetail;
 use crate::project::{File, files, none, read, root, toml};
 use crate::services::{Broker, setting};
 
@@ -113,6 +114,21 @@ fn every_variable_that_is_asked_for_has_a_line_in_the_example() {
 }
 
 #[test]
+fn the_example_configuration_names_only_settings_that_exist() {
+    let known = router::config::keys();
+    let mut findings = Vec::new();
+    for (section, settings) in toml("deploy/config.example.toml") {
+        for key in settings.as_table().expect("a section").keys() {
+            let key = format!("{section}.{key}");
+            if !known.contains(&key) {
+                findings.push(key);
+            }
+        }
+    }
+    none(&findings, "deploy/config.example.toml sets what is no setting");
+}
+
+#[test]
 fn the_unit_takes_away_what_the_service_does_not_need() {
     let path = "deploy/systemd/dovetail.service";
     let entries = unit(path, &read(path));
@@ -151,6 +167,13 @@ fn verify_with_systemd(path: &str) {
     let ours: Vec<String> =
         said.lines().filter(|line| line.contains("dovetail.service")).map(String::from).collect();
     none(&ours, "systemd-analyze verify");
+}
+
+#[tokio::test]
+async fn the_definitions_are_what_topology_prints() {
+    let output = dovetail(&["topology"]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), read("deploy/rabbitmq/definitions.json"));
 }
 
 #[tokio::test]

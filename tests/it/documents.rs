@@ -83,3 +83,18 @@ fn the_charts_draw_every_state_and_no_other() {
         assert_eq!(drawn, expected);
     }
 }
+
+#[test]
+fn every_snippet_of_the_mapping_guide_stands_in_its_file() {
+    let guide = read("docs/MAPPING.md");
+    let blocks = guide.split("```").skip(1).step_by(2);
+    let snippets: Vec<(&str, &str)> =
+        blocks.filter_map(|block| block.strip_prefix("yaml\n# ")?.split_once('\n')).collect();
+    assert!(snippets.len() > 10, "the snippets were found");
+    let changed: Vec<String> = snippets
+        .into_iter()
+        .filter(|(file, snippet)| !read(&format!("mappings/{file}")).contains(snippet))
+        .map(|(file, snippet)| format!("{file} does not hold\n{snippet}"))
+        .collect();
+    none(&changed, "docs/MAPPING.md shows what is not shipped");
+}

@@ -10,6 +10,7 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, Q
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, within};
@@ -23,7 +24,14 @@ use crate::clock::Clock;
 /// How often the probe looks whether the queues still know a consumer.
 const PROBE: Duration = Duration::from_secs(3);
 
+/// How long messages are taken one by one after one that could not be read.
+const CAREFUL: Duration = Duration::from_secs(10);
+
 /// The reading side.
+///
+/// A message that the client cannot read ends the connection before anyone sees it, so it can only be given out
+/// again until the broker sets it aside. Meanwhile messages are taken one by one: what shared a prefetch with it
+/// would be counted as given out too often as well.
 pub(super) struct Reader {
     pub(super) link: Link,
     pub(super) settings: Arc<Settings>,
@@ -41,11 +49,18 @@ pub(super) struct Tap {
 impl Reader {
     /// Keeps both queues flowing until shutdown; then waits for the last receipts and closes the connection.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let mut careful_until = Instant::now();
         let (open, channels) = loop {
             let Some(mut open) = self.link.connect(&shutdown).await else { return };
-            match self.read(&mut open, &shutdown).await {
+            match self.read(&mut open, careful_until, &shutdown).await {
                 Ok(channels) => break (open, channels),
-                Err(error) => self.link.down(&error),
+                Err(error) => {
+                    let error = open.cause(error);
+                    self.link.lost(&error);
+                    if error.is_unreadable() {
+                        careful_until = Instant::now() + CAREFUL;
+                    }
+                }
             }
         };
         let Self { settings, taps, held: (sender, mut held), .. } = self;
@@ -59,14 +74,28 @@ impl Reader {
 
     /// Reads both queues over one connection until it is lost (an error) or shutdown; then gives the channels,
     /// which must stay open for the last acknowledgements.
-    async fn read(&mut self, open: &mut Open, shutdown: &CancellationToken) -> Result<[Channel; 2], Error> {
+    async fn read(
+        &mut self,
+        open: &mut Open,
+        careful_until: Instant,
+        shutdown: &CancellationToken,
+    ) -> Result<[Channel; 2], Error> {
         let timeout = self.settings.timeout;
         let control = within(timeout, "opening a channel", open.connection.create_channel()).await?;
         self.settings.topology.declare(&control, timeout).await?;
         let [intake, completions] = &mut self.taps;
         let mut feeds = [
-            Feed::start(&open.connection, &self.settings, intake, &self.held.0, &self.link).await?,
-            Feed::start(&open.connection, &self.settings, completions, &self.held.0, &self.link).await?,
+            Feed::start(&open.connection, &self.settings, careful_until, intake, &self.held.0, &self.link)
+                .await?,
+            Feed::start(
+                &open.connection,
+                &self.settings,
+                careful_until,
+                completions,
+                &self.held.0,
+                &self.link,
+            )
+            .await?,
         ];
         self.link.up();
         let probe = Probe {
@@ -100,6 +129,9 @@ async fn listen(link: &Link, open: &mut Open) -> Error {
 /// One queue's way to its receiver over one channel.
 struct Feed<'a> {
     queue: Queue,
+    prefetch: u16,
+    /// Until then messages are taken one by one.
+    careful_until: Instant,
     name: &'a str,
     channel: Channel,
     consumer: Option<Consumer>,
@@ -115,16 +147,17 @@ impl<'a> Feed<'a> {
     async fn start(
         connection: &Connection,
         settings: &'a Settings,
+        careful_until: Instant,
         tap: &'a mut Tap,
         held: &'a mpsc::Sender<Infallible>,
         link: &Link,
     ) -> Result<Self, Error> {
         let timeout = settings.timeout;
         let channel = within(timeout, "opening a channel", connection.create_channel()).await?;
-        let limited = channel.basic_qos(settings.prefetch, BasicQosOptions::default());
-        within(timeout, "setting the prefetch", limited).await?;
         let mut feed = Self {
             queue: tap.queue,
+            prefetch: settings.prefetch,
+            careful_until,
             name: tap.queue.name(&settings.topology),
             channel,
             consumer: None,
@@ -144,6 +177,7 @@ impl<'a> Feed<'a> {
     /// Passes messages on, stops and starts as asked; ends well on shutdown or when nobody receives any more.
     async fn run(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let mut paused = self.paused.clone();
+        let mut careful = self.careful_until > Instant::now();
         loop {
             let Some(consumer) = &mut self.consumer else {
                 match shutdown.run_until_cancelled(becomes(&mut paused, false)).await {
@@ -156,6 +190,12 @@ impl<'a> Feed<'a> {
                 biased;
                 () = shutdown.cancelled() => return self.cancel().await.map(|_| ()),
                 () = becomes(&mut paused, true) => self.cancel().await?,
+                () = sleep_until(self.careful_until), if careful => {
+                    careful = false;
+                    let receiving = self.cancel().await?;
+                    self.consume().await?;
+                    receiving
+                }
                 next = consumer.next() => match next {
                     Some(delivery) => self.forward(delivery).await?,
                     None => return Err(Error::ConsumerGone { queue: self.queue }),
@@ -168,6 +208,9 @@ impl<'a> Feed<'a> {
     }
 
     async fn consume(&mut self) -> Result<(), Error> {
+        let prefetch = if self.careful_until > Instant::now() { 1 } else { self.prefetch };
+        let limited = self.channel.basic_qos(prefetch, BasicQosOptions::default());
+        within(self.timeout, "setting the prefetch", limited).await?;
         let started = self.channel.basic_consume(
             short(self.name)?,
             "".into(),

@@ -56,6 +56,15 @@ pub enum Error {
     Nacked,
 }
 
+impl Error {
+    /// Whether the client could not read what the broker sent.
+    ///
+    /// One message whose properties or header names are not UTF-8 is enough, and it ends the connection.
+    pub(super) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Broker { source, .. } if matches!(source.kind(), lapin::ErrorKind::ParsingError(_)))
+    }
+}
+
 /// Waits for an answer of the broker, but not for ever: the client alone would.
 pub(super) async fn within<T>(
     timeout: Duration,

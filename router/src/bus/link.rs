@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
@@ -76,11 +76,17 @@ impl Link {
         tracing::info!(side = ?self.side, "connected to the broker");
     }
 
-    /// Says that the connection is lost, or could not be had.
-    pub(super) fn down(&mut self, error: &Error) {
-        if self.up_since.take().is_some_and(|since| since.elapsed() >= HELD) {
+    /// Says that the connection is lost. After a good while, or where one message was to blame, the next try
+    /// comes soon.
+    pub(super) fn lost(&mut self, error: &Error) {
+        if self.up_since.take().is_some_and(|since| since.elapsed() >= HELD) || error.is_unreadable() {
             self.attempts = 0;
         }
+        self.down(error);
+    }
+
+    /// Says that there is no connection, and why.
+    fn down(&mut self, error: &Error) {
         self.attempts = self.attempts.saturating_add(1);
         tracing::warn!(side = ?self.side, attempts = self.attempts, error = %error, "no connection to the broker");
         metrics::counter!("dovetail_bus_connection_failures_total").increment(1);
@@ -122,6 +128,17 @@ impl Open {
                 None => return Err(Error::Gone),
             }
         }
+    }
+
+    /// The first thing that went wrong with the connection, where the client told it; what failed after is only
+    /// what followed from it.
+    pub(super) fn cause(&mut self, error: Error) -> Error {
+        while let Some(Some(event)) = self.events.next().now_or_never() {
+            if let Event::Error(source) = event {
+                return Error::Broker { doing: "listening to the broker", source };
+            }
+        }
+        error
     }
 
     /// Says good-bye to the broker; an answer is not waited for long.

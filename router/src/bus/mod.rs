@@ -38,6 +38,9 @@ use link::{Link, address};
 use publisher::{Confirms, Writer};
 use state::{Board, Side};
 
+/// What a log filter must hold: the AMQP client writes the bodies of returned messages to its log.
+pub const LOG_FILTER: &str = "lapin::returned_messages=off";
+
 /// How the bus is used.
 #[derive(Clone)]
 pub struct Settings {

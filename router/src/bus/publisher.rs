@@ -111,13 +111,14 @@ impl Writer {
         let mut window = Window::default();
         while let Some(mut open) = self.link.connect(&shutdown).await {
             let written = self.write(&mut open, &mut window, &shutdown).await;
+            let written = written.map_err(|error| open.cause(error));
             self.confirmed.tell(window.lose(written.as_ref().err().and_then(closed_by_broker)));
             match written {
                 Ok(()) => {
                     open.close().await;
                     break;
                 }
-                Err(error) => self.link.down(&error),
+                Err(error) => self.link.lost(&error),
             }
         }
         self.outgoing.close();

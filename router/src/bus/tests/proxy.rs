@@ -9,6 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
+/// What goes to the broker with a first byte that is not UTF-8; no client here could send that itself.
+pub(super) const SPOILT: &[u8] = b"~spoilt";
+
 /// What the link carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carry {
@@ -18,6 +21,8 @@ pub(super) enum Carry {
     Up,
     /// Nothing, but the connections stay open: a dead link.
     Nothing,
+    /// Nothing; who connects is turned away.
+    Nobody,
 }
 
 /// The link; dropping it cuts every connection.
@@ -42,6 +47,9 @@ impl Proxy {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let carry = carried.subscribe();
+                if *carry.borrow() == Carry::Nobody {
+                    continue;
+                }
                 let (mut cut, injected) = (cutting.subscribe(), injecting.subscribe());
                 let broker = broker.clone();
                 links.spawn(async move {
@@ -93,6 +101,11 @@ async fn up(
         let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
         if buffer[..read].windows(NAME.len()).any(|window| window == NAME) {
             writes.store(true, Ordering::Relaxed);
+        }
+        for at in 0..read.saturating_sub(SPOILT.len()) {
+            if &buffer[at..at + SPOILT.len()] == SPOILT {
+                buffer[at] = 0xff;
+            }
         }
         if carry.wait_for(|carry| *carry != Carry::Nothing).await.is_err() {
             return;

@@ -1,5 +1,6 @@
 //! Deliveries come, come again when they must, and stop when they are asked to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 
 use super::proxy::Carry;
 use super::rig::{Rig, SOON};
-use crate::bus::{Queue, Receipt, State};
+use crate::bus::{Client, Queue, Receipt, State};
 use crate::envelope::{BODY_LIMIT, Delivery};
 
 #[tokio::test]
@@ -91,6 +92,20 @@ async fn a_link_that_goes_silent_is_noticed_by_its_heartbeat_and_replaced() {
 }
 
 #[tokio::test]
+async fn a_broker_that_is_away_is_tried_again_until_it_comes() {
+    let mut rig = Rig::start().await;
+    rig.proxy.carry(Carry::Nobody);
+    rig.proxy.cut();
+    let state = rig.wait_for(|state| matches!(state, State::Connecting { attempts: 3.., .. })).await;
+    assert!(matches!(state, State::Connecting { last_error: Some(_), .. }), "{state:?}");
+    rig.submit("r-1").await;
+    rig.proxy.carry(Carry::Both);
+    assert!(rig.next().await.ack().await);
+    rig.wait_for(|state| matches!(state, State::Connected { .. })).await;
+    rig.finish().await;
+}
+
+#[tokio::test]
 async fn a_paused_queue_gives_nothing_out_and_what_it_gave_can_still_be_acknowledged() {
     let mut rig = Rig::start().await;
     rig.submit("r-1").await;
@@ -149,6 +164,30 @@ async fn what_is_given_back_too_often_is_set_aside_by_the_broker() {
     }
     rig.queue_has(&rig.topology.dead, 1, 0).await;
     rig.queue_has(&rig.topology.intake, 0, 1).await;
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_the_client_cannot_read_is_set_aside_and_its_neighbours_are_given_out() {
+    let mut rig = Rig::start().await;
+    rig.bus.pause(Queue::Intake);
+    rig.submit("r-1").await;
+    let client = Client::connect(&rig.address()).await.unwrap();
+    let exchange = rig.topology.requests.clone();
+    client.publish(&exchange, "key", "text/~spoilt", Vec::new(), b"{}").await.unwrap();
+    for number in 0..50 {
+        rig.submit(&format!("n-{number}")).await;
+    }
+    rig.bus.resume(Queue::Intake);
+    let mut seen = BTreeSet::new();
+    while seen.len() < 51 {
+        let message = timeout(2 * SOON, rig.intake.recv()).await.expect("a neighbour did not come").unwrap();
+        let Ok(Delivery::Event(envelope)) = message.read(BODY_LIMIT) else { panic!("not one event") };
+        if message.ack().await {
+            seen.insert(envelope.id);
+        }
+    }
+    rig.queue_has(&rig.topology.dead, 1, 0).await;
     rig.finish().await;
 }
 

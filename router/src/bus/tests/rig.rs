@@ -111,6 +111,14 @@ impl Rig {
         }
     }
 
+    /// The broker's address through the link.
+    pub(super) fn address(&self) -> String {
+        let mut uri: AMQPUri = url().parse().unwrap();
+        uri.authority.host = self.proxy.address.ip().to_string();
+        uri.authority.port = self.proxy.address.port();
+        uri.to_string()
+    }
+
     /// Publishes a request as a CRM does.
     pub(super) async fn submit(&self, id: &str) {
         let envelope = Envelope {
