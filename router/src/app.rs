@@ -195,10 +195,7 @@ impl App {
 
 async fn open(config: &Config, catalogue: &Arc<Catalogue>) -> anyhow::Result<Arc<dyn Ledger>> {
     let address = crate::config::without_password(&config.ledger.url);
-    let (rules, words) = (Arc::clone(catalogue), Arc::clone(catalogue));
-    let closer: ledger::Closer = Arc::new(move |standing| closing::decide(standing, &rules));
-    let reader: ledger::Reader =
-        Arc::new(move |system, service, completion| closing::meaning(&words, system, service, completion));
+    let (closer, reader) = closing::rules(catalogue);
     ledger::open(&config.ledger.url, closer, reader, config.ledger.connections)
         .await
         .with_context(|| format!("the ledger at {address} cannot be opened"))

@@ -1,9 +1,11 @@
 //! When a ticket closes, and when a person must decide: a pure reading of its handovers.
 
+use std::sync::Arc;
+
 use mappings::domain::{Council, Disposition, HandoverState, RequestId, Service, SystemName, Ticket};
 use mappings::mapping::{Catalogue, Meaning};
 
-use crate::ledger::Completion;
+use crate::ledger::{Closer, Completion, Reader};
 
 /// One opening of a ticket with its handovers, as far as closing needs to know them.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +119,15 @@ pub fn meaning(
         Some(system) => system.meaning(Some(service), &completion.said, completion.note.as_deref()),
         None => Meaning::Unrecognised,
     }
+}
+
+/// The closing rules and the status vocabulary of these mappings, as a ledger asks for them.
+pub fn rules(catalogue: &Arc<Catalogue>) -> (Closer, Reader) {
+    let (rules, words) = (Arc::clone(catalogue), Arc::clone(catalogue));
+    let closer: Closer = Arc::new(move |standing| decide(standing, &rules));
+    let reader: Reader =
+        Arc::new(move |system, service, completion| meaning(&words, system, service, completion));
+    (closer, reader)
 }
 
 /// What is said where the mapping gives no words.

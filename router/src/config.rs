@@ -147,6 +147,13 @@ pub struct Mappings {
     pub systems: Vec<String>,
 }
 
+impl Mappings {
+    /// The folder, where one is named.
+    pub fn folder(&self) -> Option<&Path> {
+        Some(Path::new(&self.folder)).filter(|folder| !folder.as_os_str().is_empty())
+    }
+}
+
 /// `[worker]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,8 +28,7 @@ struct Reached {
 /// Never for what is checked: that is said, with exit code 1.
 pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
     let config = Config::load(file)?;
-    let folder = Some(config.mappings.folder.as_str()).filter(|folder| !folder.is_empty());
-    let sources = library::only(library::read(folder.map(Path::new))?, &config.mappings.systems);
+    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
     let mut reached = Vec::new();
 
     let started = Instant::now();

@@ -2,22 +2,29 @@
 
 mod cases;
 mod check;
+mod columns;
 mod exit;
 mod lint;
+mod open;
 mod preview;
+mod problems;
 mod serve;
 mod show;
 mod sim;
+mod tickets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::bus::Topology;
 use crate::clock;
+use crate::config::{self, Config};
 use crate::demo;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
+
+use open::Books;
 
 pub use exit::{Exit, Mistake, report};
 pub use show::Shown;
@@ -140,7 +147,7 @@ pub struct SimArgs {
 /// Which mappings are meant.
 #[derive(Debug, Clone, Args)]
 pub struct FolderArgs {
-    /// A mappings folder, its systems folder, or one system's folder; without it, the shipped mappings
+    /// A mappings folder, its systems folder, or one system's folder; without it, the mappings that serve would use
     #[arg(value_name = "PATH")]
     pub folder: Option<PathBuf>,
 }
@@ -157,7 +164,7 @@ pub struct TryArgs {
     /// What to ask of the system
     #[arg(long, value_name = "OPERATION", default_value = "create", value_parser = words::<Operation>(Operation::ALL.iter().map(|word| word.as_str())))]
     pub operation: Operation,
-    /// The mappings folder that holds the service; without it, the shipped mappings
+    /// The mappings folder that holds the service; without it, the mappings that serve would use
     #[arg(long, value_name = "PATH")]
     pub mappings: Option<PathBuf>,
     /// The system's reference of the job, for amend and cancel
@@ -241,17 +248,38 @@ pub struct CompletionsArgs {
 /// When the command could not do its work; a finding against the thing asked about is an exit code, not an error.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { global, command } = cli;
+    let config = || Config::load(global.config.as_deref());
+    // What is named goes before what is configured; neither means the shipped mappings.
+    let folder = |named: Option<PathBuf>| match named {
+        Some(folder) => Ok::<_, config::Error>(Some(folder)),
+        None => config().map(|config| config.mappings.folder().map(Path::to_owned)),
+    };
     let shown: Shown = match command {
         Command::Serve(_) => return serve::run(global.config.as_deref()).await,
         Command::Demo(args) => return demo::run(args, global.output).await,
         Command::Sim(args) => return sim::run(args).await,
         Command::Check(_) => check::run(global.config.as_deref()).await?,
-        Command::Lint(args) => lint::run(args.folder.as_deref())?,
-        Command::Test(args) => cases::run(args.folder.as_deref())?,
-        Command::Try(args) => preview::run(&args, clock::host_time())?,
+        Command::Lint(args) => lint::run(folder(args.folder)?.as_deref())?,
+        Command::Test(args) => cases::run(folder(args.folder)?.as_deref())?,
+        Command::Try(mut args) => {
+            args.mappings = folder(args.mappings)?;
+            preview::run(&args, clock::host_time())?
+        }
         Command::Schema => schema(),
-        Command::Topology => topology(&Topology::default()),
-        Command::Tickets(_) | Command::Problems(_) => anyhow::bail!("this command is not in this build"),
+        Command::Topology => topology(&config()?.bus.settings().topology),
+        Command::Tickets(TicketsCommand::List(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            tickets::list(&args, &*ledger, &catalogue).await?
+        }
+        Command::Tickets(TicketsCommand::Show(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            tickets::show(&args, &*ledger, &catalogue, now).await?
+        }
+        Command::Problems(args) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            problems::list(&args, &*ledger, &catalogue).await?
+        }
         Command::Completions(args) => completions(args),
     };
     shown.print(global.output)?;

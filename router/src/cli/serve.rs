@@ -23,8 +23,7 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let guard = tokio::task::spawn_blocking(move || telemetry::start(&settings)).await??;
     let metrics = telemetry::metrics()?;
 
-    let folder = Some(config.mappings.folder.as_str()).filter(|folder| !folder.is_empty());
-    let sources = library::only(library::read(folder.map(Path::new))?, &config.mappings.systems);
+    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
     let listener = TcpListener::bind(&config.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", config.http.listen))?;

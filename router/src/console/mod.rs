@@ -64,4 +64,4 @@ async fn nowhere() -> Message {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

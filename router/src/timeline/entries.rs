@@ -27,22 +27,27 @@ impl Entry {
     }
 }
 
-/// Everything that happened to the ticket, oldest first.
+/// Everything that happened to the ticket, oldest first. What was written at the same instant is told in the
+/// order of cause and effect: asked, taken, tried, heard, decided, closed.
 pub(super) fn entries(history: &History, names: &Names<'_>) -> Vec<Entry> {
-    let line = &history.line;
-    let mut entries = vec![Entry::new(line.raised_at, "The customer asked for this.")];
-    entries.extend(history.events.iter().filter_map(|event| of_event(event, history)));
+    let mut entries = vec![(0, Entry::new(history.line.raised_at, "The customer asked for this."))];
+    for event in &history.events {
+        let order = if event.kind == Kind::Accepted { 1 } else { 4 };
+        entries.extend(of_event(event, history).map(|entry| (order, entry)));
+    }
     for handover in &history.handovers {
         let tried: Vec<&Tried> =
             history.attempts.iter().filter(|tried| tried.handover == handover.id).collect();
         let name = names.spoken(&handover.system);
-        entries.extend(
-            tried.chunk_by(|one, other| alike(one, other)).map(|tries| of_tries(tries, handover, &name)),
-        );
+        let order = if handover.closure { 5 } else { 2 };
+        let told = tried.chunk_by(|one, other| alike(one, other));
+        entries.extend(told.map(|tries| (order, of_tries(tries, handover, &name))));
     }
-    entries.extend(history.completions.iter().filter_map(|heard| of_heard(heard, history, names)));
-    entries.sort_by_key(|entry| entry.at);
-    entries
+    for heard in &history.completions {
+        entries.extend(of_heard(heard, history, names).map(|entry| (3, entry)));
+    }
+    entries.sort_by_key(|(order, entry)| (entry.at, *order));
+    entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// Tries that failed in the same way one after the other make one entry.

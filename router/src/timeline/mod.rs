@@ -188,4 +188,4 @@ impl Names<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

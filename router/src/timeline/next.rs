@@ -124,6 +124,7 @@ fn next_try(piece: &Piece<'_>, now: Timestamp) -> String {
     let name = &piece.name;
     let later = piece.handover.due_at.filter(|due| *due > now).map(|due| when::spoken(due, now));
     match (piece.tried.is_empty(), piece.uncertain(), later) {
+        (true, _, None) if piece.handover.closure => format!("{name} is being told now."),
         (true, _, None) => format!("It is being sent to {name} now."),
         (true, _, Some(at)) => format!("It is sent to {name} {at}."),
         (false, true, None) => format!("{name} is being asked now whether it has this already."),

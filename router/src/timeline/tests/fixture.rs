@@ -96,7 +96,7 @@ closures:
 "#;
 
 /// A small catalogue: waste calls us and is polled, housing is polled, the CRM takes closures.
-pub(super) fn catalogue() -> Catalogue {
+pub(crate) fn catalogue() -> Catalogue {
     let sources: Vec<Source> = [
         ("systems/waste/system.yaml", WASTE),
         ("systems/waste/missed-bin.yaml", MISSED_BIN),

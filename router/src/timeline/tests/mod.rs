@@ -1,4 +1,4 @@
-mod fixture;
+pub(crate) mod fixture;
 
 use mappings::domain::{Disposition, HandoverState, ParkClass, Progress, RequestState};
 use serde_json::json;

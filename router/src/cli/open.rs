@@ -1,0 +1,68 @@
+//! The ledger and the mappings, opened for reading.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mappings::mapping::Catalogue;
+
+use super::{LedgerArgs, Mistake};
+use crate::config::{self, Config};
+use crate::ledger::{self, Ledger};
+use crate::{closing, library};
+
+/// Connections that a command that only reads needs.
+const CONNECTIONS: u32 = 2;
+
+/// The ledger, and the mappings that its tickets are told with.
+pub(super) struct Books {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) catalogue: Arc<Catalogue>,
+}
+
+/// Opens the ledger that is named, or else configured. Its database must exist: a command that reads makes none.
+///
+/// # Errors
+/// When there is no such database, it does not answer, or the mappings cannot be used.
+pub(super) async fn open(args: &LedgerArgs, config: &Config) -> anyhow::Result<Books> {
+    let address = args.database.as_deref().unwrap_or(&config.ledger.url);
+    exists(address)?;
+    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
+    let catalogue = Arc::new(library::compile(&sources, &library::placeholder)?);
+    let (closer, reader) = closing::rules(&catalogue);
+    let ledger = ledger::open(address, closer, reader, CONNECTIONS).await;
+    let place = config::without_password(address);
+    Ok(Books {
+        ledger: ledger.with_context(|| format!("the ledger at {place} cannot be opened"))?,
+        catalogue,
+    })
+}
+
+/// Opening a SQLite file that is not there would make it.
+fn exists(address: &str) -> Result<(), Mistake> {
+    let Some(path) = address.strip_prefix("sqlite:") else { return Ok(()) };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if Path::new(path).is_file() {
+        return Ok(());
+    }
+    Err(Mistake::new(
+        format!("there is no ledger at {path}"),
+        "start one with dovetail serve, or name another with --database or --config",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_is_not_there_is_named_and_not_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("none.db");
+        let args = LedgerArgs { database: Some(format!("sqlite:{}", path.display())) };
+        let error =
+            open(&args, &Config::defaults().expect("defaults")).await.map(|_| ()).expect_err("refused");
+        assert!(error.to_string().starts_with("there is no ledger at"), "{error}");
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,138 @@
+//! `dovetail problems`: what waits for a person.
+
+use std::fmt::Write as _;
+
+use mappings::mapping::Catalogue;
+use serde_json::{Value, json};
+
+use super::tickets::line_json;
+use super::{Exit, ProblemsArgs, Shown};
+use crate::ledger::{Ledger, Line, Problem};
+use crate::timeline::{quoted, service_title, when, words};
+
+/// Lists what waits for a person, by kind.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub(super) async fn list(
+    args: &ProblemsArgs,
+    ledger: &dyn Ledger,
+    catalogue: &Catalogue,
+) -> anyhow::Result<Shown> {
+    Ok(shown(&ledger.problems(args.most).await?, catalogue))
+}
+
+fn shown(problems: &[Problem], catalogue: &Catalogue) -> Shown {
+    let mut text = String::new();
+    for problem in problems {
+        let _ = writeln!(text, "{}\n", told(problem, catalogue));
+    }
+    if problems.is_empty() {
+        text.push_str("Nothing waits for a person.\n");
+    } else {
+        let _ = writeln!(
+            text,
+            "{} wait for a person. `dovetail tickets show REFERENCE` tells a ticket's story.",
+            problems.len()
+        );
+    }
+    Shown {
+        text,
+        json: json!({"problems": problems.iter().map(as_json).collect::<Vec<_>>()}),
+        exit: Exit::Ok,
+    }
+}
+
+fn told(problem: &Problem, catalogue: &Catalogue) -> String {
+    let ticket = |line: &Line| {
+        let service = service_title(&line.service, catalogue);
+        format!("{} ({}, {service}, came in {})", line.ticket, line.council, when::short(line.accepted_at))
+    };
+    match problem {
+        Problem::Held { line, reason } => {
+            format!("{}\n  needs a decision: {}", ticket(line), words::sentence(reason))
+        }
+        Problem::Parked { line, system, class, reason } => {
+            let reason = words::sentence(reason);
+            format!("{}\n  stuck at {system}: {}.\n  {reason}", ticket(line), words::class(*class))
+        }
+        Problem::Orphan(completion) => {
+            let said = quoted(&completion.said, completion.note.as_deref());
+            let job = completion.job.as_ref().map_or("not given".to_owned(), ToString::to_string);
+            format!(
+                "News from {} of work that Dovetail did not order ({})\n  their reference: {job}\n  “{said}”",
+                completion.system,
+                when::short(completion.received_at)
+            )
+        }
+        Problem::Refused { received_at, key, ticket, path, reason, .. } => {
+            let ticket = ticket.as_ref().map_or("no ticket could be read".to_owned(), ToString::to_string);
+            let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+            format!(
+                "A message that could not be understood ({ticket}, {})\n  {place}{reason}\n  from {}, message {}",
+                when::short(*received_at),
+                key.source,
+                key.id
+            )
+        }
+    }
+}
+
+fn as_json(problem: &Problem) -> Value {
+    match problem {
+        Problem::Held { line, reason } => {
+            json!({"kind": "held", "ticket": line_json(line), "reason": reason})
+        }
+        Problem::Parked { line, system, class, reason } => json!({
+            "kind": "parked", "ticket": line_json(line), "system": system.as_str(), "class": class.as_str(),
+            "reason": reason,
+        }),
+        Problem::Orphan(completion) => json!({
+            "kind": "orphan",
+            "system": completion.system.as_str(),
+            "job": completion.job.as_ref().map(|job| job.as_str()),
+            "reference": completion.reference.as_ref().map(|reference| reference.as_str()),
+            "said": completion.said,
+            "note": completion.note,
+            "received_at": completion.received_at.to_string(),
+        }),
+        Problem::Refused { received_at, key, council, ticket, path, reason } => json!({
+            "kind": "refused",
+            "received_at": received_at.to_string(),
+            "source": key.source,
+            "id": key.id,
+            "council": council.as_ref().map(|council| council.as_str()),
+            "ticket": ticket.as_ref().map(|ticket| ticket.as_str()),
+            "path": path,
+            "reason": reason,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::tests::seed::Seed;
+
+    #[tokio::test]
+    async fn what_waits_for_a_person_is_listed_with_kind_and_reason() {
+        let seed = Seed::town().await;
+        let problems = seed.ledger.problems(50).await.expect("problems");
+        let shown = shown(&problems, &seed.catalogue);
+        let kinds: Vec<&str> = shown.json["problems"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|problem| problem["kind"].as_str())
+            .collect();
+        assert_eq!(kinds, ["held", "parked", "orphan", "refused"]);
+        assert!(shown.text.contains("Uprn: nothing at $.location.uprn."), "{}", shown.text);
+        assert!(shown.text.contains("location.uprn: invalid type"), "{}", shown.text);
+    }
+
+    #[tokio::test]
+    async fn nothing_to_do_is_said() {
+        let seed = Seed::new().await;
+        assert_eq!(shown(&[], &seed.catalogue).text, "Nothing waits for a person.\n");
+    }
+}
