@@ -110,7 +110,7 @@ pub(crate) async fn counts(ledger: &str) -> Counts {
 
 /// Waits until so many tickets are closed at both ends, and no lease is held and no event unpublished.
 pub(crate) async fn settled(ledger: &str, tickets: u64) {
-    until("every closure is taken, and nothing is left to do", Duration::from_secs(120), async || {
+    until("every closure is taken, and nothing is left to do", Duration::from_secs(600), async || {
         let counts = counts(ledger).await;
         let closed: u64 = counts
             .tickets
