@@ -219,7 +219,7 @@ both! {
         assert_eq!(problems.len(), 2);
         let reason = |problem: &Problem| match problem {
             Problem::Refused { reason, path, .. } => (reason.clone(), path.clone()),
-            other => panic!("{other:?}"),
+            Problem::Held { .. } | Problem::Parked { .. } | Problem::Orphan(_) => panic!("{problem:?}"),
         };
         assert_eq!(reason(&problems[0]), ("12345 is not text".into(), Some("location.uprn".into())));
     }
