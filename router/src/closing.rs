@@ -6,6 +6,7 @@ use mappings::domain::{Council, Disposition, HandoverState, RequestId, Service, 
 use mappings::mapping::{Catalogue, Meaning};
 
 use crate::ledger::{Closer, Completion, Reader};
+use crate::timeline::words;
 
 /// One opening of a ticket with its handovers, as far as closing needs to know them.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,8 +85,11 @@ pub fn decide(standing: &Standing, catalogue: &Catalogue) -> Decision {
             .map(|system| system.close_rules(&standing.service))
             .is_some_and(|rules| rules.automatically.contains(disposition));
         if !automatic {
-            let said = part.say.as_deref().or(part.said.as_deref()).unwrap_or("no words were given");
-            return Decision::Hold(format!("{} ended it as {disposition}: {said}", part.system));
+            let ended = words::ended(*disposition);
+            return Decision::Hold(match &part.said {
+                Some(said) => format!("{} says {ended}: “{said}”", part.system),
+                None => format!("{} says {ended}", part.system),
+            });
         }
     }
     let whole = ended.iter().find(|(_, d)| *d != Disposition::Completed).or_else(|| ended.first());

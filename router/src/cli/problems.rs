@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::tickets::line_json;
 use super::{Exit, ProblemsArgs, Shown};
 use crate::ledger::{Ledger, Line, Problem};
-use crate::timeline::{quoted, service_title, when, words};
+use crate::timeline::{self, quoted, service_title, when, words};
 
 /// Lists what waits for a person, by kind.
 ///
@@ -50,10 +50,10 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
     };
     match problem {
         Problem::Held { line, reason } => {
-            format!("{}\n  needs a decision: {}", ticket(line), words::sentence(reason))
+            format!("{}\n  needs a decision: {}", ticket(line), timeline::reason(reason, catalogue))
         }
         Problem::Parked { line, system, class, reason } => {
-            let reason = words::sentence(reason);
+            let reason = timeline::reason(reason, catalogue);
             format!("{}\n  stuck at {system}: {}.\n  {reason}", ticket(line), words::class(*class))
         }
         Problem::Orphan(completion) => {

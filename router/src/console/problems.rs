@@ -6,7 +6,7 @@ use super::Desk;
 use super::page::{Held, Message, Orphan, Page, Parked, Problems, Refused};
 use super::view::Row;
 use crate::ledger::Problem;
-use crate::timeline::words;
+use crate::timeline::{self, words};
 
 /// Problems of each kind that are listed.
 const MOST: usize = 100;
@@ -30,20 +30,22 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
     for problem in found {
         match problem {
             Problem::Held { line, reason } => {
-                page.held
-                    .push(Held { row: Row::new(&line, &desk.catalogue), reason: words::sentence(&reason) });
+                page.held.push(Held {
+                    row: Row::new(&line, &desk.catalogue),
+                    reason: timeline::reason(&reason, &desk.catalogue),
+                });
             }
             Problem::Parked { line, system, class, reason } => page.parked.push(Parked {
                 row: Row::new(&line, &desk.catalogue),
                 system: title(&system),
                 class: words::class(class),
-                reason: words::sentence(&reason),
+                reason: timeline::reason(&reason, &desk.catalogue),
             }),
             Problem::Orphan(completion) => page.orphans.push(Orphan {
                 system: title(&completion.system),
                 job: completion.job.as_ref().map(ToString::to_string),
                 reference: completion.reference.as_ref().map(ToString::to_string),
-                said: crate::timeline::quoted(&completion.said, completion.note.as_deref()),
+                said: timeline::quoted(&completion.said, completion.note.as_deref()),
                 at: completion.received_at.into(),
             }),
             Problem::Refused { received_at, key, council, ticket, path, reason } => {

@@ -43,7 +43,9 @@ pub(super) fn entries(history: &History, names: &Names<'_>) -> Vec<Entry> {
         let told = tried.chunk_by(|one, other| alike(one, other));
         entries.extend(told.map(|tries| (order, of_tries(tries, handover, &name))));
     }
-    for heard in &history.completions {
+    let mut heard: Vec<&Heard> = history.completions.iter().collect();
+    heard.sort_by_key(|heard| names.order(heard, history));
+    for heard in heard {
         entries.extend(of_heard(heard, history, names).map(|entry| (3, entry)));
     }
     entries.sort_by_key(|(order, entry)| (entry.at, *order));
@@ -115,7 +117,11 @@ fn of_tries(tries: &[&Tried], handover: &Handover, name: &str) -> Entry {
     };
     let attempt = &last.attempt;
     let reason = attempt.reason.as_deref().map(words::sentence);
-    let entry = Entry { detail: reason, ..Entry::new(attempt.ended_at, told(last, handover, name)) };
+    let mut entry = Entry { detail: reason, ..Entry::new(attempt.ended_at, told(last, handover, name)) };
+    if attempt.outcome == "rejected" {
+        // The reason is what the system answered.
+        (entry.said, entry.detail) = (attempt.reason.clone(), None);
+    }
     if tries.len() == 1 {
         return entry;
     }

@@ -10,10 +10,10 @@ pub mod when;
 pub mod words;
 
 use jiff::Timestamp;
-use mappings::domain::{HandoverState, Service, SystemName};
+use mappings::domain::{HandoverState, RequestState, Service, SystemName};
 use mappings::mapping::{Catalogue, Meaning, System};
 
-use crate::ledger::{Completion, Correlated, Handover, History, Tried};
+use crate::ledger::{Completion, Correlated, Handover, Heard, History, Tried};
 
 pub use entries::Entry;
 use piece::Piece;
@@ -80,7 +80,7 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
         headline: next::headline(&history.line, &work, closure),
         with_whom: pieces
             .iter()
-            .filter(|piece| piece.handover.state != HandoverState::Ended)
+            .filter(|piece| in_hand(piece, history.line.state))
             .map(|piece| piece.holder(&names))
             .collect(),
         last_word: last_word(history, &names),
@@ -91,6 +91,11 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
     }
 }
 
+/// Whether somebody has the piece: until it ended, or while its ending waits for a decision.
+fn in_hand(piece: &Piece<'_>, state: RequestState) -> bool {
+    piece.handover.state != HandoverState::Ended || (state == RequestState::Held && !piece.handover.closure)
+}
+
 /// The latest of what the systems said of the work by themselves or answered when they were given it.
 fn last_word(history: &History, names: &Names<'_>) -> Option<LastWord> {
     let heard = history.completions.iter().filter(|heard| match heard.correlated {
@@ -98,12 +103,14 @@ fn last_word(history: &History, names: &Names<'_>) -> Option<LastWord> {
         Correlated::Duplicate | Correlated::Superseded => false,
     });
     let words =
-        heard.map(|heard| (heard.completion.received_at, of_completion(&heard.completion, history, names)));
+        heard.map(|heard| (names.order(heard, history), of_completion(&heard.completion, history, names)));
     let answers = history.handovers.iter().filter(|handover| !handover.closure).flat_map(|handover| {
         let tried = history.attempts.iter().filter(|tried| tried.handover == handover.id);
-        tried.filter_map(|tried| of_answer(tried, handover, names).map(|word| (tried.attempt.ended_at, word)))
+        tried.filter_map(|tried| {
+            of_answer(tried, handover, names).map(|word| ((tried.attempt.ended_at, None, 0), word))
+        })
     });
-    answers.chain(words).max_by_key(|(at, _)| *at).map(|(_, word)| word)
+    answers.chain(words).max_by_key(|(order, _)| *order).map(|(_, word)| word)
 }
 
 fn of_completion(completion: &Completion, history: &History, names: &Names<'_>) -> LastWord {
@@ -154,6 +161,16 @@ pub fn service_title(service: &Service, catalogue: &Catalogue) -> String {
     title.map_or_else(|| service.to_string(), str::to_owned)
 }
 
+/// A reason of the ledger as a sentence: a system that it begins with goes by its name for people.
+pub fn reason(text: &str, catalogue: &Catalogue) -> String {
+    let named = text.split_once(' ').and_then(|(first, rest)| {
+        let system = SystemName::parse(first).ok()?;
+        catalogue.system(&system)?;
+        Some(format!("{} {rest}", Names { catalogue }.spoken(&system)))
+    });
+    words::sentence(named.as_deref().unwrap_or(text))
+}
+
 /// The names of systems and services; what the mappings no longer know goes by its identifier.
 struct Names<'a> {
     catalogue: &'a Catalogue,
@@ -180,6 +197,19 @@ impl Names<'_> {
 
     fn service(&self, service: &Service) -> String {
         service_title(service, self.catalogue)
+    }
+
+    /// What sorts the words of systems: when we learned of them, when they were said, and, where both were the
+    /// same, an ending after what went before it.
+    fn order(&self, heard: &Heard, history: &History) -> (Timestamp, Option<Timestamp>, u8) {
+        let completion = &heard.completion;
+        let note = completion.note.as_deref();
+        let rank = match self.meaning(&history.line.service, &completion.system, &completion.said, note) {
+            Meaning::Progress { .. } => 1,
+            Meaning::Unrecognised => 2,
+            Meaning::Ended { .. } => 3,
+        };
+        (completion.received_at, completion.said_at, rank)
     }
 
     fn meaning(&self, service: &Service, name: &SystemName, said: &str, note: Option<&str>) -> Meaning {

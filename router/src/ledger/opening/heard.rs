@@ -69,7 +69,7 @@ impl Opening {
             Meaning::Unrecognised => {
                 self.keep_word(index, completion);
                 let system = &self.pieces[index].system;
-                let reason = format!("{system} said {:?}, a word its mapping does not know", completion.said);
+                let reason = format!("{system} said {:?}, which Dovetail does not know", completion.said);
                 let data = json!({"system": system.as_str(), "said": completion.said});
                 self.hold(reason, data, at, effects);
                 Correlated::Held

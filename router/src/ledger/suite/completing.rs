@@ -160,7 +160,7 @@ both! {
         assert_eq!(history.line.state, RequestState::Held);
         assert_eq!(
             history.line.reason.as_deref(),
-            Some("waste said \"Zzz\", a word its mapping does not know")
+            Some("waste said \"Zzz\", which Dovetail does not know")
         );
         assert_eq!(history.handovers[0].state, HandoverState::Awaiting);
     }

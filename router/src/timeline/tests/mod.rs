@@ -131,6 +131,7 @@ fn a_held_ticket_says_what_must_be_decided() {
     history.completions = vec![heard("Not Out", None, 20, Correlated::Applied)];
     let story = told(&history, 30);
     assert_eq!(story.headline, "A person must decide how this ends");
+    assert_eq!(story.with_whom[0].team.as_deref(), Some("Waste operations"));
     assert_eq!(
         story.next,
         [
@@ -311,4 +312,26 @@ fn no_identifier_or_personal_data_of_a_call_stands_in_a_story() {
     history.attempts = vec![tried(2, 1, 2, "retry", Some("no connection"))];
     let story = format!("{:?}", told(&history, 5));
     assert!(!story.contains("Lamb") && !story.contains("00000000-"), "{story}");
+}
+
+#[test]
+fn of_words_that_came_at_once_the_ending_is_the_last() {
+    let mut history = history(vec![ended(Disposition::Completed)]);
+    history.completions = vec![
+        heard("Completed", None, 20, Correlated::Applied),
+        heard("In Progress", None, 20, Correlated::Applied),
+    ];
+    let story = told(&history, 30);
+    assert_eq!(story.last_word.and_then(|word| word.said).as_deref(), Some("Completed"));
+    assert_eq!(story.entries.last().and_then(|entry| entry.said.as_deref()), Some("Completed"));
+}
+
+#[test]
+fn a_reason_names_the_system_as_people_do() {
+    let catalogue = catalogue();
+    assert_eq!(
+        reason("waste said \"Zzz\", which Dovetail does not know", &catalogue),
+        "Environmental services said \"Zzz\", which Dovetail does not know."
+    );
+    assert_eq!(reason("no answer", &catalogue), "No answer.");
 }
