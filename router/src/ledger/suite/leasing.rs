@@ -94,6 +94,19 @@ both! {
         assert_eq!(history.handovers[0].job.as_ref().map(|job| job.as_str()), Some("W-2"));
     }
 
+    async fn a_worker_that_took_its_call_again_cannot_write_under_the_old_lease(fixture: &Fixture) {
+        let old = fixture.submit("CRM-1", &["waste"]).await.remove(0);
+        // Thought dead for a while: freed, then taken again by the same worker.
+        fixture.ledger.rescue(at(30)).await.expect("a rescue");
+        let new = fixture.claim("waste", 1, at(60)).await.remove(0);
+        let old_begun = [(old.call, old.council.clone(), old.lease)];
+        assert_eq!(fixture.ledger.begin(&old_begun).await.expect("begin"), [Recorded::LeaseLost]);
+        for next in [delivered("W-1"), again(at(90), Phase::Send)] {
+            assert_eq!(fixture.record(&[settle(&old, next)]).await.replies, [Ok(Recorded::LeaseLost)]);
+        }
+        assert_eq!(fixture.record(&[settle(&new, delivered("W-2"))]).await.replies, [Ok(Recorded::Written)]);
+    }
+
     async fn a_worker_that_lives_keeps_what_it_holds(fixture: &Fixture) {
         let work = fixture.submit("CRM-1", &["waste"]).await.remove(0);
         fixture.ledger.heartbeat(fixture.lessee.worker, at(60)).await.expect("a heartbeat");
