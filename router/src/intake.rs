@@ -130,7 +130,15 @@ impl Intake {
 pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Understood> {
     let door = Door { message: &message, now };
     let envelopes = match &message.delivery {
-        Err(error) => return vec![Err(door.refuse(None, error.path().as_deref(), &error.to_string()))],
+        Err(error) => {
+            let refusal = door.refuse(None, error.path().as_deref(), &error.to_string());
+            let data = envelope::salvage(&message.kept).unwrap_or_default();
+            return vec![Err(Box::new(Refusal {
+                council: council_of(&data),
+                ticket: ticket_of(&data),
+                ..*refusal
+            }))];
+        }
         Ok(Delivery::Foreign { bytes, .. }) => match &message.crm {
             Some(crm) => return vec![native(&door, crm, bytes, catalogue)],
             None => {

@@ -33,11 +33,12 @@ pub struct Relay {
     pub claim_every: Duration,
 }
 
-/// The events in hand: given to the publisher, or waiting to be given again.
+/// The events in hand: given to the publisher, waiting to be given again, or confirmed but still in the outbox.
 #[derive(Default)]
 struct InHand {
     given: HashMap<EventId, Event>,
     paused: Vec<(Instant, Event)>,
+    unmarked: Vec<EventId>,
 }
 
 impl Relay {
@@ -45,23 +46,34 @@ impl Relay {
     /// outbox and is published by the next router, under the same id.
     pub async fn run(
         self,
+        memory: UnboundedReceiver<Event>,
+        give: Publisher,
+        confirmed: UnboundedReceiver<Confirmed>,
+        shutdown: CancellationToken,
+    ) {
+        let patience = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(LAST_CONFIRMS).await;
+        };
+        // The broker may be away: then giving waits for it, and a stop must not wait with it.
+        tokio::select! {
+            () = self.carry(memory, give, confirmed, &shutdown) => {}
+            () = patience => {}
+        }
+    }
+
+    async fn carry(
+        &self,
         mut memory: UnboundedReceiver<Event>,
         give: Publisher,
         mut confirmed: UnboundedReceiver<Confirmed>,
-        shutdown: CancellationToken,
+        shutdown: &CancellationToken,
     ) {
         let Outbox::On(places) = self.lessee.outbox.clone() else { return };
         let mut hand = InHand::default();
         let mut tick = tokio::time::interval(self.claim_every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last = None;
-        loop {
-            if shutdown.is_cancelled() && last.is_none() {
-                last = Some(Instant::now() + LAST_CONFIRMS);
-            }
-            if last.is_some_and(|last| hand.given.is_empty() && memory.is_empty() || Instant::now() >= last) {
-                return;
-            }
+        while !(shutdown.is_cancelled() && hand.given.is_empty() && memory.is_empty()) {
             tokio::select! {
                 Some(event) = memory.recv() => self.give(&mut hand, event, &give).await,
                 Some(result) = confirmed.recv() => {
@@ -72,12 +84,13 @@ impl Relay {
                     self.settle(&mut hand, results, &places, &give).await;
                 }
                 _ = tick.tick() => {
+                    self.mark(&mut hand).await;
                     self.resume(&mut hand, &give).await;
-                    if last.is_none() {
+                    if !shutdown.is_cancelled() {
                         self.claim(&mut hand, &places, &give).await;
                     }
                 }
-                () = shutdown.cancelled(), if last.is_none() => {}
+                () = shutdown.cancelled(), if !shutdown.is_cancelled() => {}
             }
         }
     }
@@ -108,21 +121,25 @@ impl Relay {
                 Fate::Lost => self.give(hand, event, give).await,
                 Fate::Nacked => hand.paused.push((Instant::now() + PAUSE, event)),
                 Fate::Returned { code, text } => {
-                    tracing::error!(exchange = %self.exchange, routing_key = %event.routing_key(), code, text = %text, "the broker has nowhere to put an event; bind a queue for it");
+                    tracing::debug!(exchange = %self.exchange, routing_key = %event.routing_key(), code, text = %text, "an event waits for a queue to be bound");
                     hand.paused.push((Instant::now() + PAUSE, event));
                 }
             }
         }
-        if published.is_empty() {
-            return;
-        }
-        let count = published.len();
-        let marked = published.into_iter().map(|id| self.writer.mark_published(id));
-        if let Err(error) = futures::future::try_join_all(marked).await {
-            tracing::error!(error = %error, "confirmed events could not be taken out of the outbox; they are published again later");
-        }
-        for _ in 0..count {
+        for _ in 0..published.len() {
             places.give_back();
+        }
+        hand.unmarked.extend(published);
+        self.mark(hand).await;
+    }
+
+    /// Takes confirmed events out of the outbox; what cannot be taken out now is tried again with the next tick.
+    async fn mark(&self, hand: &mut InHand) {
+        let marked = std::mem::take(&mut hand.unmarked);
+        let marking = marked.iter().map(|id| self.writer.mark_published(*id));
+        if let Err(error) = futures::future::try_join_all(marking).await {
+            tracing::error!(error = %error, "confirmed events could not be taken out of the outbox yet");
+            hand.unmarked = marked;
         }
     }
 

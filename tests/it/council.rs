@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use connectors::simulator::{self, Kind, Pace, Settings, Simulator};
+use connectors::simulator::{self, Credentials, Kind, Pace, Settings, Simulator};
+use mappings::mapping::Secret;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -109,6 +110,23 @@ retry_most = "1s"
         })
         .await;
         program
+    }
+
+    /// The secret that the waste system's pokes hold.
+    pub(crate) fn callback_secret(&self) -> String {
+        Credentials::default().callback_secret
+    }
+
+    /// The headers by which the partner proves that a body is its own (Standard Webhooks).
+    pub(crate) fn signed_by_partner(&self, body: &str) -> [(&'static str, String); 3] {
+        let secret = Secret::new(self.callback_secret());
+        let at = router::clock::host_time();
+        let signature = connectors::callback::sign(&secret, "msg_1", at, body.as_bytes()).expect("signed");
+        [
+            ("webhook-id", "msg_1".into()),
+            ("webhook-timestamp", at.as_second().to_string()),
+            ("webhook-signature", signature),
+        ]
     }
 
     /// One of the simulators.

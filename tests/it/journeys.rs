@@ -109,8 +109,8 @@ pub(crate) async fn counts(ledger: &str) -> Counts {
 }
 
 /// Waits until so many tickets are closed at both ends, and no lease is held and no event unpublished.
-async fn settled(ledger: &str, tickets: u64) {
-    until("every closure is taken, and nothing is left to do", Duration::from_secs(120), async || {
+pub(crate) async fn settled(ledger: &str, tickets: u64) {
+    until("every closure is taken, and nothing is left to do", Duration::from_secs(600), async || {
         let counts = counts(ledger).await;
         let closed: u64 = counts
             .tickets

@@ -6,6 +6,7 @@ mod deploy;
 mod documents;
 mod journeys;
 mod messages;
+mod poison;
 mod program;
 mod project;
 mod proxy;

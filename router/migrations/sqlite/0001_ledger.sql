@@ -169,7 +169,7 @@ create table completions (
     council text,
     request text,
     primary key (system, key)
-) strict, without rowid;
+) strict;
 create index completions_of_request on completions (council, request) where request is not null;
 create index completions_waiting_job on completions (system, job) where state = 'waiting' and job is not null;
 create index completions_waiting_reference on completions (system, reference) where state = 'waiting';

@@ -4,6 +4,8 @@
 
 mod heard;
 mod settled;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use mappings::domain::{

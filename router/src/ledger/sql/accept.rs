@@ -22,6 +22,7 @@ pub(super) struct Accept;
 
 /// A request that is new, by its place in the batch.
 struct New<'a> {
+    place: usize,
     arrival: &'a Arrival,
     request: &'a Request,
     systems: &'a [SystemName],
@@ -75,7 +76,7 @@ impl Transition for Accept {
             let opening = opening(arrival, request, systems);
             latest.insert(subject, (opening.request, number, opening.state));
             replies[place] = Accepted::New(opening.request);
-            new.push(New { arrival, request, systems, number, opening });
+            new.push(New { place, arrival, request, systems, number, opening });
         }
         inbox::mark_repeated(tx, &repeated).await?;
         add_requests(tx, new, draft).await?;
@@ -138,10 +139,14 @@ fn opening(arrival: &Arrival, request: &Request, systems: &[SystemName]) -> Open
 }
 
 /// Writes requests, their documents, handovers, first calls and events.
-async fn add_requests(tx: &mut Tx, new: Vec<New<'_>>, draft: &mut Draft<'_>) -> Result<(), Error> {
+async fn add_requests(tx: &mut Tx, mut new: Vec<New<'_>>, draft: &mut Draft<'_>) -> Result<(), Error> {
     if new.is_empty() {
         return Ok(());
     }
+    // All batches open tickets in one order, so that two that open the same do not wait for each other.
+    new.sort_by(|one, other| {
+        (&one.request.council, &one.request.ticket).cmp(&(&other.request.council, &other.request.ticket))
+    });
     let statement = Statement::new(
         "with v as ({rows}) insert into requests (council, id, ticket, opening, service, channel, priority, state, \
          raised_at, accepted_at, traceparent) select council, id, ticket, opening, service, channel, priority, \
@@ -166,6 +171,7 @@ async fn add_requests(tx: &mut Tx, new: Vec<New<'_>>, draft: &mut Draft<'_>) -> 
     .texts("request", &new, |new| new.opening.request.to_string())
     .texts("document", &new, |new| new.request.document.to_string());
     tx.run(statement).await?;
+    new.sort_by_key(|new| new.place);
     let mut openings = Vec::with_capacity(new.len());
     for New { arrival, request, systems, opening, .. } in new {
         let names: Vec<&str> = systems.iter().map(SystemName::as_str).collect();

@@ -30,7 +30,13 @@ struct Verdict<'a> {
     request: Option<(Council, RequestId)>,
 }
 
-type Hits = Vec<BTreeMap<RequestId, Council>>;
+/// What the ledger has on some completions before anything is locked, by their places.
+struct Found {
+    /// The requests that may answer.
+    requests: Vec<BTreeMap<RequestId, Council>>,
+    /// Those it has heard already.
+    known: Vec<bool>,
+}
 
 /// Correlates completions and applies them; what nobody answers to waits.
 pub(super) async fn hear(
@@ -41,22 +47,21 @@ pub(super) async fn hear(
     draft: &mut Draft<'_>,
 ) -> Result<Vec<Correlated>, Error> {
     let completions = heard.completions;
-    let mut hits = correlate(tx, completions).await?;
+    let mut found = correlate(tx, completions).await?;
     if !heard.kept {
-        let unmatched = completions.iter().zip(&hits).filter(|(_, hits)| hits.is_empty());
-        let systems: BTreeSet<&str> = unmatched.map(|(completion, _)| completion.system.as_str()).collect();
+        let systems = unanswered(completions, &found);
         if !systems.is_empty() {
-            let systems: Vec<Arc<str>> = systems.into_iter().map(Arc::from).collect();
             tx.close_gates(&systems).await?;
-            hits = correlate(tx, completions).await?;
+            found = correlate(tx, completions).await?;
         }
     }
-    let mut openings = Openings::lock(tx, hits.into_iter().flatten()).await?;
-    let mut known = if heard.kept { HashSet::new() } else { known(tx, completions).await? };
+    let mut openings = Openings::lock(tx, found.requests.into_iter().flatten()).await?;
+    let mut known = HashSet::new();
     let mut verdicts = Vec::with_capacity(completions.len());
     let mut replies = Vec::with_capacity(completions.len());
-    for completion in completions {
-        if !heard.kept && !known.insert((completion.system.clone(), short(&completion.key))) {
+    for (completion, was_known) in completions.iter().zip(found.known) {
+        let first = known.insert((completion.system.clone(), short(&completion.key)));
+        if !heard.kept && (was_known || !first) {
             replies.push(Correlated::Duplicate);
             continue;
         }
@@ -85,34 +90,55 @@ pub(super) async fn hear(
     Ok(replies)
 }
 
-/// The requests that may answer to each completion: by job reference, else by ours. Nothing is locked yet.
-async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result<Hits, Error> {
+/// The systems of completions that nobody answers to.
+fn unanswered(completions: &[Completion], found: &Found) -> Vec<Arc<str>> {
+    let mut systems = BTreeSet::new();
+    for (place, completion) in completions.iter().enumerate() {
+        if found.requests[place].is_empty() && !found.known[place] {
+            systems.insert(completion.system.as_str());
+        }
+    }
+    systems.into_iter().map(Arc::from).collect()
+}
+
+/// The requests that may answer to each completion: by job reference, else by ours.
+///
+/// Nothing is locked yet. A completion that another transaction hears at this moment is found by its key when it is
+/// inserted, and the batch is heard again.
+async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result<Found, Error> {
     let statement = Statement::new(
-        "with v as ({rows}) select v.n, h.council, h.request, 1 from v join handovers h on h.system = v.system \
-         and h.job = v.job where h.closure = 0 union all select v.n, h.council, h.request, 0 from v \
-         join handovers h on h.system = v.system and h.ticket = v.reference where h.closure = 0",
+        "with v as ({rows}) select v.n, 'job', h.council, h.request from v join handovers h \
+         on h.system = v.system and h.job = v.job where h.closure = 0 \
+         union all select v.n, 'reference', h.council, h.request from v join handovers h \
+         on h.system = v.system and h.ticket = v.reference where h.closure = 0 \
+         union all select v.n, 'known', null, null from v join completions c \
+         on c.system = v.system and c.key = v.key",
     )
     .ints("n", 0..completions.len(), |n| i64::try_from(n).unwrap_or(i64::MAX))
     .texts("system", completions, |completion| completion.system.as_str())
+    .texts("key", completions, |completion| short(&completion.key))
     .texts("job", completions, |completion| completion.job.as_ref().map(Job::as_str))
     .texts("reference", completions, |completion| completion.reference.as_ref().map(Ticket::as_str));
-    let mut by_job: Hits = vec![BTreeMap::new(); completions.len()];
+    let mut by_job = vec![BTreeMap::new(); completions.len()];
     let mut by_reference = by_job.clone();
+    let mut known = vec![false; completions.len()];
     for mut row in tx.run(statement).await? {
         let n: usize = row.number("n")?;
-        let council = row.get("handovers.council", Council::parse)?;
-        let request = row.get("handovers.request", RequestId::parse)?;
-        let hits = if row.flag("by job")? { &mut by_job } else { &mut by_reference };
-        if let Some(hits) = hits.get_mut(n) {
-            hits.insert(request, council);
+        let how = row.text("how")?;
+        let Some(council) = row.maybe("handovers.council", Council::parse)? else {
+            known[n] = true;
+            continue;
+        };
+        let id = row.get("handovers.request", RequestId::parse)?;
+        let hits = if how == "job" { &mut by_job } else { &mut by_reference };
+        hits[n].insert(id, council);
+    }
+    for (hits, by_reference) in by_job.iter_mut().zip(by_reference) {
+        if hits.is_empty() {
+            *hits = by_reference;
         }
     }
-    for (job, reference) in by_job.iter_mut().zip(by_reference) {
-        if job.is_empty() {
-            *job = reference;
-        }
-    }
-    Ok(by_job)
+    Ok(Found { requests: by_job, known })
 }
 
 /// The handovers that answer to a completion.
@@ -151,20 +177,6 @@ fn targets(openings: &[Opening], completion: &Completion) -> Vec<(RequestId, Han
         &found[found.len().saturating_sub(1)..]
     };
     chosen.iter().map(|(opening, piece, _)| (opening.request, piece.id)).collect()
-}
-
-/// Which of these the ledger has heard already.
-async fn known(tx: &mut Tx, completions: &[Completion]) -> Result<HashSet<(SystemName, String)>, Error> {
-    let statement = Statement::new(
-        "with v as ({rows}) select c.system, c.key from v join completions c on c.system = v.system \
-         and c.key = v.key",
-    )
-    .texts("system", completions, |completion| completion.system.as_str())
-    .texts("key", completions, |completion| short(&completion.key));
-    let rows = tx.run(statement).await?;
-    rows.into_iter()
-        .map(|mut row| Ok((row.get("completions.system", SystemName::parse)?, row.text("completions.key")?)))
-        .collect()
 }
 
 async fn insert(tx: &mut Tx, verdicts: &[Verdict<'_>]) -> Result<(), Error> {

@@ -109,13 +109,15 @@ fn systems(settled: &[&Settlement]) -> Vec<Arc<str>> {
 }
 
 /// Takes calls out of the due table that are settled, where the worker still holds their leases.
+///
+/// `is not distinct from` goes by no index on PostgreSQL: one worker holds many rows, and each is found by its key.
 async fn take_out(tx: &mut Tx, settled: &[&Settlement], worker: &str) -> Result<HashSet<CallId>, Error> {
     if settled.is_empty() {
         return Ok(HashSet::new());
     }
     let statement = Statement::new(
         "with v as ({rows}) delete from due where (council, id, lease) in (select council, id, lease from v) \
-         and worker = $1 returning id",
+         and worker is not distinct from $1 returning id",
     )
     .text(worker);
     held(tx, of(statement, settled)).await
@@ -137,9 +139,9 @@ async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<Ha
     let statement = Statement::new(
         "with v as ({rows}) update due set worker = null, due_at = v.due_at, phase = v.phase, begun = 0, \
          rescued = 0 from v where due.council = v.council and due.id = v.id and due.lease = v.lease \
-         and due.worker = $1 returning due.id",
+         and due.worker is not distinct from v.worker returning due.id",
     )
-    .text(worker)
+    .texts("worker", &rows, |_| worker)
     .texts("council", &rows, |(settlement, ..)| settlement.work.council.as_str())
     .texts("id", &rows, |(settlement, ..)| settlement.work.call.to_string())
     .ints("lease", &rows, |(settlement, ..)| settlement.work.lease.0)

@@ -217,11 +217,8 @@ both! {
         assert_eq!(again.replies, [Ok(false), Ok(false), Ok(false)]);
         let problems = fixture.ledger.problems(10).await.expect("problems");
         assert_eq!(problems.len(), 2);
-        let reason = |problem: &Problem| match problem {
-            Problem::Refused { reason, path, .. } => (reason.clone(), path.clone()),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(reason(&problems[0]), ("12345 is not text".into(), Some("location.uprn".into())));
+        let Problem::Refused { reason, path, .. } = &problems[0] else { panic!("{problems:?}") };
+        assert_eq!((reason.as_str(), path.as_deref()), ("12345 is not text", Some("location.uprn")));
     }
 
     async fn a_change_to_a_ticket_holds_it_for_a_person(fixture: &Fixture) {

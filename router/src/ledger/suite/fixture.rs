@@ -173,7 +173,8 @@ pub(super) fn full_lessee() -> Lessee {
     Lessee { worker: WorkerId(Uuid::now_v7()), room: Room::default(), outbox: Outbox::On(Places::new(0)) }
 }
 
-/// Closes what is completed, declined or a duplicate; tells the CRM of the council `harlow`.
+/// Closes what is completed, declined or a duplicate; tells the CRM of the council `harlow`, and of each case of
+/// the model.
 pub(super) fn closer() -> Closer {
     Arc::new(|standing: &Standing| {
         if standing.handovers.iter().any(|part| part.state != HandoverState::Ended) {
@@ -189,7 +190,10 @@ pub(super) fn closer() -> Closer {
             disposition: whole.or_else(|| dispositions.next()).unwrap_or(Disposition::Completed),
             reason: None,
             say: "It is done.".into(),
-            crm: (standing.council.as_str() == "harlow").then(|| system("crm")),
+            crm: match standing.council.as_str().split_once('-') {
+                Some(("case", number)) => Some(system(&format!("crm-{number}"))),
+                Some(_) | None => (standing.council.as_str() == "harlow").then(|| system("crm")),
+            },
         })
     })
 }

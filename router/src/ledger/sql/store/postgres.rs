@@ -24,10 +24,12 @@ pub(super) const CLOSE_GATES: &str =
 /// How long an answer of the server is waited for; the server itself gives up sooner.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Plans are made anew for each batch: a plan that was made while a table was empty is a poor one
-/// once it is full. What a client or the network leaves behind is ended by the server.
-const SESSION: &str = "set plan_cache_mode = force_custom_plan; set lock_timeout = '10s'; \
-     set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '60s'";
+/// Plans are made anew for each batch: a plan that was made while a table was empty is a poor one once it is
+/// full. All statements go by an index: that a table is small, or that nothing is known of it yet, is no
+/// reason to read it whole. What a client or the network leaves behind is ended by the server.
+const SESSION: &str = "set plan_cache_mode = force_custom_plan; set enable_seqscan = off; set jit = off; \
+     set random_page_cost = 1.1; set lock_timeout = '10s'; set statement_timeout = '30s'; \
+     set idle_in_transaction_session_timeout = '60s'";
 
 pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, Error> {
     let options: PgConnectOptions = address.parse()?;

@@ -1,0 +1,262 @@
+//! Which state and which news make which change, without a database.
+
+use jiff::Timestamp;
+use mappings::domain::{
+    Council, Disposition, HandoverState, Job, Operation, ParkClass, Phase, Progress, RequestId, RequestState,
+    Service, SystemName, Ticket,
+};
+use uuid::Uuid;
+
+use super::{Effects, Kept, Opening, Piece};
+use crate::closing::{Closure, Decision, Standing};
+use crate::event::Kind;
+use crate::ledger::{Completion, Correlated, Meaning, Next, Way};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
+}
+
+fn system(name: &str) -> SystemName {
+    SystemName::parse(name).expect("a system")
+}
+
+/// An opening with a piece of work for each system, each awaiting its completion.
+fn awaiting(systems: &[&str]) -> Opening {
+    let pieces = systems.iter().map(|name| Piece {
+        state: HandoverState::Awaiting,
+        job: Job::parse(&format!("{name}-1")).ok(),
+        kept: Kept::AsItIs,
+        ..Piece::due(system(name), false)
+    });
+    Opening {
+        council: Council::parse("harlow").expect("a council"),
+        request: RequestId(Uuid::now_v7()),
+        ticket: Ticket::parse("CRM-1").expect("a ticket"),
+        service: Service::parse("waste.missed-bin").expect("a service"),
+        state: RequestState::Open,
+        closed_at: None,
+        disposition: None,
+        reason: None,
+        say: None,
+        traceparent: Some("00-trace".into()),
+        pieces: pieces.collect(),
+        changed: false,
+    }
+}
+
+/// Closes once all ended, and tells the CRM.
+fn closer(standing: &Standing) -> Decision {
+    if standing.handovers.iter().any(|part| part.state != HandoverState::Ended) {
+        return Decision::Wait;
+    }
+    Decision::Close(Closure {
+        disposition: Disposition::Completed,
+        reason: None,
+        say: "It is done.".into(),
+        crm: Some(system("crm")),
+    })
+}
+
+fn completion(name: &str, word: &str, said_at: Option<i64>) -> Completion {
+    Completion {
+        system: system(name),
+        key: "k".into(),
+        job: Job::parse(&format!("{name}-1")).ok(),
+        reference: None,
+        said: word.into(),
+        note: None,
+        said_at: said_at.map(at),
+        received_at: at(100),
+        way: Way::Poll,
+    }
+}
+
+fn ended(disposition: Disposition) -> Meaning {
+    Meaning::Ended { disposition, reason: None, say: None }
+}
+
+fn progress() -> Meaning {
+    Meaning::Progress { progress: Progress::InProgress, say: None }
+}
+
+fn hear(
+    opening: &mut Opening,
+    index: usize,
+    completion: &Completion,
+    meaning: Meaning,
+) -> (Correlated, Effects) {
+    let mut effects = Effects::default();
+    let handover = opening.pieces[index].id;
+    let correlated = opening.heard(handover, completion, meaning, at(100), &closer, &mut effects);
+    (correlated, effects)
+}
+
+fn settle(opening: &mut Opening, index: usize, operation: Operation, next: &Next) -> Effects {
+    let mut effects = Effects::default();
+    let handover = opening.pieces[index].id;
+    opening.settled(handover, operation, next, at(50), &closer, &mut effects);
+    effects
+}
+
+fn kinds(effects: &Effects) -> Vec<Kind> {
+    effects.events.iter().map(|event| event.kind).collect()
+}
+
+#[test]
+fn the_last_ending_writes_the_closure_with_the_evidence_of_all() {
+    let mut opening = awaiting(&["waste", "housing"]);
+    let (correlated, effects) =
+        hear(&mut opening, 0, &completion("waste", "Done", Some(7)), ended(Disposition::Completed));
+    assert_eq!(correlated, Correlated::Applied);
+    assert_eq!(kinds(&effects), [Kind::Progressed]);
+    let (_, effects) =
+        hear(&mut opening, 1, &completion("housing", "Closed", None), ended(Disposition::Completed));
+    assert_eq!(kinds(&effects), [Kind::Closed]);
+    assert_eq!(opening.state, RequestState::Closing);
+    let call = &effects.calls[0];
+    assert_eq!((call.operation, call.system.as_str()), (Operation::Close, "crm"));
+    let evidence = &call.payload.as_ref().expect("a closure")["evidence"];
+    assert_eq!(evidence[0]["at"], at(7).to_string());
+    assert_eq!(evidence[1]["said"], "Closed");
+    assert_eq!(effects.events[0].traceparent.as_deref(), Some("00-trace"));
+    assert_eq!(opening.pieces.last().map(|piece| (piece.closure, piece.kept)), Some((true, Kept::New)));
+}
+
+#[test]
+fn a_held_ticket_is_closed_by_nobody_but_a_person() {
+    let mut opening = awaiting(&["waste"]);
+    let (correlated, _) = hear(&mut opening, 0, &completion("waste", "Zzz", None), Meaning::Unrecognised);
+    assert_eq!(correlated, Correlated::Held);
+    let (correlated, effects) =
+        hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+    assert_eq!(correlated, Correlated::Applied);
+    assert_eq!(opening.state, RequestState::Held);
+    assert_eq!(opening.pieces[0].state, HandoverState::Ended);
+    assert_eq!(kinds(&effects), [Kind::Progressed]);
+    assert!(effects.calls.is_empty());
+}
+
+#[test]
+fn an_old_word_changes_nothing_whatever_it_means() {
+    for meaning in [ended(Disposition::Declined), progress(), Meaning::Unrecognised] {
+        let mut opening = awaiting(&["waste"]);
+        hear(&mut opening, 0, &completion("waste", "Done", Some(9)), ended(Disposition::Completed));
+        let before = opening.clone();
+        let (correlated, effects) = hear(&mut opening, 0, &completion("waste", "Other", Some(8)), meaning);
+        assert_eq!(correlated, Correlated::Superseded);
+        assert_eq!(effects, Effects::default());
+        assert_eq!(opening, before);
+    }
+}
+
+#[test]
+fn after_the_end_only_a_newer_or_another_word_is_a_contradiction() {
+    let cases = [
+        ("Finished", None, ended(Disposition::Completed), Correlated::Duplicate),
+        ("Finished", Some(20), ended(Disposition::Completed), Correlated::Duplicate),
+        ("Not Out", None, ended(Disposition::Declined), Correlated::Held),
+        ("Working", None, progress(), Correlated::Superseded),
+        ("Working", Some(20), progress(), Correlated::Held),
+        ("Zzz", None, Meaning::Unrecognised, Correlated::Held),
+    ];
+    for (word, said_at, meaning, expected) in cases {
+        let mut opening = awaiting(&["waste", "housing"]);
+        hear(&mut opening, 0, &completion("waste", "Done", Some(9)), ended(Disposition::Completed));
+        let (correlated, _) = hear(&mut opening, 0, &completion("waste", word, said_at), meaning);
+        assert_eq!(correlated, expected, "{word} {said_at:?}");
+        let held = expected == Correlated::Held;
+        assert_eq!(opening.state == RequestState::Held, held, "{word} {said_at:?}");
+        assert_eq!(opening.pieces[0].disposition, Some(Disposition::Completed));
+    }
+}
+
+#[test]
+fn a_contradiction_never_reopens_what_is_closed() {
+    let mut opening = awaiting(&["waste"]);
+    hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+    for state in [RequestState::Closing, RequestState::Closed] {
+        opening.state = state;
+        let (correlated, effects) =
+            hear(&mut opening, 0, &completion("waste", "Not Out", None), ended(Disposition::Declined));
+        assert_eq!(correlated, Correlated::Held);
+        assert_eq!(opening.state, state);
+        assert_eq!(kinds(&effects), [Kind::Held]);
+    }
+}
+
+#[test]
+fn a_word_waits_while_the_call_is_in_flight() {
+    let mut opening = awaiting(&["waste"]);
+    opening.pieces[0].state = HandoverState::Due;
+    opening.pieces[0].job = None;
+    let before = opening.clone();
+    let (correlated, effects) =
+        hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+    assert_eq!(correlated, Correlated::Waiting);
+    assert_eq!((opening, effects), (before, Effects::default()));
+}
+
+#[test]
+fn progress_of_a_parked_piece_says_that_the_system_has_it() {
+    let mut opening = awaiting(&["waste"]);
+    opening.pieces[0].job = None;
+    let park = Next::Park { class: ParkClass::Uncertain, reason: "lost".into() };
+    let effects = settle(&mut opening, 0, Operation::Create, &park);
+    assert_eq!(kinds(&effects), [Kind::Held]);
+    assert_eq!(opening.pieces[0].state, HandoverState::Parked);
+    assert_eq!(opening.state, RequestState::Open);
+    let (correlated, _) = hear(&mut opening, 0, &completion("waste", "Working", None), progress());
+    assert_eq!(correlated, Correlated::Applied);
+    let piece = &opening.pieces[0];
+    assert_eq!((piece.state, piece.class), (HandoverState::Awaiting, None));
+    assert_eq!(piece.job, Job::parse("waste-1").ok());
+}
+
+#[test]
+fn the_crm_s_answer_closes_what_is_closing_and_leaves_what_is_held() {
+    for (before, after) in
+        [(RequestState::Closing, RequestState::Closed), (RequestState::Held, RequestState::Held)]
+    {
+        let mut opening = awaiting(&["waste"]);
+        hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+        opening.state = before;
+        let taken = Next::Delivered { job: None, note: Some("closed by a person".into()) };
+        let effects = settle(&mut opening, 1, Operation::Close, &taken);
+        assert_eq!(opening.state, after);
+        assert_eq!(opening.pieces[1].state, HandoverState::Ended);
+        assert_eq!(opening.pieces[1].reason.as_deref(), Some("closed by a person"));
+        assert_eq!(effects, Effects::default());
+    }
+}
+
+#[test]
+fn a_refused_closure_is_a_person_s() {
+    let mut opening = awaiting(&["waste"]);
+    hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+    let refused = Next::Rejected { disposition: Disposition::Declined, reason: "merged".into(), say: None };
+    let effects = settle(&mut opening, 1, Operation::Close, &refused);
+    assert_eq!(opening.state, RequestState::Held);
+    assert_eq!(kinds(&effects), [Kind::Held]);
+}
+
+#[test]
+fn a_call_that_is_due_again_changes_nothing_of_its_ticket() {
+    let mut opening = awaiting(&["waste"]);
+    opening.pieces[0].state = HandoverState::Due;
+    let before = opening.clone();
+    let effects = settle(&mut opening, 0, Operation::Create, &Next::Again { at: at(60), phase: Phase::Send });
+    assert_eq!((opening, effects), (before, Effects::default()));
+}
+
+#[test]
+fn a_reopened_ticket_is_held_and_forgets_how_it_closed() {
+    let mut opening = awaiting(&["waste"]);
+    hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+    opening.state = RequestState::Closed;
+    let mut effects = Effects::default();
+    opening.noted("reopened", at(200), &mut effects);
+    assert_eq!(kinds(&effects), [Kind::Reopened, Kind::Held]);
+    assert_eq!(opening.state, RequestState::Held);
+    assert_eq!((opening.closed_at, opening.disposition), (None, None));
+    assert_eq!(opening.reason.as_deref(), Some("the CRM sent reopened after the ticket was closed"));
+}
