@@ -1,28 +1,31 @@
 //! Bad input at every door: a clear, recorded reason, and nobody else is delayed.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::council::{Council, Crm, KEY, request, submitted};
 use crate::journeys::counts;
 use crate::program::dovetail;
-use crate::services::{FreshSqlite, amqp_url, fresh_postgres, http};
+use crate::services::{FreshSqlite, amqp_url, fresh_postgres, http, own_name};
+use crate::wait::until;
 
 /// Bodies that cannot be taken, each with a part of the reason that must be given.
 fn poisons() -> Vec<(Vec<u8>, &'static str)> {
-    let event = |data: Value| submitted("poison", &data).to_string().into_bytes();
+    let event = |data: Value| submitted(&own_name("poison"), &data).to_string().into_bytes();
     let changed = |pointer: &str, value: Value| {
-        let mut data = request("1", 0);
+        let mut data = request("poison", 0);
         *data.pointer_mut(pointer).expect("there") = value;
         data
     };
     let without = |field: &str| {
-        let mut data = request("1", 0);
+        let mut data = request("poison", 0);
         data.as_object_mut().expect("an object").remove(field);
         data
     };
-    let mut of_another_type = submitted("poison", &request("1", 0));
+    let mut of_another_type = submitted(&own_name("poison"), &request("poison", 0));
     of_another_type["type"] = json!("uk.dovetail.request.exploded.v1");
-    let mut without_id = submitted("poison", &request("1", 0));
+    let mut without_id = submitted(&own_name("poison"), &request("poison", 0));
     without_id.as_object_mut().expect("an object").remove("id");
     let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
     vec![
@@ -34,7 +37,6 @@ fn poisons() -> Vec<(Vec<u8>, &'static str)> {
         (event(changed("/location/uprn", json!(10_008_049_175_u64))), "string"),
         (event(changed("/service", json!("waste.no-such-thing"))), "waste.missed-bin"),
         (event(changed("/raised_at", json!("yesterday"))), "RFC 3339"),
-        (event(changed("/summary", json!("a\u{0}b"))), ""),
         (of_another_type.to_string().into_bytes(), "exploded"),
         (without_id.to_string().into_bytes(), "id"),
         (Vec::new(), ""),
@@ -54,11 +56,7 @@ async fn a_bad_request_over_http_is_answered_with_a_problem_that_says_where_and_
             .body(body)
     };
     for (body, part) in poisons() {
-        let shown = String::from_utf8_lossy(&body).chars().take(120).collect::<String>();
-        // SQLite keeps a NUL character; what is refused is refused on PostgreSQL.
-        if shown.contains("\\u0000") {
-            continue;
-        }
+        let shown = String::from_utf8_lossy(&body).chars().take(600).collect::<String>();
         let answer = post(body).send().await.expect("an answer");
         assert_eq!(answer.status(), 422, "{shown}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
@@ -101,10 +99,13 @@ async fn poison_on_the_queue_is_recorded_and_acknowledged_and_its_neighbours_clo
     client
         .listen("every good ticket closed", |client| client.heard("ticket.closed").len() >= tickets.len())
         .await;
-    client.listen("rejections of known tickets", |client| client.heard("request.rejected").len() >= 3).await;
-    // All the events with the id "poison" are one delivery to the inbox; the others are known by their bodies.
-    let counts = counts(&ledger).await;
-    assert!(counts.refused >= 7, "{counts:?}");
+    client.listen("rejections of known tickets", |client| client.heard("request.rejected").len() >= 5).await;
+    // The largest one too, which is the last.
+    let all = poisons().len() as u64 + 1;
+    until("every poison recorded", Duration::from_secs(30), async || {
+        (counts(&ledger).await.refused == all).then_some(())
+    })
+    .await;
     let problems = dovetail(&["problems", "--database", &ledger, "--output", "json"]).await;
     assert!(problems.status.success(), "{}", String::from_utf8_lossy(&problems.stderr));
     assert!(String::from_utf8_lossy(&problems.stdout).contains("UTF-8"));

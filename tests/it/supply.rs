@@ -133,8 +133,8 @@ fn every_dependency_is_explained_and_used() {
         .collect();
     let row = Regex::new(r"(?m)^\| `([\w-]+)` \|").expect("a pattern");
     let explained: BTreeSet<String> =
-        row.captures_iter(&read("docs/DEPENDENCIES.md")).map(|found| found[1].to_owned()).collect();
-    assert_eq!(explained, declared, "docs/DEPENDENCIES.md has one row for each dependency");
+        row.captures_iter(&read("docs/decisions/dependencies.md")).map(|found| found[1].to_owned()).collect();
+    assert_eq!(explained, declared, "docs/decisions/dependencies.md has one row for each dependency");
 
     let mut unused = Vec::new();
     for name in ["mappings", "connectors", "router", "tests"] {
