@@ -110,13 +110,13 @@ fn shown(history: &History, story: &Story) -> Shown {
         let _ = writeln!(text, "{name:<16}{value}");
     };
     fact("Where is it?", &format!("{}.", story.headline));
-    for holder in &story.with_whom {
+    for (index, holder) in story.with_whom.iter().enumerate() {
         let parts = [holder.team.as_deref(), holder.contact.as_deref(), Some(holder.system.as_str())];
         let mut who = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         if let Some(job) = &holder.job {
             let _ = write!(who, "; their reference is {job}");
         }
-        fact("Who has it?", &who);
+        fact(if index == 0 { "Who has it?" } else { "" }, &who);
     }
     match &story.last_word {
         Some(word) => {

@@ -1,5 +1,6 @@
 //! Finding a ticket, and its story.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use mappings::domain::{Council, RequestState, Ticket};
@@ -21,8 +22,9 @@ pub(super) struct Search {
 /// Leads to the ticket of a reference; where several councils have one, lets the reader choose.
 pub(super) async fn find(
     State(desk): State<Desk>,
-    Query(search): Query<Search>,
+    search: Result<Query<Search>, QueryRejection>,
 ) -> Result<Response, Message> {
+    let Ok(Query(search)) = search else { return Err(unknown("")) };
     let reference = search.reference.trim();
     if reference.is_empty() {
         return Ok(Redirect::to("/").into_response());
@@ -51,8 +53,9 @@ pub(super) async fn find(
 /// The story of one ticket.
 pub(super) async fn show(
     State(desk): State<Desk>,
-    Path((council, reference)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Page<Told>, Message> {
+    let Ok(Path((council, reference))) = path else { return Err(unknown("")) };
     let (Ok(council), Ok(ticket)) = (Council::parse(&council), Ticket::parse(&reference)) else {
         return Err(unknown(&reference));
     };
@@ -104,7 +107,11 @@ fn told(history: &History, story: Story, now: jiff::Timestamp) -> Told {
 }
 
 fn unknown(reference: &str) -> Message {
-    let heading = format!("Dovetail does not know a ticket “{reference}”");
+    let heading = if reference.is_empty() {
+        "That is not a ticket’s reference".to_owned()
+    } else {
+        format!("Dovetail does not know a ticket “{reference}”")
+    };
     Message::not_found(
         heading,
         [

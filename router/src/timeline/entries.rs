@@ -119,8 +119,9 @@ fn of_tries(tries: &[&Tried], handover: &Handover, name: &str) -> Entry {
     let reason = attempt.reason.as_deref().map(words::sentence);
     let mut entry = Entry { detail: reason, ..Entry::new(attempt.ended_at, told(last, handover, name)) };
     if attempt.outcome == "rejected" {
-        // The reason is what the system answered.
-        (entry.said, entry.detail) = (attempt.reason.clone(), None);
+        // The reason is what the system answered, or the mapping's word for it, which is for programs.
+        let answered = attempt.reason.clone().filter(|reason| !words::is_code(reason));
+        (entry.said, entry.detail) = (answered, handover.say.as_deref().map(words::sentence));
     }
     if tries.len() == 1 {
         return entry;

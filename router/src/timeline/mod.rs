@@ -139,7 +139,8 @@ fn of_answer(tried: &Tried, handover: &Handover, names: &Names<'_>) -> Option<La
         }
         "rejected" => {
             let ending = handover.disposition.map_or("they refused it", words::ended);
-            (tried.attempt.reason.clone(), words::sentence(handover.say.as_deref().unwrap_or(ending)))
+            let answered = tried.attempt.reason.clone().filter(|reason| !words::is_code(reason));
+            (answered, words::sentence(handover.say.as_deref().unwrap_or(ending)))
         }
         _ => return None,
     };

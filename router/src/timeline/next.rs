@@ -39,7 +39,8 @@ pub(super) fn next(
         RequestState::Open => work.iter().filter_map(|piece| of_piece(piece, now)).collect(),
         RequestState::Held => {
             let parked = work.iter().filter(|piece| piece.handover.state == HandoverState::Parked);
-            std::iter::once(decision(history, work, closure)).chain(parked.map(|piece| help(piece))).collect()
+            let decision = std::iter::once(decision(history, work, closure));
+            decision.chain(words_for_the_customer(work)).chain(parked.map(|piece| help(piece))).collect()
         }
         RequestState::Closing => match closure {
             Some(closure) => of_piece(closure, now).into_iter().collect(),
@@ -104,6 +105,16 @@ fn decision(history: &History, work: &[&Piece<'_>], closure: Option<&Piece<'_>>)
         (true, Some(reason)) => format!("A person must decide: {}", words::sentence(reason)),
         (true, None) => "A person must decide.".to_owned(),
     }
+}
+
+/// What the customer could be told of endings that wait for a decision.
+fn words_for_the_customer(work: &[&Piece<'_>]) -> Option<String> {
+    let undecided = work.iter().filter(|piece| {
+        piece.handover.disposition.is_some_and(|disposition| !piece.closes.contains(&disposition))
+    });
+    let say: Vec<String> =
+        undecided.filter_map(|piece| piece.handover.say.as_deref()).map(words::sentence).collect();
+    (!say.is_empty()).then(|| format!("Where that is right, the customer can be told: {}", say.join(" ")))
 }
 
 fn name_of(system: &SystemName, work: &[&Piece<'_>]) -> String {

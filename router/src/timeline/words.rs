@@ -69,6 +69,11 @@ pub fn change(word: &str) -> &'static str {
     }
 }
 
+/// Whether a reason is a word of a mapping, such as `not_presented`, which is for programs.
+pub fn is_code(reason: &str) -> bool {
+    reason.contains('_') && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
 /// A text as one sentence: first letter large, one full stop.
 pub fn sentence(text: &str) -> String {
     let text = text.trim();
@@ -87,5 +92,11 @@ mod tests {
         assert_eq!(sentence("no answer"), "No answer.");
         assert_eq!(sentence("Done. "), "Done.");
         assert_eq!(sentence("élan"), "Élan.");
+    }
+
+    #[test]
+    fn a_word_of_a_mapping_is_told_from_the_words_of_a_system() {
+        assert!(is_code("not_presented"));
+        assert!(!is_code("Not Out") && !is_code("closed"));
     }
 }

@@ -108,6 +108,11 @@ async fn a_ticket_that_is_not_known_is_said_in_plain_words_with_the_search_box()
         page.says("Dovetail does not know a ticket “CRM-");
         page.says("Find a ticket");
     }
+    for path in ["/tickets?reference=a&reference=b", "/tickets/harlow/%FF"] {
+        let page = get(&seed, path).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        page.says("That is not a ticket’s reference");
+    }
     let page = get(&seed, "/nowhere").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     page.says("There is no such page");

@@ -122,7 +122,8 @@ fn a_job_taken_without_a_word_since_says_that_they_have_it() {
 
 #[test]
 fn a_held_ticket_says_what_must_be_decided() {
-    let mut history = history(vec![ended(Disposition::NoAccess)]);
+    let say = Some("The crew could not get in.".to_owned());
+    let mut history = history(vec![Handover { say, ..ended(Disposition::NoAccess) }]);
     history.line = Line {
         state: RequestState::Held,
         reason: Some("waste ended it as no_access: Not Out".to_owned()),
@@ -136,7 +137,8 @@ fn a_held_ticket_says_what_must_be_decided() {
         story.next,
         [
             "A person must decide: Environmental services says they came, but could not get in, and that does not \
-          close a ticket by itself."
+             close a ticket by itself.",
+            "Where that is right, the customer can be told: The crew could not get in."
         ]
     );
 }
