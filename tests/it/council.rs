@@ -100,6 +100,11 @@ retry_most = "1s"
         Self { simulators, _stop: stop.drop_guard(), proxy, config, environment, broker }
     }
 
+    /// Adds a section to the router's settings, from its next start on.
+    pub(crate) fn set(&mut self, section: &str) {
+        self.config.push_str(section);
+    }
+
     /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
     pub(crate) async fn start(&self) -> Program {
         let program = Program::serve_with(&self.config, &self.environment).await;

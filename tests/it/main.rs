@@ -14,4 +14,5 @@ mod readme;
 mod services;
 mod supply;
 mod tidy;
+mod traces;
 mod wait;

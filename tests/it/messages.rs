@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::options::{BasicAckOptions, BasicPublishOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 
@@ -82,11 +82,24 @@ impl Client {
         self.publish_bytes(event.to_string().as_bytes(), "application/cloudevents+json").await;
     }
 
+    /// The same, with a W3C trace in the headers of the message.
+    pub(crate) async fn publish_traced(&self, event: &Value, traceparent: &str) {
+        let mut headers = FieldTable::default();
+        headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.into()));
+        self.send(event.to_string().as_bytes(), "application/cloudevents+json", headers).await;
+    }
+
     /// Publishes anything to the exchange of requests.
     pub(crate) async fn publish_bytes(&self, body: &[u8], content_type: &str) {
+        self.send(body, content_type, FieldTable::default()).await;
+    }
+
+    async fn send(&self, body: &[u8], content_type: &str, headers: FieldTable) {
         let exchange = format!("{}.requests", self.name);
-        let properties =
-            BasicProperties::default().with_delivery_mode(2).with_content_type(content_type.into());
+        let properties = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_content_type(content_type.into())
+            .with_headers(headers);
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirm = self
             .channel
