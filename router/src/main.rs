@@ -23,5 +23,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("the asynchronous runtime could not be started")?;
-    runtime.block_on(cli::run(cli))
+    let result = runtime.block_on(cli::run(cli));
+    // Every part has ended by now. Taking the runtime apart would make lapin's own threads panic over tasks of
+    // a connection that never came about; the process ends anyhow.
+    std::mem::forget(runtime);
+    result
 }

@@ -62,7 +62,10 @@ impl Crm {
     ) -> anyhow::Result<Self> {
         let submit = if config.has_bus() {
             let topology = config.bus.settings().topology;
-            let client = Client::connect(&config.bus.url).await?;
+            let address = crate::config::without_password(&config.bus.url);
+            let client = Client::connect(&config.bus.url).await.with_context(|| {
+                format!("RabbitMQ at {address} does not answer; start it, or leave --bus out: the demo needs no broker")
+            })?;
             client.declare(&topology).await?;
             client.collect(&topology.events).await?;
             Submit::Amqp(Box::new((client, topology)))
