@@ -133,7 +133,13 @@ struct Caller {
 
 impl Caller {
     /// Makes the attempt and writes what came of it; a panic on the way parks the call.
-    async fn settle(self, work: Work) {
+    async fn settle(self, mut work: Work) {
+        if let Some(system) = self.desk.catalogue.system(&work.system)
+            && let Safe::Go(phase) = safe_phase(&work, &system.idempotency)
+        {
+            // Kept with the attempt: whoever replays the call must know that it was to be looked up.
+            work.phase = phase;
+        }
         let span = telemetry::attempt_span(&work);
         async {
             let started_at = self.desk.clock.now();
@@ -170,8 +176,7 @@ impl Caller {
             );
             return Some(not_sent(ParkClass::Technical, &reason));
         };
-        if matches!(system.idempotency, Idempotency::None) && phase == Phase::Send && !self.begin(work).await
-        {
+        if matches!(system.idempotency, Idempotency::None) && !self.begin(work).await {
             return None;
         }
         let now = self.desk.clock.now();
@@ -203,7 +208,7 @@ impl Caller {
             None => retry::after(
                 performed.outcome,
                 phase,
-                work.attempt,
+                work.attempt.saturating_sub(work.spent),
                 &self.rule,
                 idempotency,
                 self.desk.clock.now(),
@@ -278,10 +283,12 @@ enum Safe {
 fn safe_phase(work: &Work, idempotency: &Idempotency) -> Safe {
     match (idempotency, work.phase, work.rescued) {
         (Idempotency::LookUp(_), Phase::Send, true) => Safe::Go(Phase::LookUp),
-        (Idempotency::None, Phase::Send, true) if work.begun => Safe::Park(
+        (Idempotency::LookUp(_), phase, _) => Safe::Go(phase),
+        (Idempotency::None, _, true) if work.begun => Safe::Park(
             "may have been done: the router was stopped during the call; the system cannot be asked",
         ),
-        (Idempotency::Key | Idempotency::LookUp(_) | Idempotency::None, phase, _) => Safe::Go(phase),
+        // Neither can be asked.
+        (Idempotency::Key | Idempotency::None, _, _) => Safe::Go(Phase::Send),
     }
 }
 

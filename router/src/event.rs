@@ -20,6 +20,8 @@ pub enum Kind {
     Closed,
     /// A person must decide.
     Held,
+    /// A person decided about what was parked or held.
+    Decided,
     /// The customer, the CRM or a person opened the ticket again.
     Reopened,
     /// A delivery could not be understood or routed.
@@ -27,12 +29,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Accepted,
         Self::HandedOver,
         Self::Progressed,
         Self::Closed,
         Self::Held,
+        Self::Decided,
         Self::Reopened,
         Self::Rejected,
     ];
@@ -45,6 +48,7 @@ impl Kind {
             Self::Progressed => "ticket.progressed",
             Self::Closed => "ticket.closed",
             Self::Held => "ticket.held",
+            Self::Decided => "ticket.decided",
             Self::Reopened => "ticket.reopened",
             Self::Rejected => "request.rejected",
         }

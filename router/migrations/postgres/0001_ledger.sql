@@ -61,6 +61,17 @@ create table documents (
     primary key (council, request)
 );
 
+-- Request documents as they stood before a person put them right.
+create table earlier_documents (
+    council text collate "C" not null,
+    request text collate "C" not null,
+    version bigint not null,
+    document text not null,
+    until_at bigint not null,
+    person text not null,
+    primary key (council, request, version)
+);
+
 -- One row a piece of work of a request for a system; the closure in the CRM is one, too.
 create table handovers (
     council text collate "C" not null,
@@ -102,6 +113,7 @@ create table due (
     lease bigint not null,
     worker text collate "C",
     attempts bigint not null,
+    spent bigint not null,
     begun bigint not null,
     rescued bigint not null,
     payload text,

@@ -61,6 +61,17 @@ create table documents (
     primary key (council, request)
 ) strict;
 
+-- Request documents as they stood before a person put them right.
+create table earlier_documents (
+    council text not null,
+    request text not null,
+    version integer not null,
+    document text not null,
+    until_at integer not null,
+    person text not null,
+    primary key (council, request, version)
+) strict, without rowid;
+
 -- One row a piece of work of a request for a system; the closure in the CRM is one, too.
 create table handovers (
     council text not null,
@@ -102,6 +113,7 @@ create table due (
     lease integer not null,
     worker text,
     attempts integer not null,
+    spent integer not null,
     begun integer not null,
     rescued integer not null,
     payload text,

@@ -10,6 +10,8 @@ mod completion;
 mod history;
 mod lease;
 mod opening;
+mod resolution;
+mod selection;
 mod settlement;
 mod sql;
 mod writer;
@@ -19,12 +21,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mappings::domain::{CallId, Council, EventId, SystemName, Ticket};
+use mappings::domain::{CallId, Council, EventId, RequestId, SystemName, Ticket};
+use serde_json::Value;
 
 pub use arrival::{Accepted, Arrival, Change, InboxKey, Refusal};
 pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Places, Rescued, Room, WorkerId, Written};
+pub use opening::{Edited, edit};
+pub use resolution::{Choice, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
+pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
 pub use sql::open;
 pub use writer::{Failed, Lanes, Writer};
@@ -91,6 +97,15 @@ pub trait Ledger: Send + Sync {
 
     /// Correlates completions, applies them, and writes the closure where the closing rules say so.
     async fn complete(&self, batch: &[Completion], lessee: &Lessee) -> Result<Written<Correlated>, Error>;
+
+    /// Writes what people decided, each where the ledger is still as they saw it. What is to be sent again is due.
+    async fn resolve(&self, batch: &[Resolution], lessee: &Lessee) -> Result<Written<Resolved>, Error>;
+
+    /// Parked handovers that a selection means, those parked first before others, up to `most`.
+    async fn parked(&self, selection: &Selection, most: usize) -> Result<Vec<Stuck>, Error>;
+
+    /// What was asked for: the request document as it stands; `None` if the ledger does not know it.
+    async fn document(&self, council: &Council, request: RequestId) -> Result<Option<Value>, Error>;
 
     /// Leases up to `most` events that nobody holds, oldest first.
     async fn claim_outbox(&self, most: usize, worker: WorkerId) -> Result<Vec<Event>, Error>;

@@ -36,6 +36,8 @@ pub struct Work {
     pub lease: Lease,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// How many of the attempts were made before a person let it go on: the limit counts those after.
+    pub spent: u32,
     /// Taken over from a worker that died: its attempt may have been carried out.
     pub rescued: bool,
     /// The dead worker had [begun](Ledger::begin) the attempt.

@@ -1,8 +1,9 @@
 //! What happened, one entry after the other.
 
 use jiff::Timestamp;
-use mappings::domain::{Operation, ParkClass, Phase};
+use mappings::domain::{Operation, ParkClass, Phase, SystemName};
 use mappings::mapping::Meaning;
+use serde_json::Value;
 
 use super::{Names, quoted, when, words};
 use crate::event::{Event, Kind};
@@ -33,7 +34,7 @@ pub(super) fn entries(history: &History, names: &Names<'_>) -> Vec<Entry> {
     let mut entries = vec![(0, Entry::new(history.line.raised_at, "The customer asked for this."))];
     for event in &history.events {
         let order = if event.kind == Kind::Accepted { 1 } else { 4 };
-        entries.extend(of_event(event, history).map(|entry| (order, entry)));
+        entries.extend(of_event(event, history, names).map(|entry| (order, entry)));
     }
     for handover in &history.handovers {
         let tried: Vec<&Tried> =
@@ -62,7 +63,7 @@ fn alike(one: &Tried, other: &Tried) -> bool {
         && one.attempt.reason == other.attempt.reason
 }
 
-fn of_event(event: &Event, history: &History) -> Option<Entry> {
+fn of_event(event: &Event, history: &History, names: &Names<'_>) -> Option<Entry> {
     let text_of = |key: &str| event.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
     match event.kind {
         Kind::Accepted => Some(Entry::new(event.at, "Dovetail took the request and will see it through.")),
@@ -82,6 +83,7 @@ fn of_event(event: &Event, history: &History) -> Option<Entry> {
             )
         }),
         Kind::Held => held(event, text_of),
+        Kind::Decided => Some(decided(event, names, text_of)),
         Kind::Rejected => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),
             ..Entry::new(event.at, "A message about this ticket could not be understood.")
@@ -107,6 +109,34 @@ fn held(event: &Event, text_of: impl Fn(&str) -> Option<String>) -> Option<Entry
         (None, None, None) => ("The ticket waits for a person to decide.".to_owned(), None),
     };
     Some(Entry { detail: detail.as_deref().map(words::sentence), ..Entry::new(event.at, text) })
+}
+
+/// What a person decided, and why.
+fn decided(event: &Event, names: &Names<'_>, text_of: impl Fn(&str) -> Option<String>) -> Entry {
+    let who = text_of("by").unwrap_or_else(|| "A person".to_owned());
+    let system = text_of("system").and_then(|name| SystemName::parse(&name).ok());
+    let name = system.map_or_else(|| "the system".to_owned(), |name| names.spoken(&name));
+    let text = match text_of("decision").unwrap_or_default().as_str() {
+        "was_done" => match text_of("job") {
+            Some(job) => format!("{who} found that {name} has it. Their reference is {job}."),
+            None => format!("{who} found that {name} has it."),
+        },
+        "send_again" => format!("{who} found that {name} has not got it. It is sent again."),
+        "replay" => format!("{who} let it go to {name} again."),
+        "close" => match text_of("disposition").and_then(|word| word.parse().ok()).map(words::ended) {
+            Some(ended) => format!("{who} decided that the ticket closes: {ended}."),
+            None => format!("{who} decided that the ticket closes."),
+        },
+        "keep_open" => format!("{who} decided that the ticket stays open."),
+        _ => format!("{who} decided."),
+    };
+    let changes = event.data.get("changes").and_then(Value::as_array);
+    let paths: Vec<&str> =
+        changes.into_iter().flatten().filter_map(|change| change["path"].as_str()).collect();
+    let changed = (!paths.is_empty()).then(|| format!("Put right before: {}.", paths.join(", ")));
+    let because = text_of("because").map(|because| words::sentence(&because));
+    let detail: Vec<String> = because.into_iter().chain(changed).collect();
+    Entry { detail: (!detail.is_empty()).then(|| detail.join(" ")), ..Entry::new(event.at, text) }
 }
 
 fn of_tries(tries: &[&Tried], handover: &Handover, name: &str) -> Entry {

@@ -74,7 +74,7 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
     let pieces: Vec<Piece<'_>> =
         history.handovers.iter().map(|handover| Piece::new(handover, history, &names)).collect();
     let work: Vec<&Piece<'_>> = pieces.iter().filter(|piece| !piece.handover.closure).collect();
-    let closure = pieces.iter().find(|piece| piece.handover.closure);
+    let closure = pieces.iter().rev().find(|piece| piece.handover.closure);
     Story {
         title: names.service(service),
         headline: next::headline(&history.line, &work, closure),

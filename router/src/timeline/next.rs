@@ -149,7 +149,7 @@ fn next_try(piece: &Piece<'_>, now: Timestamp) -> String {
 
 /// Says when the tries run out.
 fn last_try(piece: &Piece<'_>) -> String {
-    let made = u32::try_from(piece.tried.len()).unwrap_or(u32::MAX);
+    let made = u32::try_from(piece.fresh).unwrap_or(u32::MAX);
     match piece.most_tries {
         Some(most) if made.saturating_add(1) >= most => {
             " If that fails too, a person is asked to help.".to_owned()

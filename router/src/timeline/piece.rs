@@ -6,6 +6,7 @@ use mappings::domain::{Disposition, HandoverState, ParkClass, Phase};
 use mappings::mapping::Poll;
 
 use super::{Holder, Names, words};
+use crate::event::Kind;
 use crate::ledger::{Handover, History, Tried};
 
 /// One system's part, with what its mapping says of the system.
@@ -17,6 +18,8 @@ pub(super) struct Piece<'a> {
     pub(super) team: String,
     /// The tries at its calls, oldest first.
     pub(super) tried: Vec<&'a Tried>,
+    /// How many of them were made since a person last let it go on.
+    pub(super) fresh: usize,
     /// How often it is asked for news.
     pub(super) asked: Option<Duration>,
     /// Whether it tells us by itself.
@@ -31,11 +34,19 @@ impl<'a> Piece<'a> {
     pub(super) fn new(handover: &'a Handover, history: &'a History, names: &Names<'_>) -> Self {
         let system = names.system(&handover.system);
         let name = names.spoken(&handover.system);
+        let tried: Vec<&Tried> =
+            history.attempts.iter().filter(|tried| tried.handover == handover.id).collect();
+        let released =
+            history.events.iter().rev().find(|event| {
+                event.kind == Kind::Decided && event.data["system"] == handover.system.as_str()
+            });
+        let fresh = |tried: &&&Tried| released.is_none_or(|event| tried.attempt.started_at >= event.at);
         Self {
             handover,
+            fresh: tried.iter().filter(fresh).count(),
             team: system.map_or_else(|| name.clone(), |system| system.owner.team.clone()),
             name,
-            tried: history.attempts.iter().filter(|tried| tried.handover == handover.id).collect(),
+            tried,
             asked: system.and_then(|system| system.poll.as_ref()).map(|poll| match poll {
                 Poll::Changed { every, .. } | Poll::EachJob { every, .. } => *every,
             }),

@@ -2,7 +2,9 @@
 //!
 //! Everything here is pure: SQL loads an opening and stores it again, the transitions are decided here.
 
+mod edit;
 mod heard;
+mod resolved;
 mod settled;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,8 @@ use mappings::domain::{
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+pub use edit::{Edited, edit};
 
 use crate::closing::{Closure, Decision, Part, Standing};
 use crate::event::{Event, Kind};
@@ -202,16 +206,13 @@ impl Opening {
 
     fn close(&mut self, closure: Closure, at: Timestamp, effects: &mut Effects) {
         let Closure { disposition, reason, say, crm } = closure;
-        let evidence: Vec<Value> = self.pieces.iter().filter(|piece| !piece.closure).map(evidence).collect();
-        let payload = json!({
-            "disposition": disposition.as_str(), "reason": reason, "say": say, "evidence": evidence,
-        });
         self.state = if crm.is_some() { RequestState::Closing } else { RequestState::Closed };
         self.closed_at = Some(at);
         self.disposition = Some(disposition);
         self.reason = reason;
         self.say = Some(say);
         self.changed = true;
+        let payload = self.payload();
         effects.events.push(self.event(Kind::Closed, at, payload.clone()));
         let Some(crm) = crm else { return };
         let piece = Piece::due(crm, true);
@@ -224,6 +225,17 @@ impl Opening {
             due_at: at,
         });
         self.pieces.push(piece);
+    }
+
+    /// The closure as its event and its call carry it.
+    fn payload(&self) -> Value {
+        let evidence: Vec<Value> = self.pieces.iter().filter(|piece| !piece.closure).map(evidence).collect();
+        json!({
+            "disposition": self.disposition.map(Disposition::as_str),
+            "reason": self.reason,
+            "say": self.say,
+            "evidence": evidence,
+        })
     }
 }
 

@@ -71,7 +71,7 @@ impl Opening {
     }
 
     /// The CRM has the closure.
-    fn closure_taken(&mut self, index: usize, note: Option<String>, at: Timestamp) {
+    pub(super) fn closure_taken(&mut self, index: usize, note: Option<String>, at: Timestamp) {
         self.end(index, Disposition::Completed, note, None, at);
         if self.state == RequestState::Closing {
             self.state = RequestState::Closed;

@@ -23,6 +23,7 @@ struct Leased {
     phase: Phase,
     lease: Lease,
     attempt: u32,
+    spent: u32,
     begun: bool,
     rescued: bool,
     payload: Option<Value>,
@@ -56,7 +57,7 @@ impl SqlLedger {
              update due set worker = $4, lease = due.lease + 1, attempts = due.attempts + 1 from picked \
              where due.council = picked.council and due.id = picked.id \
              returning due.council, due.id, due.handover, due.request, due.operation, due.phase, due.lease, \
-             due.attempts, due.begun, due.rescued, due.payload, due.due_at",
+             due.attempts, due.spent, due.begun, due.rescued, due.payload, due.due_at",
         )
         .text(system.as_str())
         .int(now.as_millisecond())
@@ -119,6 +120,7 @@ fn leased(row: &mut Row) -> Result<Leased, Error> {
         phase: row.get("due.phase", str::parse)?,
         lease: Lease(row.int("due.lease")?),
         attempt: row.number("due.attempts")?,
+        spent: row.number("due.spent")?,
         begun: row.flag("due.begun")?,
         rescued: row.flag("due.rescued")?,
         payload: row.maybe("due.payload", str::parse)?,
@@ -166,6 +168,7 @@ impl Leased {
             phase: self.phase,
             lease: self.lease,
             attempt: self.attempt,
+            spent: self.spent,
             rescued: self.rescued,
             begun: self.begun,
             job: about.job,

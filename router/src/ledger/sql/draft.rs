@@ -62,6 +62,7 @@ impl<'a> Draft<'a> {
             phase: mappings::domain::Phase::Send,
             lease: FIRST,
             attempt: u32::from(leased),
+            spent: 0,
             rescued: false,
             begun: false,
             job: None,
@@ -106,8 +107,8 @@ impl<'a> Draft<'a> {
         let worker = self.lessee.worker.0.to_string();
         let statement = Statement::new(
             "with v as ({rows}) insert into due (council, id, handover, request, system, operation, phase, due_at, \
-             lease, worker, attempts, begun, rescued, payload) select council, id, handover, request, system, \
-             operation, phase, due_at, lease, worker, attempts, 0, 0, payload from v",
+             lease, worker, attempts, spent, begun, rescued, payload) select council, id, handover, request, system, \
+             operation, phase, due_at, lease, worker, attempts, 0, 0, 0, payload from v",
         )
         .texts("council", &self.calls, |call| call.work.council.as_str())
         .texts("id", &self.calls, |call| call.work.call.to_string())

@@ -11,11 +11,14 @@ mod inbox;
 mod lists;
 mod openings;
 mod outbox;
+mod parked;
 mod polls;
 mod record;
 mod refuse;
+mod replay;
 mod store;
 mod transition;
+mod waiting;
 mod workers;
 
 use std::sync::Arc;
@@ -23,17 +26,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mappings::domain::{CallId, Council, EventId, SystemName, Ticket};
+use mappings::domain::{CallId, Council, EventId, RequestId, SystemName, Ticket};
+use serde_json::Value;
 
 use self::accept::Accept;
 use self::complete::Complete;
 use self::doubts::Doubts;
 use self::record::Record;
 use self::refuse::Refuse;
+use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
     Accepted, Arrival, Check, Closer, Completion, Correlated, Counts, Error, Filter, History, Lease, Ledger,
-    Lessee, Line, Problem, Reader, Recorded, Refusal, Rescued, Settlement, Work, WorkerId, Written,
+    Lessee, Line, Problem, Reader, Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement,
+    Stuck, Work, WorkerId, Written,
 };
 use crate::event::Event;
 
@@ -134,6 +140,19 @@ impl Ledger for SqlLedger {
     async fn complete(&self, batch: &[Completion], lessee: &Lessee) -> Result<Written<Correlated>, Error> {
         let complete = Complete { closer: &self.closer, reader: &self.reader };
         self.write(&complete, batch, lessee).await
+    }
+
+    async fn resolve(&self, batch: &[Resolution], lessee: &Lessee) -> Result<Written<Resolved>, Error> {
+        let resolve = Resolve { closer: &self.closer, reader: &self.reader };
+        self.write(&resolve, batch, lessee).await
+    }
+
+    async fn parked(&self, selection: &Selection, most: usize) -> Result<Vec<Stuck>, Error> {
+        self.select_parked(selection, most).await
+    }
+
+    async fn document(&self, council: &Council, request: RequestId) -> Result<Option<Value>, Error> {
+        self.read_document(council, request).await
     }
 
     async fn claim_outbox(&self, most: usize, worker: WorkerId) -> Result<Vec<Event>, Error> {

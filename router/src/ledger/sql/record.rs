@@ -12,6 +12,7 @@ use super::hear::{self, Heard};
 use super::openings::{self, Openings};
 use super::store::{Statement, Tx};
 use super::transition::Transition;
+use super::waiting::{Awaited, waiting};
 use crate::ledger::opening::Effects;
 use crate::ledger::{Closer, Error, Next, Reader, Recorded, Settlement};
 
@@ -89,13 +90,22 @@ impl Record<'_> {
         let Some(latest) = answered.iter().map(|settlement| settlement.attempt.ended_at).max() else {
             return Ok(());
         };
-        let waiting = waiting(tx, &answered).await?;
+        let awaited: Vec<Awaited<'_>> = answered.iter().map(|settlement| awaited(settlement)).collect();
+        let waiting = waiting(tx, &awaited).await?;
         if waiting.is_empty() {
             return Ok(());
         }
         let news = Heard { completions: &waiting, kept: true, not_before: Some(latest) };
         hear::hear(tx, &news, self.closer, self.reader, draft).await.map(drop)
     }
+}
+
+fn awaited(settlement: &Settlement) -> Awaited<'_> {
+    let job = match &settlement.next {
+        Next::Delivered { job, .. } => job.as_ref(),
+        Next::Again { .. } | Next::Rejected { .. } | Next::Park { .. } => None,
+    };
+    Awaited { system: &settlement.work.system, ticket: &settlement.work.ticket, job }
 }
 
 /// The systems whose job references this batch makes known.
@@ -186,30 +196,4 @@ async fn add_attempts(tx: &mut Tx, written: &[&Settlement]) -> Result<(), Error>
     .texts("sent", written, |settlement| settlement.attempt.call.as_deref())
     .texts("answer", written, |settlement| settlement.attempt.answer.as_deref());
     tx.run(statement).await.map(drop)
-}
-
-/// Completions that wait for one of these handovers, by its new job reference or by ours, oldest first.
-async fn waiting(tx: &mut Tx, answered: &[&Settlement]) -> Result<Vec<crate::ledger::Completion>, Error> {
-    let statement = Statement::new(
-        "with v as ({rows}) select c.system, c.key, c.job, c.reference, c.said, c.note, c.said_at, c.received_at, \
-         c.way, c.state from v join completions c on c.system = v.system and c.job = v.job \
-         where c.state = 'waiting' union select c.system, c.key, c.job, c.reference, c.said, c.note, c.said_at, \
-         c.received_at, c.way, c.state from v join completions c on c.system = v.system \
-         and c.reference = v.ticket where c.state = 'waiting'",
-    )
-    .texts("system", answered, |settlement| settlement.work.system.as_str())
-    .texts("ticket", answered, |settlement| settlement.work.ticket.as_str())
-    .texts("job", answered, |settlement| match &settlement.next {
-        Next::Delivered { job, .. } => job.as_ref().map(|job| job.as_str()),
-        Next::Again { .. } | Next::Rejected { .. } | Next::Park { .. } => None,
-    });
-    let rows = tx.run(statement).await?;
-    let mut waiting = rows
-        .into_iter()
-        .map(|mut row| Ok(hear::completion(&mut row)?.completion))
-        .collect::<Result<Vec<_>, Error>>()?;
-    waiting.sort_by_key(|completion| {
-        (completion.said_at.unwrap_or(completion.received_at), completion.received_at)
-    });
-    Ok(waiting)
 }

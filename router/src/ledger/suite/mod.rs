@@ -10,6 +10,7 @@ mod polling;
 mod publishing;
 mod reading;
 mod recording;
+mod resolving;
 mod writing;
 
 use fixture::{Fixture, both};
