@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// When it is not there after `most`: the message says what was waited for.
-pub(crate) async fn until<T>(what: &str, most: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, most: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(answer) = ask().await {

@@ -10,19 +10,19 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 
 /// The exchanges and queues of one test on a broker.
-pub(crate) struct Broker {
+pub struct Broker {
     url: String,
     name: String,
 }
 
 impl Broker {
     /// Names that no other test uses.
-    pub(crate) fn own(url: &str, name: &str) -> Self {
+    pub fn own(url: &str, name: &str) -> Self {
         Self { url: url.to_owned(), name: name.to_owned() }
     }
 
     /// The `[bus]` section of the router's settings.
-    pub(crate) fn settings(&self) -> String {
+    pub fn settings(&self) -> String {
         let Self { url, name } = self;
         format!(
             r#"
@@ -39,7 +39,7 @@ dead_exchange = "{name}.dead"
     }
 
     /// Connects as the CRM does. The router has declared the exchanges.
-    pub(crate) async fn connect(&self) -> Client {
+    pub async fn connect(&self) -> Client {
         let connection = Connection::connect(&self.url, ConnectionProperties::default())
             .await
             .expect("the broker answers");
@@ -68,7 +68,7 @@ dead_exchange = "{name}.dead"
 }
 
 /// The CRM's connection.
-pub(crate) struct Client {
+pub struct Client {
     _connection: Connection,
     channel: Channel,
     name: String,
@@ -78,19 +78,19 @@ pub(crate) struct Client {
 
 impl Client {
     /// Publishes a request and waits for the broker's confirm.
-    pub(crate) async fn publish(&self, event: &Value) {
+    pub async fn publish(&self, event: &Value) {
         self.publish_bytes(event.to_string().as_bytes(), "application/cloudevents+json").await;
     }
 
     /// The same, with a W3C trace in the headers of the message.
-    pub(crate) async fn publish_traced(&self, event: &Value, traceparent: &str) {
+    pub async fn publish_traced(&self, event: &Value, traceparent: &str) {
         let mut headers = FieldTable::default();
         headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.into()));
         self.send(event.to_string().as_bytes(), "application/cloudevents+json", headers).await;
     }
 
     /// Publishes anything to the exchange of requests.
-    pub(crate) async fn publish_bytes(&self, body: &[u8], content_type: &str) {
+    pub async fn publish_bytes(&self, body: &[u8], content_type: &str) {
         self.send(body, content_type, FieldTable::default()).await;
     }
 
@@ -118,7 +118,7 @@ impl Client {
     }
 
     /// The events of a kind heard so far, by id: doubles of one id are one event.
-    pub(crate) fn heard(&self, kind: &str) -> Vec<&Value> {
+    pub fn heard(&self, kind: &str) -> Vec<&Value> {
         let kind = format!("uk.dovetail.{kind}.v1");
         self.heard.values().filter(|event| event["type"] == kind.as_str()).collect()
     }
@@ -127,7 +127,7 @@ impl Client {
     ///
     /// # Panics
     /// When nothing is heard for a minute before it is enough.
-    pub(crate) async fn listen(&mut self, what: &str, mut enough: impl FnMut(&Self) -> bool) {
+    pub async fn listen(&mut self, what: &str, mut enough: impl FnMut(&Self) -> bool) {
         while !enough(self) {
             let next = tokio::time::timeout(Duration::from_secs(60), self.consumer.next()).await;
             let delivery = next

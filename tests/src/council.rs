@@ -16,21 +16,21 @@ use crate::services::{Tracker, http, own_name};
 use crate::wait::until;
 
 /// The key that the router's door expects.
-pub(crate) const KEY: &str = "journey-key";
+pub const KEY: &str = "journey-key";
 
 /// A council whose router can be stopped and started again.
-pub(crate) struct Council {
+pub struct Council {
     simulators: HashMap<Kind, Simulator>,
     _stop: tokio_util::sync::DropGuard,
     proxy: Proxy,
     config: String,
     environment: Vec<(String, String)>,
     /// The council's exchanges and queues on the broker.
-    pub(crate) broker: Broker,
+    pub broker: Broker,
 }
 
 /// Which CRM the council has.
-pub(crate) enum Crm {
+pub enum Crm {
     /// The simulated one.
     Simulated,
     /// The Request Tracker that `tests/run` started.
@@ -39,14 +39,14 @@ pub(crate) enum Crm {
 
 impl Council {
     /// A council on this ledger and broker. The router is not running yet.
-    pub(crate) async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
+    pub async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
         let broker = Broker::own(amqp, &own_name("journey"));
         let bus = broker.settings();
         Self::build(ledger, broker, &bus, crm, seed).await
     }
 
     /// A council with a simulated CRM and no broker.
-    pub(crate) async fn without_broker(ledger: &str, seed: u64) -> Self {
+    pub async fn without_broker(ledger: &str, seed: u64) -> Self {
         Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed).await
     }
 
@@ -101,12 +101,12 @@ retry_most = "1s"
     }
 
     /// Adds a section to the router's settings, from its next start on.
-    pub(crate) fn set(&mut self, section: &str) {
+    pub fn set(&mut self, section: &str) {
         self.config.push_str(section);
     }
 
     /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
-    pub(crate) async fn start(&self) -> Program {
+    pub async fn start(&self) -> Program {
         let program = Program::serve_with(&self.config, &self.environment).await;
         self.proxy.point(program.address());
         until("the router is ready", Duration::from_secs(30), async || {
@@ -118,12 +118,12 @@ retry_most = "1s"
     }
 
     /// The secret that the waste system's pokes hold.
-    pub(crate) fn callback_secret(&self) -> String {
+    pub fn callback_secret(&self) -> String {
         Credentials::default().callback_secret
     }
 
     /// The headers by which the partner proves that a body is its own (Standard Webhooks).
-    pub(crate) fn signed_by_partner(&self, body: &str) -> [(&'static str, String); 3] {
+    pub fn signed_by_partner(&self, body: &str) -> [(&'static str, String); 3] {
         let secret = Secret::new(self.callback_secret());
         let at = router::clock::host_time();
         let signature = connectors::callback::sign(&secret, "msg_1", at, body.as_bytes()).expect("signed");
@@ -135,12 +135,12 @@ retry_most = "1s"
     }
 
     /// One of the simulators.
-    pub(crate) fn simulator(&self, kind: Kind) -> &Simulator {
+    pub fn simulator(&self, kind: Kind) -> &Simulator {
         &self.simulators[&kind]
     }
 
     /// Opens so many tickets in the simulated CRM.
-    pub(crate) async fn open_simulated(&self, count: usize) -> Vec<String> {
+    pub async fn open_simulated(&self, count: usize) -> Vec<String> {
         let url = format!("{}/_sim/tickets", self.simulator(Kind::Crm).url());
         let answer =
             http().post(url).body(json!({"count": count}).to_string()).send().await.expect("an answer");
@@ -150,7 +150,7 @@ retry_most = "1s"
     }
 
     /// Something that a simulator tells below `/_sim/`.
-    pub(crate) async fn told(&self, kind: Kind, what: &str) -> Value {
+    pub async fn told(&self, kind: Kind, what: &str) -> Value {
         let url = format!("{}/_sim/{what}", self.simulator(kind).url());
         http().get(url).send().await.expect("an answer").json().await.expect("JSON")
     }
@@ -158,12 +158,12 @@ retry_most = "1s"
 
 /// Tells what makes a failure repeatable.
 #[expect(clippy::print_stdout, reason = "the harness shows it with a failure")]
-pub(crate) fn say_seed(seed: u64) {
+pub fn say_seed(seed: u64) {
     println!("seed {seed}");
 }
 
 /// A request that every system's mapping takes, number by number over the services.
-pub(crate) fn request(ticket: &str, number: usize) -> Value {
+pub fn request(ticket: &str, number: usize) -> Value {
     let services = [
         ("waste.missed-bin", json!({"container": "refuse"})),
         (
@@ -189,7 +189,7 @@ pub(crate) fn request(ticket: &str, number: usize) -> Value {
 }
 
 /// The same as a CloudEvent.
-pub(crate) fn submitted(id: &str, data: &Value) -> Value {
+pub fn submitted(id: &str, data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "/crm/journey", "type": "uk.dovetail.request.submitted.v1",
         "datacontenttype": "application/json", "data": data,

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A proxy that ends when it is dropped.
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
     open: Arc<Mutex<CancellationToken>>,
@@ -18,7 +18,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Listens on a free port; until it is [pointed](Self::point) somewhere, connections are closed at once.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let target = Arc::new(Mutex::new(None));
@@ -29,17 +29,17 @@ impl Proxy {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// New connections go to this address from now on.
-    pub(crate) fn point(&self, target: SocketAddr) {
+    pub fn point(&self, target: SocketAddr) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
     }
 
     /// Cuts every open connection.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *open, CancellationToken::new()).cancel();
     }
