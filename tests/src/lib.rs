@@ -3,6 +3,7 @@
 //!
 //! `it/` holds the tests themselves. What is here panics where a stage cannot be set up: its callers are tests.
 
+pub mod checker;
 pub mod council;
 pub mod messages;
 pub mod program;

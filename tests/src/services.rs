@@ -88,48 +88,19 @@ pub fn http() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client")
 }
 
-/// A RabbitMQ of a test's own, which it may kill and start again. It ends when this is dropped.
-pub struct Broker {
+/// Parts of a test's own, in a folder below that of the shared ones. They end when this is dropped.
+struct Parts {
     folder: PathBuf,
-    url: String,
 }
 
-impl Broker {
-    /// Starts one, which takes some seconds.
-    pub async fn start() -> Self {
-        let folder = Path::new(&setting("DOVETAIL_SERVICES")).join(own_name("broker"));
+impl Parts {
+    /// Starts one part, and returns what it says of how to reach it.
+    async fn start(part: &str, variable: &str) -> (Self, String) {
         // Made before it starts, so that a failure on the way ends it too.
-        let mut broker = Self { folder, url: String::new() };
-        let said = broker.services("up", &["broker"]).await;
-        broker.url = said.trim().strip_prefix("AMQP_URL=").expect("the broker's address").to_owned();
-        broker
-    }
-
-    /// Its address, which stays the same when it starts again.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Returns when the queues that were declared are on disk as queues. RabbitMQ 3.10 keeps its directory of
-    /// quorum queues in tables that it writes some seconds late: killed before, it comes back with a queue that
-    /// has a name and its messages, but no leader.
-    pub async fn settle(&self) {
-        self.ctl(&["eval", "lists:foreach(fun dets:sync/1, dets:all())."]).await;
-    }
-
-    /// SIGKILL.
-    pub async fn kill(&self) {
-        self.services("kill-broker", &[]).await;
-    }
-
-    /// Starts it again on the same data.
-    pub async fn restart(&self) {
-        self.services("restart-broker", &[]).await;
-    }
-
-    /// What `rabbitmqctl` prints for these arguments.
-    pub async fn ctl(&self, arguments: &[&str]) -> String {
-        self.services("rabbitmqctl", arguments).await
+        let parts = Self { folder: Path::new(&setting("DOVETAIL_SERVICES")).join(own_name(part)) };
+        let said = parts.services("up", &[part]).await;
+        let url = said.trim().strip_prefix(variable).expect("the part's address").to_owned();
+        (parts, url)
     }
 
     async fn services(&self, command: &str, arguments: &[&str]) -> String {
@@ -146,12 +117,91 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
+impl Drop for Parts {
     fn drop(&mut self) {
         let ended = std::process::Command::new(script()).arg("down").arg(&self.folder).status();
         let has_ended = ended.is_ok_and(|status| status.success());
         assert!(has_ended || std::thread::panicking(), "{} is left running", self.folder.display());
     }
+}
+
+/// A RabbitMQ of a test's own, which it may kill and start again. It ends when this is dropped.
+pub struct Broker {
+    parts: Parts,
+    url: String,
+}
+
+impl Broker {
+    /// Starts one, which takes some seconds.
+    pub async fn start() -> Self {
+        let (parts, url) = Parts::start("broker", "AMQP_URL=").await;
+        Self { parts, url }
+    }
+
+    /// Its address, which stays the same when it starts again.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns when the queues that were declared are on disk as queues. RabbitMQ 3.10 keeps its directory of
+    /// quorum queues in tables that it writes some seconds late: killed before, it comes back with a queue that
+    /// has a name and its messages, but no leader.
+    pub async fn settle(&self) {
+        self.ctl(&["eval", "lists:foreach(fun dets:sync/1, dets:all())."]).await;
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&self) {
+        self.parts.services("kill-broker", &[]).await;
+    }
+
+    /// Starts it again on the same data.
+    pub async fn restart(&self) {
+        self.parts.services("restart-broker", &[]).await;
+    }
+
+    /// What `rabbitmqctl` prints for these arguments.
+    pub async fn ctl(&self, arguments: &[&str]) -> String {
+        self.parts.services("rabbitmqctl", arguments).await
+    }
+}
+
+/// A PostgreSQL of a test's own, which it may stop and start again. It ends when this is dropped.
+pub struct Database {
+    parts: Parts,
+    url: String,
+}
+
+impl Database {
+    /// Starts one, which takes some seconds.
+    pub async fn start() -> Self {
+        let (parts, url) = Parts::start("database", "PG_URL=").await;
+        Self { parts, url }
+    }
+
+    /// The address of an empty database, which stays the same when the server starts again.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops it without a checkpoint, as a fallen host would, and starts it on the same data.
+    pub async fn restart(&self) {
+        self.parts.services("restart-database", &[]).await;
+    }
+}
+
+/// Ends every session of a database but the one that asks, as an administrator or a failover does. Returns how
+/// many there were.
+pub async fn end_sessions(database: &str) -> u64 {
+    let mut connection = PgConnection::connect(database).await.expect("PostgreSQL answers");
+    let ended = sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity \
+         where datname = current_database() and pid <> pg_backend_pid()",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("sessions are ended");
+    ended.len() as u64
 }
 
 fn script() -> PathBuf {
