@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::envelope;
+use crate::failpoint::{self, Point};
 use crate::ledger::{Check, Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
 
 /// How many open jobs are asked about in one round.
@@ -194,6 +195,7 @@ impl Listener {
 /// # Errors
 /// The ledger could not write.
 pub async fn take(writer: &Writer, completion: Completion) -> Result<(), Failed> {
+    failpoint::hit(Point::Heard).await;
     let (system, way) = (completion.system.to_string(), completion.way.as_str());
     let correlated = match writer.complete(completion.clone()).await {
         Ok(correlated) => correlated.as_str(),

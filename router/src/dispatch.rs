@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::ledger::{Attempt, Failed, Ledger, Lessee, Next, Recorded, Room, Settlement, Work, Writer};
 use crate::{retry, telemetry};
 
@@ -190,7 +191,10 @@ impl Caller {
             closure: work.payload.clone(),
             ..Facts::at(now)
         };
-        let performed = self.connector.perform(steps, context(&work.document, &facts), now).await;
+        failpoint::hit(Point::Sending).await;
+        let call = self.connector.perform(steps, context(&work.document, &facts), now);
+        let performed = failpoint::sent(call).await;
+        failpoint::hit(Point::Answered).await;
         Some(self.read(performed, work, phase, &system.idempotency))
     }
 

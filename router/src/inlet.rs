@@ -14,6 +14,7 @@ use crate::bus::{Inbound, Queue};
 use crate::clock::Clock;
 use crate::complete;
 use crate::envelope::{self, Data, Delivery};
+use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
 use crate::ledger::{Completion, Failed, InboxKey, Refusal, Way, Writer};
 
@@ -56,6 +57,10 @@ impl Inlet {
     /// unacknowledged: the prefetch bounds how many do.
     async fn take(&self, inbound: Inbound, shutdown: &CancellationToken) {
         let (queue, receipt) = (inbound.queue, inbound.receipt.clone());
+        failpoint::hit(Point::Received).await;
+        if failpoint::acknowledges_first() {
+            receipt.ack().await;
+        }
         let read = self.read(inbound);
         let mut pause = Duration::from_millis(50);
         while let Err(error) = self.accept(&read).await {
@@ -65,9 +70,11 @@ impl Inlet {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
             }
         }
+        failpoint::hit(Point::Acknowledging).await;
         if !receipt.ack().await {
             tracing::warn!(queue = %queue, "a delivery could not be acknowledged; it will come again");
         }
+        failpoint::hit(Point::Acknowledged).await;
     }
 
     fn read(&self, inbound: Inbound) -> Read {

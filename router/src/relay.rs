@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::{Confirmed, Fate, Outgoing, Publisher};
 use crate::envelope::STRUCTURED;
 use crate::event::Event;
+use crate::failpoint::{self, Point};
 use crate::ledger::{Ledger, Lessee, Outbox, Places, Writer};
 
 /// How long an event waits that the broker could not route or would not take.
@@ -108,7 +109,9 @@ impl Relay {
         };
         hand.given.insert(event.id, event);
         // The bus ends only after the relay; what it no longer takes stays in the outbox.
+        failpoint::hit(Point::Publishing).await;
         let _given = give.publish(outgoing).await;
+        failpoint::hit(Point::Published).await;
     }
 
     async fn settle(&self, hand: &mut InHand, results: Vec<Confirmed>, places: &Places, give: &Publisher) {
@@ -117,7 +120,10 @@ impl Relay {
             let Some(event) = hand.given.remove(&id) else { continue };
             metrics::counter!("dovetail_events_total", "fate" => word(&fate)).increment(1);
             match fate {
-                Fate::Published => published.push(event.id),
+                Fate::Published => {
+                    failpoint::hit(Point::Confirmed).await;
+                    published.push(event.id);
+                }
                 Fate::Lost => self.give(hand, event, give).await,
                 Fate::Nacked => hand.paused.push((Instant::now() + PAUSE, event)),
                 Fate::Returned { code, text } => {

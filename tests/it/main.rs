@@ -1,18 +1,16 @@
 //! What holds for the whole: the architecture, the documents, the deployment files, and the journeys of a
 //! request through real parts. `tests/run` starts the parts and runs this.
 
-mod council;
 mod deploy;
 mod documents;
 mod journeys;
-mod messages;
+mod parts;
 mod poison;
-mod program;
 mod project;
-mod proxy;
 mod readme;
-mod services;
+mod running;
 mod supply;
 mod tidy;
 mod traces;
-mod wait;
+
+use tests::{council, messages, program, services, wait};

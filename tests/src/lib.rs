@@ -1,1 +1,13 @@
-//! Journeys, faults and the architecture's own tests live in `it/`.
+//! The stage that journeys and faults are played on: simulated back offices, the router as a program, the real
+//! RabbitMQ and database between them, and the checker that every play ends with.
+//!
+//! `it/` holds the tests themselves. What is here panics where a stage cannot be set up: its callers are tests.
+
+pub mod checker;
+pub mod council;
+pub mod matrix;
+pub mod messages;
+pub mod program;
+pub mod proxy;
+pub mod services;
+pub mod wait;

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::config::{self, Config};
-use crate::{library, telemetry};
+use crate::{failpoint, library, telemetry};
 
 /// Runs the router. The first line on standard output tells where it listens, as JSON.
 ///
@@ -22,6 +22,7 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     // The exporter of traces has a blocking client, which must not be made on an asynchronous thread.
     let guard = tokio::task::spawn_blocking(move || telemetry::start(&settings)).await??;
     let metrics = telemetry::metrics()?;
+    failpoint::arm().map_err(anyhow::Error::msg)?;
 
     let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
     let listener = TcpListener::bind(&config.http.listen)

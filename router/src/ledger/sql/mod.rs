@@ -42,6 +42,7 @@ use super::{
     Stuck, Work, WorkerId, Written,
 };
 use crate::event::Event;
+use crate::failpoint::{self, Write};
 
 /// Opens the ledger at `postgres://…` or `sqlite:<path>` and brings its tables up to date.
 ///
@@ -111,11 +112,11 @@ impl Ledger for SqlLedger {
     }
 
     async fn accept(&self, batch: &[Arrival], lessee: &Lessee) -> Result<Written<Accepted>, Error> {
-        self.write(&Accept, batch, lessee).await
+        failpoint::during(Write::Accept, self.write(&Accept, batch, lessee)).await
     }
 
     async fn refuse(&self, batch: &[Refusal], lessee: &Lessee) -> Result<Written<bool>, Error> {
-        self.write(&Refuse, batch, lessee).await
+        failpoint::during(Write::Refuse, self.write(&Refuse, batch, lessee)).await
     }
 
     async fn claim_due(
@@ -125,21 +126,21 @@ impl Ledger for SqlLedger {
         now: Timestamp,
         worker: WorkerId,
     ) -> Result<Vec<Work>, Error> {
-        self.lease_due(system, most, now, worker).await
+        failpoint::during(Write::Claim, self.lease_due(system, most, now, worker)).await
     }
 
     async fn begin(&self, batch: &[(CallId, Council, Lease)]) -> Result<Vec<Recorded>, Error> {
-        self.mark_begun(batch).await
+        failpoint::during(Write::Begin, self.mark_begun(batch)).await
     }
 
     async fn record(&self, batch: &[Settlement], lessee: &Lessee) -> Result<Written<Recorded>, Error> {
         let record = Record { closer: &self.closer, reader: &self.reader };
-        self.write(&record, batch, lessee).await
+        failpoint::during(Write::Record, self.write(&record, batch, lessee)).await
     }
 
     async fn complete(&self, batch: &[Completion], lessee: &Lessee) -> Result<Written<Correlated>, Error> {
         let complete = Complete { closer: &self.closer, reader: &self.reader };
-        self.write(&complete, batch, lessee).await
+        failpoint::during(Write::Complete, self.write(&complete, batch, lessee)).await
     }
 
     async fn resolve(&self, batch: &[Resolution], lessee: &Lessee) -> Result<Written<Resolved>, Error> {
@@ -156,11 +157,11 @@ impl Ledger for SqlLedger {
     }
 
     async fn claim_outbox(&self, most: usize, worker: WorkerId) -> Result<Vec<Event>, Error> {
-        self.lease_outbox(most, worker).await
+        failpoint::during(Write::Take, self.lease_outbox(most, worker)).await
     }
 
     async fn mark_published(&self, events: &[EventId]) -> Result<(), Error> {
-        self.take_published(events).await
+        failpoint::during(Write::Mark, self.take_published(events)).await
     }
 
     async fn claim_poll(
@@ -169,11 +170,11 @@ impl Ledger for SqlLedger {
         now: Timestamp,
         every: Duration,
     ) -> Result<Option<Option<Timestamp>>, Error> {
-        self.take_turn(system, now, every).await
+        failpoint::during(Write::Turn, self.take_turn(system, now, every)).await
     }
 
     async fn advance_poll(&self, system: &SystemName, position: Timestamp) -> Result<(), Error> {
-        self.move_position(system, position).await
+        failpoint::during(Write::Advance, self.move_position(system, position)).await
     }
 
     async fn claim_checks(
@@ -183,19 +184,19 @@ impl Ledger for SqlLedger {
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<Check>, Error> {
-        self.take_checks(system, before, now, most).await
+        failpoint::during(Write::Ask, self.take_checks(system, before, now, most)).await
     }
 
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error> {
-        self.beat(worker, now).await
+        failpoint::during(Write::Beat, self.beat(worker, now)).await
     }
 
     async fn rescue(&self, dead_before: Timestamp) -> Result<Rescued, Error> {
-        self.take_over(dead_before).await
+        failpoint::during(Write::Rescue, self.take_over(dead_before)).await
     }
 
     async fn release(&self, worker: WorkerId) -> Result<(), Error> {
-        self.give_up(worker).await
+        failpoint::during(Write::Release, self.give_up(worker)).await
     }
 
     async fn ticket(&self, council: Option<&Council>, ticket: &Ticket) -> Result<Option<History>, Error> {

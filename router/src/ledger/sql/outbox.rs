@@ -22,7 +22,7 @@ impl SqlLedger {
         .text(worker.0.to_string());
         let rows = tx.run(statement).await?;
         if rows.is_empty() {
-            tx.commit().await?;
+            tx.close().await?;
             return Ok(Vec::new());
         }
         let keys = rows

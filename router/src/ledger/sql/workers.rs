@@ -37,7 +37,11 @@ impl SqlLedger {
                       and worker not in (select id from workers) {skip locked}) \
                       update outbox set worker = null from left_behind where outbox.id = left_behind.id returning 1";
         let rescued = Rescued { calls: count(&mut tx, calls).await?, events: count(&mut tx, events).await? };
-        tx.commit().await?;
+        if rescued.calls + rescued.events == 0 {
+            tx.close().await?
+        } else {
+            tx.commit().await?
+        }
         Ok(rescued)
     }
 

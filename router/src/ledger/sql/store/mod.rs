@@ -14,6 +14,7 @@ use sqlx::{PgPool, SqlSafeStr, Sqlite, SqlitePool, Transaction};
 pub(super) use row::Row;
 pub(super) use statement::Statement;
 
+use crate::failpoint::{self, Injected};
 use crate::ledger::Error;
 
 /// The tables as one release after another made them. A release that is older than the tables runs on them:
@@ -118,6 +119,13 @@ impl Tx {
 
     /// Commits. After an error it is not known whether the transaction was written.
     pub(super) async fn commit(self) -> Result<(), Error> {
+        failpoint::before_commit().await.map_err(injected)?;
+        self.close().await?;
+        failpoint::after_commit().await.map_err(injected)
+    }
+
+    /// Commits what wrote nothing.
+    pub(super) async fn close(self) -> Result<(), Error> {
         match self {
             Self::Postgres(tx) => tx.commit().await?,
             Self::Sqlite(tx) => tx.commit().await?,
@@ -149,6 +157,11 @@ impl Tx {
             Self::Postgres(_) | Self::Sqlite(_) => Ok(()),
         }
     }
+}
+
+/// A fault that a test asked for, as the database's own.
+fn injected(injected: Injected) -> Error {
+    Error::Database(sqlx::Error::Io(std::io::Error::other(injected)))
 }
 
 /// What an error asks for.

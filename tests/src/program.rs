@@ -9,14 +9,14 @@ use std::time::Duration;
 use connectors::simulator::{Credentials, Kind};
 use tempfile::TempDir;
 
-use crate::services::{FreshSqlite, http, setting};
+use crate::services::setting;
 use crate::wait::until;
 
 /// The systems that have a simulator.
-pub(crate) const SYSTEMS: &str = r#"["housing", "revenues", "waste", "partner", "crm"]"#;
+pub const SYSTEMS: &str = r#"["housing", "revenues", "waste", "partner", "crm"]"#;
 
 /// A running `dovetail serve`. It is killed (SIGKILL) when this is dropped, and a panic in it fails the test.
-pub(crate) struct Program {
+pub struct Program {
     child: Child,
     address: SocketAddr,
     home: TempDir,
@@ -24,7 +24,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts it with this configuration on the shipped mappings, whose systems are all away.
-    pub(crate) async fn serve(config: &str) -> Self {
+    pub async fn serve(config: &str) -> Self {
         let away =
             Kind::ALL.iter().flat_map(|kind| Credentials::default().environment(*kind, "http://127.0.0.1:9"));
         let environment: Vec<(String, String)> = away.map(|(name, value)| (name.to_owned(), value)).collect();
@@ -32,7 +32,12 @@ impl Program {
     }
 
     /// Starts it with this configuration and these variables, and returns when it listens on a free port.
-    pub(crate) async fn serve_with(config: &str, environment: &[(String, String)]) -> Self {
+    pub async fn serve_with(config: &str, environment: &[(String, String)]) -> Self {
+        Self::try_serve(config, environment).await.unwrap_or_else(|ended| panic!("{ended}"))
+    }
+
+    /// The same for a program that may end on the way: then, what it said.
+    pub async fn try_serve(config: &str, environment: &[(String, String)]) -> Result<Self, String> {
         let home = TempDir::new().expect("a temporary folder");
         let file = home.path().join("config.toml");
         std::fs::write(&file, config).expect("the configuration is written");
@@ -49,42 +54,48 @@ impl Program {
             .spawn()
             .expect("dovetail starts");
         let address = until("dovetail serve says where it listens", Duration::from_secs(30), async || {
-            let ended = child.try_wait().expect("its state");
-            assert!(ended.is_none(), "dovetail serve ended: {ended:?}\n{}", text(home.path(), "stderr"));
-            listening(&text(home.path(), "stdout"))
+            if let Some(ended) = child.try_wait().expect("its state") {
+                return Some(Err(format!("dovetail serve ended: {ended}\n{}", text(home.path(), "stderr"))));
+            }
+            listening(&text(home.path(), "stdout")).map(Ok)
         });
-        let address = address.await;
-        Self { child, address, home }
+        let address = address.await?;
+        Ok(Self { child, address, home })
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The address of something it serves.
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
+    /// How it ended, where it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its state")
+    }
+
     /// What it has logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         text(self.home.path(), "stderr")
     }
 
     /// Sends a signal by name, for example `STOP`.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "SIG{name} reaches dovetail");
     }
 
     /// Asks it to end (SIGTERM), and returns how it ended.
-    pub(crate) async fn stop(mut self) -> ExitStatus {
+    pub async fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
         let child = &mut self.child;
         until("dovetail serve ends after SIGTERM", Duration::from_secs(30), async || {
@@ -94,7 +105,7 @@ impl Program {
     }
 
     /// SIGKILL, and nothing else: what a power cut does.
-    pub(crate) fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().expect("SIGKILL reaches dovetail");
         self.child.wait().expect("it is gone");
     }
@@ -111,7 +122,7 @@ impl Drop for Program {
 }
 
 /// Runs `dovetail` with these arguments to its end, in a folder of its own.
-pub(crate) async fn dovetail(arguments: &[&str]) -> Output {
+pub async fn dovetail(arguments: &[&str]) -> Output {
     let home = TempDir::new().expect("a temporary folder");
     let mut command = tokio::process::Command::new(setting("DOVETAIL_BIN"));
     command.args(arguments).current_dir(home.path()).stdin(Stdio::null()).kill_on_drop(true);
@@ -127,33 +138,4 @@ fn listening(stdout: &str) -> Option<SocketAddr> {
 
 fn text(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_default()
-}
-
-#[tokio::test]
-async fn serve_says_where_it_listens_and_ends_when_asked() {
-    let database = FreshSqlite::new();
-    let program = Program::serve(&format!("[ledger]\nurl = {:?}\n", database.url())).await;
-    let answer = http().get(program.url("/health/live")).send().await.expect("an answer");
-    assert_eq!(answer.status(), 200);
-    let status = program.stop().await;
-    assert!(status.success(), "{status}");
-}
-
-#[tokio::test]
-async fn a_killed_router_starts_again_on_the_same_ledger() {
-    let database = FreshSqlite::new();
-    let config = format!("[ledger]\nurl = {:?}\n", database.url());
-    Program::serve(&config).await.kill();
-    let program = Program::serve(&config).await;
-    let ready = until("the router is ready", Duration::from_secs(30), async || {
-        let answer = http().get(program.url("/health/ready")).send().await.ok()?;
-        answer.status().is_success().then_some(())
-    });
-    ready.await;
-}
-
-#[tokio::test]
-async fn a_command_that_does_not_exist_is_a_mistake_in_usage() {
-    let output = dovetail(&["frobnicate"]).await;
-    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }

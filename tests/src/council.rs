@@ -1,11 +1,13 @@
 //! A council for a journey: simulated back offices, a CRM, and the router between them as a program.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use connectors::simulator::{self, Credentials, Kind, Pace, Settings, Simulator};
-use mappings::mapping::Secret;
+use mappings::mapping::{Secret, shipped};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -16,21 +18,23 @@ use crate::services::{Tracker, http, own_name};
 use crate::wait::until;
 
 /// The key that the router's door expects.
-pub(crate) const KEY: &str = "journey-key";
+pub const KEY: &str = "journey-key";
 
 /// A council whose router can be stopped and started again.
-pub(crate) struct Council {
+pub struct Council {
     simulators: HashMap<Kind, Simulator>,
     _stop: tokio_util::sync::DropGuard,
     proxy: Proxy,
+    link: Option<Proxy>,
+    mappings: TempDir,
     config: String,
     environment: Vec<(String, String)>,
     /// The council's exchanges and queues on the broker.
-    pub(crate) broker: Broker,
+    pub broker: Broker,
 }
 
 /// Which CRM the council has.
-pub(crate) enum Crm {
+pub enum Crm {
     /// The simulated one.
     Simulated,
     /// The Request Tracker that `tests/run` started.
@@ -39,19 +43,32 @@ pub(crate) enum Crm {
 
 impl Council {
     /// A council on this ledger and broker. The router is not running yet.
-    pub(crate) async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
+    pub async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
+        say_seed(seed);
         let broker = Broker::own(amqp, &own_name("journey"));
         let bus = broker.settings();
         Self::build(ledger, broker, &bus, crm, seed).await
     }
 
+    /// A council with a simulated CRM, whose router reaches the broker over a link that can be made to fail.
+    pub async fn linked(ledger: &str, amqp: &str, seed: u64) -> Self {
+        let link = Proxy::start().await;
+        let (user, rest) = amqp.split_once('@').expect("an address with a user");
+        let (broker, host) = rest.split_once('/').expect("an address with a virtual host");
+        link.point(broker.parse().expect("an address and a port"));
+        let broker = Broker::own(amqp, &own_name("journey"));
+        let bus = broker.settings_through(&format!("{user}@{}/{host}", link.address()));
+        let council = Self::build(ledger, broker, &bus, Crm::Simulated, seed).await;
+        Self { link: Some(link), ..council }
+    }
+
     /// A council with a simulated CRM and no broker.
-    pub(crate) async fn without_broker(ledger: &str, seed: u64) -> Self {
+    pub async fn without_broker(ledger: &str, seed: u64) -> Self {
+        say_seed(seed);
         Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed).await
     }
 
     async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64) -> Self {
-        say_seed(seed);
         let proxy = Proxy::start().await;
         let stop = CancellationToken::new();
         let callback = format!("http://{}", proxy.address());
@@ -97,33 +114,79 @@ retry_first = "100ms"
 retry_most = "1s"
 {bus}"#
         );
-        Self { simulators, _stop: stop.drop_guard(), proxy, config, environment, broker }
+        let mappings = TempDir::new().expect("a temporary folder");
+        Self {
+            simulators,
+            _stop: stop.drop_guard(),
+            proxy,
+            link: None,
+            mappings,
+            config,
+            environment,
+            broker,
+        }
+    }
+
+    /// Gives a call less time than the shipped mappings do, so that a test need not wait so long for a time-out.
+    pub fn hurry(&mut self, timeout: Duration) {
+        for source in shipped() {
+            let path = self.mappings.path().join(&source.path);
+            let text = source.text.replace("timeout: 30s", &format!("timeout: {}ms", timeout.as_millis()));
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder is made");
+            std::fs::write(path, text).expect("a mapping is written");
+        }
+        let folder = self.mappings.path().display().to_string();
+        self.environment.push(("DOVETAIL__MAPPINGS__FOLDER".to_owned(), folder));
+    }
+
+    /// The link to the broker, where the council has one of its own.
+    pub fn link(&self) -> Option<&Proxy> {
+        self.link.as_ref()
     }
 
     /// Adds a section to the router's settings, from its next start on.
-    pub(crate) fn set(&mut self, section: &str) {
+    pub fn set(&mut self, section: &str) {
         self.config.push_str(section);
     }
 
     /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
-    pub(crate) async fn start(&self) -> Program {
-        let program = Program::serve_with(&self.config, &self.environment).await;
+    pub async fn start(&self) -> Program {
+        let mut program = self.start_failing("").await.unwrap_or_else(|ended| panic!("{ended}"));
         self.proxy.point(program.address());
-        until("the router is ready", Duration::from_secs(30), async || {
-            let answer = http().get(program.url("/health/ready")).send().await.ok()?;
-            (answer.status() == 200).then_some(())
-        })
-        .await;
+        until("the router is ready", Duration::from_secs(30), async || self.is_ready(&mut program).await)
+            .await;
         program
     }
 
+    /// Starts a router that fails on purpose, as `DOVETAIL_FAIL` says. It may have ended before it listens: then,
+    /// what it said.
+    pub async fn start_failing(&self, plan: &str) -> Result<Program, String> {
+        let plan = (!plan.is_empty()).then(|| ("DOVETAIL_FAIL".to_owned(), plan.to_owned()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(plan).collect();
+        Program::try_serve(&self.config, &environment).await
+    }
+
+    /// `Some` once the router is ready, or has ended.
+    pub async fn is_ready(&self, program: &mut Program) -> Option<()> {
+        if program.ended().is_some() {
+            return Some(());
+        }
+        let answer = http().get(program.url("/health/ready")).send().await.ok()?;
+        (answer.status() == 200).then_some(())
+    }
+
+    /// Points the callbacks of the systems to the first of these routers that takes them.
+    pub fn point_to_any(&self, routers: Vec<SocketAddr>) {
+        self.proxy.point_to_any(routers);
+    }
+
     /// The secret that the waste system's pokes hold.
-    pub(crate) fn callback_secret(&self) -> String {
+    pub fn callback_secret(&self) -> String {
         Credentials::default().callback_secret
     }
 
     /// The headers by which the partner proves that a body is its own (Standard Webhooks).
-    pub(crate) fn signed_by_partner(&self, body: &str) -> [(&'static str, String); 3] {
+    pub fn signed_by_partner(&self, body: &str) -> [(&'static str, String); 3] {
         let secret = Secret::new(self.callback_secret());
         let at = router::clock::host_time();
         let signature = connectors::callback::sign(&secret, "msg_1", at, body.as_bytes()).expect("signed");
@@ -135,12 +198,12 @@ retry_most = "1s"
     }
 
     /// One of the simulators.
-    pub(crate) fn simulator(&self, kind: Kind) -> &Simulator {
+    pub fn simulator(&self, kind: Kind) -> &Simulator {
         &self.simulators[&kind]
     }
 
     /// Opens so many tickets in the simulated CRM.
-    pub(crate) async fn open_simulated(&self, count: usize) -> Vec<String> {
+    pub async fn open_simulated(&self, count: usize) -> Vec<String> {
         let url = format!("{}/_sim/tickets", self.simulator(Kind::Crm).url());
         let answer =
             http().post(url).body(json!({"count": count}).to_string()).send().await.expect("an answer");
@@ -150,7 +213,7 @@ retry_most = "1s"
     }
 
     /// Something that a simulator tells below `/_sim/`.
-    pub(crate) async fn told(&self, kind: Kind, what: &str) -> Value {
+    pub async fn told(&self, kind: Kind, what: &str) -> Value {
         let url = format!("{}/_sim/{what}", self.simulator(kind).url());
         http().get(url).send().await.expect("an answer").json().await.expect("JSON")
     }
@@ -158,12 +221,12 @@ retry_most = "1s"
 
 /// Tells what makes a failure repeatable.
 #[expect(clippy::print_stdout, reason = "the harness shows it with a failure")]
-pub(crate) fn say_seed(seed: u64) {
+pub fn say_seed(seed: u64) {
     println!("seed {seed}");
 }
 
 /// A request that every system's mapping takes, number by number over the services.
-pub(crate) fn request(ticket: &str, number: usize) -> Value {
+pub fn request(ticket: &str, number: usize) -> Value {
     let services = [
         ("waste.missed-bin", json!({"container": "refuse"})),
         (
@@ -188,8 +251,19 @@ pub(crate) fn request(ticket: &str, number: usize) -> Value {
     })
 }
 
+/// The systems that the request of this number goes to.
+pub fn systems(number: usize) -> Vec<&'static str> {
+    match number % 5 {
+        0 => vec!["waste"],
+        1 => vec!["housing"],
+        2 => vec!["revenues"],
+        3 => vec!["partner"],
+        _ => vec!["housing", "waste"],
+    }
+}
+
 /// The same as a CloudEvent.
-pub(crate) fn submitted(id: &str, data: &Value) -> Value {
+pub fn submitted(id: &str, data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "/crm/journey", "type": "uk.dovetail.request.submitted.v1",
         "datacontenttype": "application/json", "data": data,

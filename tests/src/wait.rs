@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// When it is not there after `most`: the message says what was waited for.
-pub(crate) async fn until<T>(what: &str, most: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, most: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(answer) = ask().await {
@@ -15,4 +15,9 @@ pub(crate) async fn until<T>(what: &str, most: Duration, mut ask: impl AsyncFnMu
         assert!(began.elapsed() < most, "waited {most:?} in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Lets time pass, where time itself is what a test is about: a fault that lasts, or a load that is spread.
+pub async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
 }
