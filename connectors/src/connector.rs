@@ -109,7 +109,7 @@ pub(crate) fn client(
     let whole = connection.timeout;
     let mut builder = Client::builder()
         // Ends before the whole does, so that a connection never made is told from an answer never given.
-        .connect_timeout(connection.connect_timeout.min(whole * 9 / 10))
+        .connect_timeout(connection.connect_timeout.min(connection.answer_timeout * 9 / 10))
         .timeout(whole)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(concurrency)

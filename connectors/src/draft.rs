@@ -197,6 +197,7 @@ mod tests {
             auth,
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(30),
             headers: vec![("X-Council".into(), "harlow".into())],
         }
     }

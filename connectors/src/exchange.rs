@@ -1,6 +1,7 @@
 //! One request out, one answer in, bounded in time and size.
 
 use std::error::Error;
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use mappings::mapping::Answer;
@@ -33,14 +34,19 @@ pub(crate) enum Broken {
     NotAnswered(String),
 }
 
-/// Sends a request and reads its answer.
-pub(crate) async fn send(client: &Client, draft: &Draft) -> Result<Reply, Broken> {
+/// Sends a request and reads its answer, which must begin within `patience`.
+pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> Result<Reply, Broken> {
     let origin = draft.url.origin().ascii_serialization();
     let request = client
         .request(draft.method.clone(), draft.url.clone())
         .headers(draft.headers.clone())
         .body(draft.body.clone());
-    let response = request.send().await.map_err(|error| broken(&error, &origin))?;
+    // Connecting is given up sooner, so that whatever is still silent by then has been sent.
+    let Ok(response) = tokio::time::timeout(patience, request.send()).await else {
+        let reason = format!("{origin} did not begin to answer within {} s", patience.as_secs_f64());
+        return Err(Broken::NotAnswered(reason));
+    };
+    let response = response.map_err(|error| broken(&error, &origin))?;
     read(response).await.map_err(|error| broken(&error, &origin))
 }
 
@@ -139,18 +145,29 @@ mod tests {
     use crate::draft;
     use crate::scripted::{Scripted, Turn, answer, cut_answer};
 
+    const WHOLE: Duration = Duration::from_millis(500);
+
     async fn exchange(url: &str, call: Call) -> (Result<Reply, Broken>, String) {
+        exchange_within(url, call, WHOLE).await
+    }
+
+    async fn exchange_within(
+        url: &str,
+        call: Call,
+        answer_timeout: Duration,
+    ) -> (Result<Reply, Broken>, String) {
         let connection = Connection {
             base_url: url.to_owned(),
             auth: Auth::Basic { username: "u".into(), password: Secret::new("p4ssword".into()) },
-            timeout: Duration::from_millis(500),
+            timeout: WHOLE,
             connect_timeout: Duration::from_millis(300),
+            answer_timeout,
             headers: vec![("X-Council".into(), "harlow".into())],
         };
         let base = draft::base(url).expect("a base URL");
         let client = client(&connection, &base, 1).expect("a client");
         let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
-        (send(&client, &draft).await, draft.text(&Mask::default()))
+        (send(&client, &draft, answer_timeout).await, draft.text(&Mask::default()))
     }
 
     fn post(body: Body) -> Call {
@@ -221,6 +238,50 @@ mod tests {
         let Broken::NotAnswered(reason) = broken else { panic!("{broken:?}") };
         assert_eq!(reason, format!("{} did not answer in time", system.url));
         assert_eq!(system.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_into_a_black_hole_is_given_up_in_its_own_time_and_is_not_sent() {
+        // A listener that takes nobody in, with its queue full: the kernel drops what else knocks.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let listener = socket.listen(1).expect("listening");
+        let address = listener.local_addr().expect("an address");
+        let mut knocking = Vec::new();
+        loop {
+            let knock = tokio::net::TcpStream::connect(address);
+            match tokio::time::timeout(Duration::from_millis(200), knock).await {
+                Ok(taken) => knocking.push(taken.expect("queued")),
+                Err(_) => break,
+            }
+        }
+        let begun = std::time::Instant::now();
+        let url = format!("http://{address}");
+        let broken = exchange(&url, post(Body::None)).await.0.expect_err("broken");
+        let Broken::NotSent(reason) = broken else { panic!("{broken:?}") };
+        assert_eq!(reason, format!("cannot connect to {url}: it took too long"));
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(250), "connect_timeout was not used: {took:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_begin_is_given_up_before_the_whole_time_is_over() {
+        let system = Scripted::start([Turn::Silence]).await;
+        let patience = Duration::from_millis(100);
+        let (reply, _) = exchange_within(&system.url, post(Body::None), patience).await;
+        let Err(Broken::NotAnswered(reason)) = reply else { panic!("{reply:?}") };
+        assert_eq!(reason, format!("{} did not begin to answer within 0.1 s", system.url));
+        assert_eq!(system.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_drop_by_drop_is_given_up_when_the_whole_time_is_over() {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_vec();
+        let system = Scripted::start([Turn::Drip(head, Duration::from_millis(20))]).await;
+        let patience = Duration::from_millis(400);
+        let (reply, _) = exchange_within(&system.url, post(Body::None), patience).await;
+        let Err(Broken::NotAnswered(reason)) = reply else { panic!("{reply:?}") };
+        assert_eq!(reason, format!("{} did not answer in time", system.url));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! A back office that answers by script, byte for byte, and remembers what it was asked.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,8 @@ pub(crate) enum Turn {
     Say(Vec<u8>),
     /// Never answers.
     Silence,
+    /// Sends these bytes, then for ever one more after each pause.
+    Drip(Vec<u8>, Duration),
 }
 
 /// A complete answer.
@@ -59,6 +62,13 @@ impl Scripted {
                         let _ = stream.shutdown().await;
                     }
                     Turn::Silence => open.push(stream),
+                    Turn::Drip(bytes, pause) => {
+                        let mut more = stream.write_all(&bytes).await;
+                        while more.is_ok() {
+                            tokio::time::sleep(pause).await;
+                            more = stream.write_all(b".").await;
+                        }
+                    }
                 }
             }
             std::future::pending::<()>().await;

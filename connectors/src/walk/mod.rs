@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
             Err(error) => return Came::NotRendered(error),
         };
         self.mask.learn(&call);
-        match exchange::send(&self.way.client, &draft).await {
+        match exchange::send(&self.way.client, &draft, self.way.connection.answer_timeout).await {
             Err(broken) => {
                 self.record(step, &draft, None);
                 Came::Failed(classify::unanswered(call.method, broken))

@@ -17,6 +17,8 @@ pub struct Connection {
     pub timeout: Duration,
     /// Time for connecting; 5 s unless the mapping says otherwise.
     pub connect_timeout: Duration,
+    /// Time until the answer begins, connecting included; that for the whole call unless the mapping says otherwise.
+    pub answer_timeout: Duration,
     /// Headers of every call.
     pub headers: Vec<(String, String)>,
 }
@@ -58,7 +60,7 @@ const AUTHS: &[&str] = &["basic", "bearer", "token", "api_key", "ws_security"];
 impl Connection {
     /// Reads `connection:`.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
-        let known = ["base_url", "auth", "timeout", "connect_timeout", "headers"];
+        let known = ["base_url", "auth", "timeout", "connect_timeout", "answer_timeout", "headers"];
         let fields = check.fields(node, "connection", &known)?;
         let base_url = base_url(check, fields);
         let auth = match fields.get("auth") {
@@ -67,12 +69,29 @@ impl Connection {
         };
         let timeout = fields.get("timeout").and_then(|node| check.duration(node, "timeout"));
         let connect = fields.get("connect_timeout").and_then(|node| check.duration(node, "connect_timeout"));
+        let answer = fields.get("answer_timeout").and_then(|node| check.duration(node, "answer_timeout"));
         let headers = fields.get("headers").map(|node| headers(check, node)).unwrap_or_default();
+        let timeout = timeout.unwrap_or(Duration::from_secs(30));
+        let connect = connect.unwrap_or_else(|| Duration::from_secs(5).min(timeout));
+        let answer_timeout = answer.unwrap_or(timeout);
+        if connect > answer_timeout || answer_timeout > timeout {
+            check.error(
+                node.line,
+                format!(
+                    "{} to connect, {} until the answer begins, {} in all",
+                    seconds(connect),
+                    seconds(answer_timeout),
+                    seconds(timeout)
+                ),
+                "connect_timeout no longer than answer_timeout, and that no longer than timeout",
+            );
+        }
         Some(Self {
             base_url: base_url?,
             auth: auth?,
-            timeout: timeout.unwrap_or(Duration::from_secs(30)),
-            connect_timeout: connect.unwrap_or(Duration::from_secs(5)),
+            timeout,
+            connect_timeout: connect,
+            answer_timeout,
             headers,
         })
     }
@@ -116,6 +135,10 @@ pub(super) fn user(check: &mut Check<'_>, node: &Node, what: &str) -> Option<(St
     let username = check.required_text(fields, "username", what);
     let password = check.secret(fields, "password", what);
     Some((username?, password?))
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
 }
 
 fn base_url(check: &mut Check<'_>, fields: Fields<'_>) -> Option<String> {

@@ -117,7 +117,7 @@ impl Folder<'_> {
         let owner = check.required(fields, "owner", "system.yaml").and_then(|node| owner(check, node));
         let connection = check.required(fields, "connection", "system.yaml");
         let connection = connection.and_then(|node| Connection::compile(check, node));
-        let limits = fields.get("limits").and_then(|node| limits(check, node));
+        let limits = fields.get("limits").map(|node| Limits::compile(check, node));
         let idempotency = check.required(fields, "idempotency", "system.yaml");
         let idempotency = idempotency.and_then(|node| idempotent(check, node));
         let retry = fields.get("retry").and_then(|node| retry(check, node));
@@ -149,7 +149,7 @@ impl Folder<'_> {
             note,
             owner: owner?,
             connection: connection?,
-            limits: limits.unwrap_or(Limits { concurrency: 8 }),
+            limits: limits.unwrap_or_else(|| Some(Limits::default()))?,
             idempotency: idempotency?,
             retry: retry.unwrap_or_default(),
             webhook,
@@ -221,13 +221,6 @@ fn owner(check: &mut Check<'_>, node: &Node) -> Option<Owner> {
     let contact = check.required_text(fields, "contact", "owner");
     let senior = check.text_of(fields, "senior");
     Some(Owner { team: team?, contact: contact?, senior })
-}
-
-fn limits(check: &mut Check<'_>, node: &Node) -> Option<Limits> {
-    let fields = check.fields(node, "limits", &["concurrency"])?;
-    let node = check.required(fields, "concurrency", "limits")?;
-    let concurrency = usize::try_from(check.number(node, "concurrency", 1, 1_000)?).ok()?;
-    Some(Limits { concurrency })
 }
 
 fn idempotent(check: &mut Check<'_>, node: &Node) -> Option<Idempotency> {
@@ -340,6 +333,12 @@ mod tests {
             ("auth: none", "auth: {basic: {username: a}}", "basic without password"),
             ("auth: none", "auth: {bearer: {token: a}, token: {token: b}}", "bearer and token at once"),
             ("auth: none", "auth: none, timeout: 30", "a duration such as 500ms"),
+            (
+                "auth: none",
+                "auth: none, timeout: 10s, answer_timeout: 20s",
+                "found 5 s to connect, 20 s until the answer begins, 10 s in all; expected connect_timeout no longer",
+            ),
+            ("auth: none", "auth: none, connect_timeout: 31s", "that no longer than timeout"),
             ("idempotency: none", "idempotency: {look_up: find}", "look_up find, which is none of the calls"),
             ("idempotency: none", "idempotency: maybe", "{key: a name}, {look_up: a call} or none"),
             ("idempotency: none", "idempotency: none\nlimits: {concurrency: 0}", "a whole number from 1"),

@@ -7,7 +7,7 @@ use crate::domain::{Disposition, Operation, Service, SystemName};
 
 use super::service::ServiceRules;
 use super::statuses::Statuses;
-use super::{Connection, Intake, Meaning, Poll, Secret, Steps, Webhook};
+use super::{Connection, Intake, Limits, Meaning, Poll, Secret, Steps, Webhook};
 
 /// One back office, partner or CRM, compiled from its folder.
 #[derive(Debug)]
@@ -134,13 +134,6 @@ pub struct Owner {
     pub senior: Option<String>,
 }
 
-/// What a system can bear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Calls under way at once.
-    pub concurrency: usize,
-}
-
 /// How a call whose outcome is unknown is made safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Idempotency {
@@ -200,7 +193,7 @@ mod tests {
         assert_eq!((system.title.as_str(), system.note.as_deref()), ("Waste", Some("Unverified.")));
         assert_eq!(system.connection.base_url, "https://waste.test");
         assert_eq!(system.connection.timeout, Duration::from_secs(30));
-        assert_eq!(system.limits, Limits { concurrency: 3 });
+        assert_eq!(system.limits, Limits { concurrency: 3, ..Limits::default() });
         let retry = RetryRule { first: Duration::from_secs(5), most: Duration::from_secs(900), attempts: 4 };
         assert_eq!(system.retry, retry);
         let quarter = Duration::from_secs(900);
