@@ -95,7 +95,8 @@ pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     rule.read(text.trim()).map(|zoned| zoned.timestamp())
 }
 
-fn zone(check: &mut Check<'_>, node: &Node) -> Option<TimeZone> {
+/// A time zone by its name.
+pub(super) fn zone(check: &mut Check<'_>, node: &Node) -> Option<TimeZone> {
     let name = check.text(node, "zone")?;
     let zones = TimeZoneDatabase::bundled();
     let found = zones.get(&name).ok();

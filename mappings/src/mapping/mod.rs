@@ -5,6 +5,7 @@
 //! fail for a reason that lies in the mapping alone.
 
 mod answer;
+mod calendars;
 mod call;
 mod cases;
 mod catalogue;
@@ -35,6 +36,7 @@ mod source;
 mod statuses;
 mod steps;
 mod system;
+mod targets;
 mod template;
 mod test;
 mod yaml;
@@ -55,3 +57,4 @@ pub use source::{Source, shipped};
 pub use statuses::Meaning;
 pub use steps::{RenderError, Rendered, Step, Steps};
 pub use system::{CloseRules, Idempotency, Limits, Owner, RetryRule, Role, System};
+pub use targets::Asked;
