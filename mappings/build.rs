@@ -7,8 +7,9 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     // Read as it runs: a compiled script may be run again for another checkout of the same package.
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let mut files = vec![root.join("routes.yaml")];
+    let mut files = vec![root.join("routes.yaml"), root.join("targets.yaml")];
     collect(&root.join("systems"), &mut files)?;
+    collect(&root.join("calendars"), &mut files)?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml") && file.exists());
     files.sort();
     let mut list = String::from("&[\n");
@@ -20,7 +21,9 @@ fn main() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     fs::write(out.join("shipped.rs"), list)?;
     println!("cargo::rerun-if-changed=systems");
+    println!("cargo::rerun-if-changed=calendars");
     println!("cargo::rerun-if-changed=routes.yaml");
+    println!("cargo::rerun-if-changed=targets.yaml");
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod mapping;
+pub mod sla;
 
 pub mod form;
 pub mod json;

@@ -67,6 +67,8 @@ words!(
         InProgress = "in_progress",
         /// It waits for something: material, approval, the customer.
         Waiting = "waiting",
+        /// It waits for the customer: access, an answer, a choice.
+        WaitingForCustomer = "waiting_for_customer",
         /// A person in the back office reviews it.
         Review = "review",
     }

@@ -9,13 +9,17 @@ use crate::domain::{Council, Operation, Request, Service, SystemName};
 use super::check::{Check, Resolve};
 use super::folder::Folder;
 use super::routes::Routes;
+use super::targets::{self, Asked, Presets, Targets};
 use super::yaml::{self, Node};
-use super::{Finding, Role, Severity, Source, System};
+use super::{Finding, Owner, Role, Severity, Source, System, calendars};
+use crate::sla::{Calendar, Terms};
 
 /// Every mapping, compiled and checked against the others.
 pub struct Catalogue {
     pub(super) systems: BTreeMap<SystemName, Arc<System>>,
     routes: Routes,
+    targets: Targets,
+    clock_rule: String,
 }
 
 impl fmt::Debug for Catalogue {
@@ -48,8 +52,13 @@ impl Catalogue {
         for source in sources.iter().filter(|source| source.is_yaml() && !source.is_cases()) {
             let mut check = Check::new(&source.path, resolve);
             if !source.is_known() {
-                let hint = "a system's files are systems/<system>/*.yaml and systems/<system>/cases/*.yaml";
-                check.hinted(1, "a file in an unknown place", "routes.yaml or a file of a system", hint);
+                let hint = "a system's files are systems/<system>/*.yaml and systems/<system>/cases/*.yaml, a calendar is calendars/*.yaml";
+                check.hinted(
+                    1,
+                    "a file in an unknown place",
+                    "routes.yaml, targets.yaml, a calendar or a file of a system",
+                    hint,
+                );
             }
             match yaml::parse(&source.text) {
                 Ok(node) => parsed.push((&source.path, node)),
@@ -57,16 +66,25 @@ impl Catalogue {
             }
             findings.append(&mut check.findings);
         }
+        let calendars = calendars(&parsed, resolve, &mut findings);
+        let mut check = Check::new(targets::FILE, resolve);
+        let promised = parsed.iter().find(|(path, _)| *path == targets::FILE).map(|(_, node)| node);
+        let targets = Targets::compile(&mut check, promised, calendars);
+        findings.append(&mut check.findings);
         let mut systems = BTreeMap::new();
-        for folder in folders(&parsed) {
+        for folder in folders(&parsed, &targets.presets) {
             let (system, mut found) = folder.compile(resolve);
             findings.append(&mut found);
             if let Some(system) = system {
                 systems.insert(system.name.clone(), Arc::new(system));
             }
         }
+        let mut check = Check::new(targets::FILE, resolve);
+        targets.cross_check(&mut check, &systems.values().flat_map(|system| system.services()).collect());
+        findings.append(&mut check.findings);
         same_path(&systems, &parsed, resolve, &mut findings);
-        let broken: BTreeSet<String> = folders(&parsed).iter().map(|folder| folder.name.to_owned()).collect();
+        let broken: BTreeSet<String> =
+            folders(&parsed, &targets.presets).iter().map(|folder| folder.name.to_owned()).collect();
         let mut check = Check::new("routes.yaml", resolve);
         let routes = match parsed.iter().find(|(path, _)| *path == "routes.yaml") {
             Some((_, node)) => {
@@ -88,7 +106,8 @@ impl Catalogue {
         };
         findings.append(&mut check.findings);
         findings.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
-        (Self { systems, routes }, findings)
+        let clock_rule = clock_rule(&parsed);
+        (Self { systems, routes, targets, clock_rule }, findings)
     }
 
     /// The system of that name.
@@ -111,19 +130,76 @@ impl Catalogue {
         self.routes.crm_of(council)
     }
 
+    /// What is promised for a request, and what is said while the promise runs.
+    pub fn terms(&self, asked: &Asked<'_>) -> Terms {
+        let systems: Vec<&Arc<System>> = asked.systems.iter().filter_map(|name| self.system(name)).collect();
+        self.targets.terms(asked, &systems)
+    }
+
+    /// Who answers for the tickets of a council that no system has in hand.
+    pub fn contact_centre(&self, council: &Council) -> Option<&Owner> {
+        self.targets.contact_centre(council)
+    }
+
+    /// A digest of everything that [`terms`](Self::terms) goes by: where it differs from the one that a clock was
+    /// set by, the clock is set anew.
+    pub fn clock_rule(&self) -> &str {
+        &self.clock_rule
+    }
+
     /// Every service that has a route.
     pub fn services(&self) -> BTreeSet<&Service> {
         self.routes.routes.iter().map(|route| &route.service).collect()
     }
 }
 
-fn folders<'n>(parsed: &'n [(&'n str, Node)]) -> Vec<Folder<'n>> {
+/// The calendars of the folder.
+fn calendars(
+    parsed: &[(&str, Node)],
+    resolve: Resolve<'_>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Arc<Calendar>> {
+    let mut found = Vec::new();
+    for (path, node) in parsed {
+        let name = path.strip_prefix("calendars/").and_then(|file| file.strip_suffix(".yaml"));
+        if let Some(name) = name {
+            let mut check = Check::new(path, resolve);
+            found.extend(calendars::compile(&mut check, node, name).map(Arc::new));
+            findings.append(&mut check.findings);
+        }
+    }
+    found
+}
+
+/// What targets, calendars and services say of promises, in a few characters.
+fn clock_rule(parsed: &[(&str, Node)]) -> String {
+    let mut said = env!("CARGO_PKG_VERSION").to_owned();
+    let mut parsed: Vec<&(&str, Node)> = parsed.iter().collect();
+    parsed.sort_by_key(|(path, _)| *path);
+    for (path, node) in parsed {
+        let whole = *path == targets::FILE || path.starts_with("calendars/");
+        let parts = ["target", "feedback"].map(|key| node.get(key).map(Node::to_json));
+        if whole {
+            said.push_str(&format!("{path}{}", node.to_json()));
+        } else if parts.iter().any(Option::is_some) {
+            said.push_str(&format!("{path}{parts:?}"));
+        }
+    }
+    format!("{:016x}", crate::sla::digest(said.bytes()))
+}
+
+fn folders<'n>(parsed: &'n [(&'n str, Node)], presets: &Arc<Presets>) -> Vec<Folder<'n>> {
     let mut folders: BTreeMap<&str, Folder<'_>> = BTreeMap::new();
     for (path, node) in parsed {
         let Some((name, file)) = path.strip_prefix("systems/").and_then(|rest| rest.split_once('/')) else {
             continue;
         };
-        let folder = folders.entry(name).or_insert_with(|| Folder { name, system: None, others: Vec::new() });
+        let folder = folders.entry(name).or_insert_with(|| Folder {
+            name,
+            system: None,
+            others: Vec::new(),
+            presets: Arc::clone(presets),
+        });
         if file == "system.yaml" {
             folder.system = Some((path, node));
         } else if !file.contains('/') {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::finding::{Finding, Severity, nearest};
 use super::lookup::Lookup;
 use super::secret::Secret;
+use super::targets::Presets;
 use super::yaml::{Node, Unparsable, Yaml};
 
 /// Answers `${NAME}`: given `NAME` or `file:/path`.
@@ -30,6 +31,8 @@ pub(super) struct Check<'a> {
     pub(super) in_call: bool,
     /// Elements of the system's XML that are always lists.
     pub(super) xml_lists: Arc<[String]>,
+    /// Promises that a target may name.
+    pub(super) presets: Arc<Presets>,
 }
 
 /// A mapping whose keys were checked.
@@ -68,6 +71,7 @@ impl<'a> Check<'a> {
             secrets: Vec::new(),
             in_call: false,
             xml_lists: Arc::from([]),
+            presets: Arc::default(),
         }
     }
 

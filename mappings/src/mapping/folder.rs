@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::lookup::{self, Lookup};
 use super::service::ServiceRules;
 use super::statuses::Statuses;
+use super::targets::Presets;
 use super::yaml::{Node, Yaml};
 use super::{Finding, Idempotency, Intake, Limits, Owner, RetryRule, Role, Secret, Steps, System};
 
@@ -23,6 +24,8 @@ pub(super) struct Folder<'n> {
     pub(super) system: Option<(&'n str, &'n Node)>,
     /// Services and intake.
     pub(super) others: Vec<(&'n str, &'n Node)>,
+    /// Promises that a service may name.
+    pub(super) presets: Arc<Presets>,
 }
 
 const KEYS: &[&str] = &[
@@ -67,6 +70,7 @@ impl Folder<'_> {
         for (path, node) in &self.others {
             let mut check = Check::new(path, resolve);
             check.xml_lists = Arc::clone(&xml_lists);
+            check.presets = Arc::clone(&self.presets);
             check.lookups = tables.clone();
             let own = node.get("lookups").map(|node| lookup::compile(&mut check, node)).unwrap_or_default();
             check.lookups.extend(own.clone());
@@ -215,7 +219,8 @@ fn worth_masking(secrets: Vec<Secret>) -> Vec<Secret> {
     kept
 }
 
-fn owner(check: &mut Check<'_>, node: &Node) -> Option<Owner> {
+/// Reads `owner:`.
+pub(super) fn owner(check: &mut Check<'_>, node: &Node) -> Option<Owner> {
     let fields = check.fields(node, "owner", &["team", "contact", "senior"])?;
     let team = check.required_text(fields, "team", "owner");
     let contact = check.required_text(fields, "contact", "owner");

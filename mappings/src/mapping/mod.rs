@@ -5,6 +5,7 @@
 //! fail for a reason that lies in the mapping alone.
 
 mod answer;
+mod calendars;
 mod call;
 mod cases;
 mod catalogue;
@@ -37,6 +38,7 @@ mod source;
 mod statuses;
 mod steps;
 mod system;
+mod targets;
 mod template;
 mod test;
 mod yaml;
@@ -59,3 +61,4 @@ pub use source::{Source, shipped};
 pub use statuses::Meaning;
 pub use steps::{RenderError, Rendered, Step, Steps};
 pub use system::{CloseRules, Idempotency, Owner, RetryRule, Role, System};
+pub use targets::Asked;

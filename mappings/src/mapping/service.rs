@@ -1,13 +1,13 @@
 //! One service of a system, and the operations it has there.
 
-use regex::Regex;
-
 use crate::domain::{Disposition, Operation, Service};
+use crate::sla::Feedback;
 
 use super::check::{Check, Fields};
 use super::path::Path;
 use super::place::{self, Place};
 use super::statuses::{Statuses, disposition};
+use super::targets::{self, TargetRule};
 use super::yaml::Node;
 use super::{CloseRules, Steps};
 
@@ -26,8 +26,10 @@ pub(super) struct ServiceRules {
     close: Option<Steps>,
     /// What closes without a person; `None` when the file does not say.
     pub(super) close_rules: Option<CloseRules>,
-    /// The promise, as text.
-    pub(super) target: Option<String>,
+    /// The promise.
+    pub(super) target: Option<TargetRule>,
+    /// Whether customers are asked what they think.
+    pub(super) feedback: Option<Feedback>,
     /// Paths the request must have.
     pub(super) requires: Vec<String>,
     /// Words that mean something else for this service.
@@ -35,8 +37,8 @@ pub(super) struct ServiceRules {
 }
 
 const KEYS: &[&str] = &[
-    "service", "name", "note", "requires", "create", "amend", "cancel", "close", "target", "lookups",
-    "statuses",
+    "service", "name", "note", "requires", "create", "amend", "cancel", "close", "target", "feedback",
+    "lookups", "statuses",
 ];
 
 impl ServiceRules {
@@ -57,7 +59,8 @@ impl ServiceRules {
         let rules = fields.get("close").filter(|node| is_rules(node));
         let close = if rules.is_some() { None } else { operation(Operation::Close) };
         let close_rules = rules.and_then(|node| close_rules(check, node));
-        let target = fields.get("target").and_then(|node| target(check, node));
+        let target = fields.get("target").and_then(|node| TargetRule::compile(check, node));
+        let feedback = fields.get("feedback").and_then(|node| targets::feedback(check, node));
         let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
         if fields.among(&["create", "amend", "cancel", "close"]).is_empty() {
             check.error(node.line, "a service file without an operation", "create, amend, cancel or close");
@@ -78,6 +81,7 @@ impl ServiceRules {
             close,
             close_rules,
             target,
+            feedback,
             requires: paths,
             statuses,
         })
@@ -120,22 +124,6 @@ fn close_rules(check: &mut Check<'_>, node: &Node) -> Option<CloseRules> {
     let items = check.items(list);
     let automatically: Vec<Disposition> = items.iter().filter_map(|item| disposition(check, item)).collect();
     Some(CloseRules { automatically })
-}
-
-fn target(check: &mut Check<'_>, node: &Node) -> Option<String> {
-    let fields = check.fields(node, "target", &["within"])?;
-    let text = check.required_text(fields, "within", "target")?;
-    let known = Regex::new(r"^[1-9][0-9]{0,3} (working )?(hour|day|week)s?$").ok()?;
-    if !known.is_match(&text) {
-        let line = fields.get("within").map_or(node.line, |node| node.line);
-        check.error(
-            line,
-            format!("within {text:?}"),
-            "for example 4 hours, 2 working days, 21 days or 6 weeks",
-        );
-        return None;
-    }
-    Some(text)
 }
 
 fn requires(check: &mut Check<'_>, node: &Node) -> Vec<(String, Path)> {

@@ -22,7 +22,16 @@ impl Source {
 
     /// Whether it stands where a mapping file may stand.
     pub(super) fn is_known(&self) -> bool {
-        self.path == "routes.yaml" || self.parts().is_some_and(|parts| parts.len() == 2) || self.is_cases()
+        ["routes.yaml", "targets.yaml"].contains(&self.path.as_str())
+            || self.calendar().is_some()
+            || self.parts().is_some_and(|parts| parts.len() == 2)
+            || self.is_cases()
+    }
+
+    /// The calendar that it holds.
+    pub(super) fn calendar(&self) -> Option<&str> {
+        let file = self.path.strip_prefix("calendars/")?.strip_suffix(".yaml")?;
+        (!file.contains('/')).then_some(file)
     }
 
     /// The system whose folder it is in.
@@ -37,6 +46,11 @@ impl Source {
 
 /// Path and text of every shipped file, written by the build script.
 const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// The text of one shipped file.
+pub(super) fn shipped_text(path: &str) -> Option<&'static str> {
+    SHIPPED.iter().find(|(own, _)| *own == path).map(|(_, text)| *text)
+}
 
 /// The mappings shipped in the binary, with their cases.
 pub fn shipped() -> Vec<Source> {
@@ -66,8 +80,9 @@ mod tests {
     #[test]
     fn the_binary_ships_every_file_of_the_folder_and_no_other() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut folder = BTreeSet::from(["routes.yaml".to_owned()]);
+        let mut folder = BTreeSet::from(["routes.yaml".to_owned(), "targets.yaml".to_owned()]);
         files(&root.join("systems"), root, &mut folder);
+        files(&root.join("calendars"), root, &mut folder);
         let shipped: BTreeSet<String> = shipped().into_iter().map(|source| source.path).collect();
         assert_eq!(shipped, folder);
     }

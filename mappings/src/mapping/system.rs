@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::{Disposition, Operation, Service, SystemName};
+use crate::domain::{Disposition, Operation, Priority, Service, SystemName};
+use crate::sla::Feedback;
 
 use super::service::ServiceRules;
 use super::statuses::Statuses;
+use super::targets::TargetRule;
 use super::{Connection, Intake, Limits, Meaning, Poll, Secret, Steps, Webhook};
 
 /// One back office, partner or CRM, compiled from its folder.
@@ -87,9 +89,19 @@ impl System {
         rules.unwrap_or(CloseRules { automatically: Vec::new() })
     }
 
-    /// The promise of the service, for example `2 working days`.
-    pub fn target(&self, service: &Service) -> Option<&str> {
-        self.services.get(service)?.target.as_deref()
+    /// The promise of the service at a priority, for example `2 working days`.
+    pub fn target(&self, service: &Service, priority: Priority) -> Option<&str> {
+        self.target_rule(service)?.words(priority)
+    }
+
+    /// What the service's own file promises.
+    pub(super) fn target_rule(&self, service: &Service) -> Option<&TargetRule> {
+        self.services.get(service)?.target.as_ref()
+    }
+
+    /// Whether customers of the service are asked what they think.
+    pub(super) fn feedback_rule(&self, service: &Service) -> Option<&Feedback> {
+        self.services.get(service)?.feedback.as_ref()
     }
 
     /// The service's name for people.
@@ -215,7 +227,7 @@ mod tests {
         assert_eq!(system.close_rules(&bin).automatically, [Disposition::Completed, Disposition::Declined]);
         assert_eq!(system.close_rules(&other).automatically, []);
         assert_eq!(
-            (system.target(&bin), system.service_title(&bin)),
+            (system.target(&bin, Priority::Routine), system.service_title(&bin)),
             (Some("2 working days"), Some("Missed bin"))
         );
         let odd = Meaning::Ended {
