@@ -358,4 +358,6 @@ fn is_success(answer: &Answer) -> bool {
 }
 
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod tests;
