@@ -4,15 +4,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mappings::domain::SystemName;
-use mappings::mapping::{Connection, Report, Steps, System};
+use mappings::mapping::{Auth, Connection, Report, Steps, System};
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
 
 use crate::draft;
 use crate::exchange;
 use crate::mask::Mask;
-use crate::outcome::{Error, Performed, ReadFailure};
+use crate::outcome::{Error, Gathered, Performed, ReadFailure};
 use crate::stored::Stored;
+use crate::token::Tokens;
 use crate::walk::Walk;
 
 /// An idle connection is given up before common servers close it (Apache does after 5 s), so that a call
@@ -22,7 +23,8 @@ const IDLE: Duration = Duration::from_secs(4);
 /// The way to one system: a pooled HTTP client with its time-outs, credentials and kept answers.
 ///
 /// An attempt is one attempt: nothing is sent a second time in here, redirects are not followed, and how
-/// many attempts run at once is for the caller to limit.
+/// many attempts run at once is for the caller to limit. The one exception is an access token that the system
+/// no longer honours: it is fetched anew and the call, which was not carried out, sent with the new one.
 pub struct Connector {
     pub(crate) system: SystemName,
     pub(crate) connection: Connection,
@@ -30,6 +32,7 @@ pub struct Connector {
     pub(crate) client: Client,
     pub(crate) mask: Mask,
     pub(crate) stored: Stored,
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Connector {
@@ -39,13 +42,33 @@ impl Connector {
     /// [`Error`] when the base URL cannot be used, or the host has no CA certificates and the URL is https.
     pub fn new(system: &System) -> Result<Self, Error> {
         let connection = system.connection.clone();
-        let base = draft::base(&connection.base_url).map_err(|reason| Error::Address {
-            system: system.name.to_string(),
-            found: connection.base_url.clone(),
+        let named = || system.name.to_string();
+        let unusable = |key, found: &str, reason| Error::Address {
+            system: named(),
+            key,
+            found: found.to_owned(),
             reason,
-        })?;
-        let client = client(&connection, &base, system.limits.concurrency)
-            .map_err(|source| Error::Client { system: system.name.to_string(), source })?;
+        };
+        let base = draft::base(&connection.base_url)
+            .map_err(|reason| unusable("base_url", &connection.base_url, reason))?;
+        let pool = |url: &Url, concurrency: usize| {
+            client(&connection, url, concurrency).map_err(|source| Error::Client { system: named(), source })
+        };
+        let client = pool(&base, system.limits.concurrency)?;
+        let tokens = match &connection.auth {
+            Auth::OAuth2(oauth2) => {
+                let url = Tokens::url(&oauth2.token_url)
+                    .map_err(|reason| unusable("token_url", &oauth2.token_url, reason))?;
+                let client = pool(&url, 1)?;
+                Some(Tokens::new(oauth2.clone(), url, client, system.connection.answer_timeout))
+            }
+            Auth::None
+            | Auth::Basic { .. }
+            | Auth::Bearer(_)
+            | Auth::Token(_)
+            | Auth::ApiKey { .. }
+            | Auth::WsSecurity { .. } => None,
+        };
         Ok(Self {
             system: system.name.clone(),
             connection,
@@ -53,6 +76,7 @@ impl Connector {
             client,
             mask: Mask::of(system),
             stored: Stored::default(),
+            tokens,
         })
     }
 
@@ -79,17 +103,33 @@ impl Connector {
         Walk::new(self, context, now).read(steps).await
     }
 
+    /// Makes the calls of an operation that only reads in order, and gives what was answered.
+    ///
+    /// # Errors
+    /// [`ReadFailure`] when a call that is not optional was not answered as its mapping expects.
+    pub async fn gather(
+        &self,
+        steps: &Steps,
+        context: Value,
+        now: Timestamp,
+    ) -> Result<Gathered, ReadFailure> {
+        Walk::new(self, context, now).gather(steps).await
+    }
+
     /// Asks the base URL for its headers, without credentials: any answer at all is good, and the time it
-    /// took is returned.
+    /// took is returned. Of a system that wants access tokens one is fetched as well.
     ///
     /// # Errors
     /// Why the system cannot be reached, in plain words.
     pub async fn reach(&self) -> Result<Duration, String> {
         let begun = Instant::now();
-        match self.client.head(self.base.clone()).send().await {
-            Ok(_) => Ok(begun.elapsed()),
-            Err(error) => Err(exchange::unreached(&error, &self.base)),
+        if let Err(error) = self.client.head(self.base.clone()).send().await {
+            return Err(exchange::unreached(&error, &self.base));
         }
+        if let Some(tokens) = &self.tokens {
+            tokens.token(None, Timestamp::MIN).await.map_err(|failure| self.mask.text(&failure.reason))?;
+        }
+        Ok(begun.elapsed())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::mask::{HIDDEN, Mask, is_sensitive};
 use crate::soap;
 
 /// How we name ourselves.
-const OURSELVES: &str = concat!("dovetail/", env!("CARGO_PKG_VERSION"));
+pub(crate) const OURSELVES: &str = concat!("dovetail/", env!("CARGO_PKG_VERSION"));
 
 /// One HTTP request (RFC 9110), complete but for what the client adds: `Host`, `Content-Length`, `Accept-Encoding`.
 #[derive(Debug, Clone)]
@@ -69,6 +69,24 @@ impl Draft {
         Ok(Self { method, url: address(base, &call.path)?, headers, body })
     }
 
+    /// Whether the mapping wrote an authorization of its own, before which ours must stand back.
+    pub(crate) fn is_authorized(&self) -> bool {
+        self.headers.contains_key(AUTHORIZATION)
+    }
+
+    /// Where a link in the answer leads, kept to the system's own address: behind a proxy a system may know
+    /// itself by another name.
+    pub(crate) fn beside(&self, base: &Url, link: &str) -> Option<String> {
+        let url = self.url.join(link).ok()?;
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        Some(format!("{}{}{query}", base.origin().ascii_serialization(), url.path()))
+    }
+
+    /// Adds the header of an access token.
+    pub(crate) fn bear(&mut self, token: HeaderValue) {
+        self.headers.insert(AUTHORIZATION, token);
+    }
+
     /// The request as it goes over the wire, with line feeds for line ends and secrets hidden.
     pub(crate) fn text(&self, mask: &Mask) -> String {
         let mut text = format!("{} {}", self.method, self.url.path());
@@ -107,7 +125,12 @@ pub fn preview(system: &System, call: &Call) -> String {
         Err(reason) => return format!("cannot be sent: base_url {:?}: {reason}", system.connection.base_url),
     };
     match Draft::new(&base, &system.connection, call, None) {
-        Ok(draft) => draft.text(&mask),
+        Ok(mut draft) => {
+            if matches!(system.connection.auth, Auth::OAuth2(_)) && !draft.is_authorized() {
+                draft.bear(HeaderValue::from_static(HIDDEN));
+            }
+            draft.text(&mask)
+        }
         Err(error) => mask.text(&format!("cannot be sent: {error}")),
     }
 }
@@ -153,7 +176,8 @@ fn address(base: &Url, path: &str) -> Result<Url, RenderError> {
 
 fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), RenderError> {
     let (name, value) = match auth {
-        Auth::None | Auth::WsSecurity { .. } => return Ok(()),
+        // A token is fetched when it is needed.
+        Auth::None | Auth::WsSecurity { .. } | Auth::OAuth2(_) => return Ok(()),
         Auth::Basic { username, password } => {
             let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
             (AUTHORIZATION.as_str(), format!("Basic {pair}"))

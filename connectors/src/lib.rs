@@ -16,11 +16,12 @@ mod retry_after;
 pub mod simulator;
 mod soap;
 mod stored;
+mod token;
 mod walk;
 
 pub use connector::Connector;
 pub use draft::preview;
-pub use outcome::{Error, Outcome, Performed, ReadFailure};
+pub use outcome::{Error, Gathered, Outcome, Performed, ReadFailure};
 
 #[cfg(test)]
 mod scripted;

@@ -8,7 +8,7 @@ use mappings::mapping::{Auth, Body, Call, System};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::soap;
+use crate::{soap, token};
 
 /// What stands where a secret stood.
 pub(crate) const HIDDEN: &str = "***";
@@ -52,11 +52,18 @@ impl Mask {
             Auth::Bearer(secret) | Auth::Token(secret) => self.add(secret.expose()),
             Auth::ApiKey { key, .. } => self.add(key.expose()),
             Auth::WsSecurity { password, .. } => self.add(password.expose()),
+            Auth::OAuth2(oauth2) => {
+                let secret = oauth2.client_secret.expose();
+                self.add(secret);
+                self.add(&token::encoded(secret));
+                let pair = format!("{}:{}", token::encoded(&oauth2.client_id), token::encoded(secret));
+                self.add(&STANDARD.encode(pair));
+            }
         }
     }
 
     /// A secret, in each form it takes in XML, JSON, a URL and a form.
-    fn add(&mut self, secret: &str) {
+    pub(crate) fn add(&mut self, secret: &str) {
         let json = Value::from(secret).to_string();
         let forms = [
             secret.to_owned(),

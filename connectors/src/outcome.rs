@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mappings::domain::{Disposition, Job};
 use mappings::mapping::RenderError;
+use serde_json::Value;
 
 /// What one attempt at a call came to.
 ///
@@ -88,15 +89,26 @@ pub struct ReadFailure {
     pub answer: Option<String>,
 }
 
+/// What was read out of a system.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Gathered {
+    /// What the step that decides was answered, a document for each page; none where the system has nothing.
+    pub pages: Vec<Value>,
+    /// Every answer as `$.steps` has it: by step, `{status, headers, body}`.
+    pub steps: Value,
+}
+
 /// Why a connector cannot be made from a system's `connection`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The base URL cannot be used.
-    #[error("{system}: base_url {found:?} cannot be used: {reason}")]
+    /// The base URL, or that of the token end point, cannot be used.
+    #[error("{system}: {key} {found:?} cannot be used: {reason}")]
     Address {
         /// The system.
         system: String,
-        /// The base URL.
+        /// The key it stands under.
+        key: &'static str,
+        /// The URL.
         found: String,
         /// What is wrong with it and what is expected.
         reason: String,

@@ -31,9 +31,12 @@ pub(crate) fn envelope(element: &str, auth: &Auth) -> String {
             PASSWORD_TEXT,
             escape(password.expose()),
         ),
-        Auth::None | Auth::Basic { .. } | Auth::Bearer(_) | Auth::Token(_) | Auth::ApiKey { .. } => {
-            String::new()
-        }
+        Auth::None
+        | Auth::Basic { .. }
+        | Auth::Bearer(_)
+        | Auth::Token(_)
+        | Auth::ApiKey { .. }
+        | Auth::OAuth2(_) => String::new(),
     };
     format!(
         concat!(

@@ -330,3 +330,57 @@ async fn a_ticket_is_opened_and_closed_once_with_a_message() {
     assert_eq!(pair.rig.get("/_sim/tickets/1").await["closures"], 1);
     assert_eq!(pair.look_up("read-ticket", &bin).await.word(), "delivered", "it is closed");
 }
+
+#[tokio::test]
+async fn a_case_is_closed_once_under_a_token_that_is_fetched_when_it_is_needed() {
+    let faults = Faults::default().with(Fault::LostAnswer, Switch::Next(2));
+    let pair = Pair::of(Kind::CrmDynamics, Settings { faults, ..still() }).await;
+    let bin = || {
+        let mut bin = missed_bin("Bin missed");
+        bin["ticket"] = json!("CAS-00017-X5F2");
+        bin
+    };
+    let evidence = json!([{"system": "waste", "said": "Completed", "at": "2026-11-24T08:00:00Z"}]);
+    let closure =
+        json!({"disposition": "completed", "say": "The crew has done the work.", "evidence": evidence});
+    let close = Facts { closure: Some(closure), ..pair.facts(1) };
+    assert_eq!(pair.look_up("read-case", &bin()).await, Outcome::Absent, "it is active");
+    assert_eq!(
+        pair.operate(Operation::Close, &bin(), &close).await.word(),
+        "unknown",
+        "the note's answer is lost"
+    );
+    assert_eq!(pair.look_up("read-case", &bin()).await, Outcome::Absent, "it is still active");
+    pair.rig.sim.set_faults(Faults::default());
+    assert_eq!(
+        pair.operate(Operation::Close, &bin(), &close).await,
+        Outcome::Delivered { job: None, note: None }
+    );
+    let ticket = pair.rig.get("/_sim/tickets/CAS-00017-X5F2").await;
+    assert_eq!((&ticket["status"], &ticket["closures"]), (&json!("resolved"), &json!(1)));
+    assert!(ticket["messages"][0].as_str().unwrap().starts_with("The crew has done the work."), "{ticket}");
+    let notes = ticket["notes"].as_object().unwrap();
+    assert_eq!(notes.len(), 1, "written twice, it is one note");
+    assert!(
+        notes
+            .values()
+            .all(|note| note.as_str().unwrap().ends_with("waste said Completed, 2026-11-24T08:00:00Z"))
+    );
+    let note = Some("closed by a person already".to_owned());
+    assert_eq!(pair.operate(Operation::Close, &bin(), &close).await, Outcome::Delivered { job: None, note });
+    assert_eq!(pair.look_up("read-case", &bin()).await.word(), "delivered", "it is closed");
+    assert_eq!(pair.rig.get("/_sim/counts").await["tokens"], 1);
+}
+
+#[tokio::test]
+async fn a_case_is_cancelled_and_a_revoked_token_is_fetched_anew() {
+    let pair = Pair::of(Kind::CrmDynamics, still()).await;
+    let bin = missed_bin("Bin missed");
+    let closure = json!({"disposition": "cancelled", "evidence": []});
+    let close = Facts { closure: Some(closure), ..pair.facts(1) };
+    assert_eq!(pair.look_up("read-case", &bin).await, Outcome::Absent);
+    super::rig::send(pair.rig.call(reqwest::Method::DELETE, "/_sim/tokens")).await.unwrap();
+    assert_eq!(pair.operate(Operation::Close, &bin, &close).await.word(), "delivered");
+    assert_eq!(pair.rig.get("/_sim/tickets/CRM-1").await["status"], "rejected");
+    assert_eq!(pair.rig.get("/_sim/counts").await["tokens"], 2);
+}

@@ -9,6 +9,7 @@ mod clock;
 mod control;
 mod crm;
 mod draw;
+mod dynamics;
 mod faults;
 mod gate;
 mod housing;
@@ -137,6 +138,7 @@ struct Shared {
     live: draw::Live,
     book: Mutex<Book>,
     tickets: Mutex<tickets::Tickets>,
+    grants: Mutex<dynamics::Grants>,
     /// A job was scheduled, paused or resumed.
     scheduled: Notify,
     /// A change waits to be pushed.
@@ -158,7 +160,7 @@ impl Shared {
             Kind::Revenues => ("CT-", 100_001),
             Kind::Waste => ("", 242_259),
             Kind::Partner => ("", 293_944),
-            Kind::Crm => ("", 1),
+            Kind::Crm | Kind::CrmDynamics => ("", 1),
         };
         // Simulators started one after the other with different seeds do not give the same numbers again.
         let first = first + settings.seed % 1_000 * 1_000_000;
@@ -171,6 +173,7 @@ impl Shared {
             live: draw::Live::new(settings.faults.clone(), settings.seed),
             book: Mutex::new(book),
             tickets: Mutex::default(),
+            grants: Mutex::default(),
             scheduled: Notify::new(),
             changed: Notify::new(),
             refusal,
@@ -191,6 +194,10 @@ impl Shared {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn grants(&self) -> MutexGuard<'_, dynamics::Grants> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Carries a call out as the system would.
     fn answer(&self, call: &Call) -> Reply {
         let reply = match self.kind {
@@ -199,6 +206,7 @@ impl Shared {
             Kind::Waste => waste::answer(self, call),
             Kind::Partner => partner::answer(self, call),
             Kind::Crm => crm::answer(self, call),
+            Kind::CrmDynamics => dynamics::answer(self, call),
         };
         let wants = {
             let mut book = self.book();
@@ -217,6 +225,7 @@ impl Shared {
             Kind::Waste => waste::DONE,
             Kind::Partner => partner::DONE,
             Kind::Crm => crm::DONE,
+            Kind::CrmDynamics => dynamics::DONE,
         }
     }
 
@@ -228,6 +237,7 @@ impl Shared {
             Kind::Waste => waste::UNHEARD,
             Kind::Partner => partner::UNHEARD,
             Kind::Crm => crm::UNHEARD,
+            Kind::CrmDynamics => dynamics::UNHEARD,
         }
     }
 

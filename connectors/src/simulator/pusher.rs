@@ -97,7 +97,7 @@ fn message(shared: &Shared, book: &Book, change: usize) -> Option<Message> {
     match shared.kind {
         Kind::Waste => waste::poke(shared, book, change),
         Kind::Partner => Some(partner::update(shared, book, change)),
-        Kind::Housing | Kind::Revenues | Kind::Crm => None,
+        Kind::Housing | Kind::Revenues | Kind::Crm | Kind::CrmDynamics => None,
     }
 }
 

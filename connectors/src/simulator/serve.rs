@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::call::{Call, Reply};
 use super::draw::Drawn;
 use super::gate::{Gate, Line};
-use super::{Fault, Kind, Shared, control, waste};
+use super::{Fault, Kind, Shared, control, dynamics, waste};
 
 const SIGN_IN: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><form method=\"post\" \
                        action=\"/login\"><h1>Your session has ended</h1><input name=\"user\"></form></body></html>";
@@ -84,6 +84,7 @@ async fn strike(shared: &Shared, line: &Line, call: &Call, fault: Fault, drawn: 
 fn writes(kind: Kind, call: &Call) -> bool {
     match kind {
         Kind::Waste => waste::writes(call),
+        Kind::CrmDynamics => dynamics::writes(call),
         Kind::Housing | Kind::Revenues | Kind::Partner | Kind::Crm => call.method != Method::GET,
     }
 }

@@ -19,11 +19,14 @@ pub enum Kind {
     Partner,
     /// A CRM: Request Tracker's REST 2.
     Crm,
+    /// A CRM: cases of Dynamics 365, behind OAuth 2.
+    CrmDynamics,
 }
 
 impl Kind {
     /// Every system that can be simulated.
-    pub const ALL: [Self; 5] = [Self::Housing, Self::Revenues, Self::Waste, Self::Partner, Self::Crm];
+    pub const ALL: [Self; 6] =
+        [Self::Housing, Self::Revenues, Self::Waste, Self::Partner, Self::Crm, Self::CrmDynamics];
 
     /// The name of the system's folder among the mappings.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Kind {
             Self::Waste => "waste",
             Self::Partner => "partner",
             Self::Crm => "crm",
+            Self::CrmDynamics => "crm-dynamics",
         }
     }
 }
@@ -49,7 +53,7 @@ impl FromStr for Kind {
     fn from_str(text: &str) -> Result<Self, InvalidSwitch> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| InvalidSwitch {
             found: text.to_owned(),
-            expected: "one of housing, revenues, waste, partner, crm".to_owned(),
+            expected: "one of housing, revenues, waste, partner, crm, crm-dynamics".to_owned(),
         })
     }
 }
@@ -100,9 +104,9 @@ pub enum Ending {
 /// What callers must show. The defaults are the same for every simulator, and no secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// User name: WS-Security of `waste`, basic authentication of `revenues` and `crm`.
+    /// User name: WS-Security of `waste`, basic authentication of `revenues` and `crm`, client of `crm-dynamics`.
     pub user: String,
-    /// Password that goes with it.
+    /// Password or client secret that goes with it.
     pub password: String,
     /// API key of `housing` and `partner`.
     pub key: String,
@@ -133,6 +137,7 @@ impl fmt::Debug for Credentials {
 impl Credentials {
     /// The variables that the shipped mapping of a system needs to reach its simulator at `url`.
     pub fn environment(&self, kind: Kind, url: &str) -> Vec<(&'static str, String)> {
+        let token_url = format!("{}/tenant/oauth2/v2.0/token", url.trim_end_matches('/'));
         let pairs: &[(&'static str, &str)] = match kind {
             Kind::Housing => &[("HOUSING_URL", url), ("HOUSING_KEY", &self.key)],
             Kind::Revenues => {
@@ -151,6 +156,12 @@ impl Credentials {
                 ("PARTNER_WEBHOOK_SECRET", &self.callback_secret),
             ],
             Kind::Crm => &[("CRM_URL", url), ("CRM_USER", &self.user), ("CRM_PASSWORD", &self.password)],
+            Kind::CrmDynamics => &[
+                ("CRM_DYNAMICS_URL", url),
+                ("CRM_DYNAMICS_TOKEN_URL", &token_url),
+                ("CRM_DYNAMICS_CLIENT_ID", &self.user),
+                ("CRM_DYNAMICS_CLIENT_SECRET", &self.password),
+            ],
         };
         pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
     }

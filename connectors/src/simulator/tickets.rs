@@ -1,6 +1,6 @@
 //! The tickets of a simulated CRM, with their history.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub(super) struct Ticket {
     pub(super) closed_by_hand: u32,
     /// What was sent to the customer, oldest first.
     pub(super) messages: Vec<String>,
+    /// Notes beside it by their ids, for a CRM that has such.
+    pub(super) notes: BTreeMap<String, String>,
     pub(super) created: Timestamp,
     pub(super) updated: Timestamp,
     pub(super) updated_by: String,
@@ -72,6 +74,10 @@ impl Tickets {
         &self.all[place]
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The ticket of this name, as it is without opening one.
     pub(super) fn get(&self, id: &str) -> Option<&Ticket> {
         self.by_id.get(id).and_then(|place| self.all.get(*place))
@@ -98,6 +104,7 @@ impl Tickets {
             closures: 0,
             closed_by_hand: 0,
             messages: Vec::new(),
+            notes: BTreeMap::new(),
             created: now,
             updated: now,
             updated_by: by.to_owned(),
@@ -130,6 +137,17 @@ impl Tickets {
         self.all[place].closures += u32::from(closed(new) && !closed(old));
         self.turn(place, new, by);
         format!("Status changed from '{old}' to '{new}'")
+    }
+
+    /// Closes a ticket with a message, where its CRM takes both at once.
+    pub(super) fn close(&mut self, place: usize, status: &str, message: &str, by: &str) {
+        self.all[place].messages.push(message.to_owned());
+        self.set_status(place, status, by);
+    }
+
+    /// Writes a note, or the same note again.
+    pub(super) fn annotate(&mut self, place: usize, id: &str, text: &str) {
+        self.all[place].notes.insert(id.to_owned(), text.to_owned());
     }
 
     /// What a person does at the CRM's own screen.
@@ -176,6 +194,11 @@ impl Tickets {
 }
 
 impl Ticket {
+    /// Whether it is closed, by whomever.
+    pub(super) fn is_closed(&self) -> bool {
+        closed(self.status)
+    }
+
     /// The number of its latest transaction, in quotes.
     pub(super) fn etag(&self) -> String {
         format!("\"{}\"", self.transactions.last().map_or(0, |transaction| transaction.id))

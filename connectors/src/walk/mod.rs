@@ -1,5 +1,8 @@
 //! The calls of one operation, made in order.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use http::StatusCode;
 use jiff::Timestamp;
 use mappings::domain::Job;
@@ -9,10 +12,14 @@ use serde_json::Value;
 use crate::classify;
 use crate::connector::Connector;
 use crate::draft::Draft;
-use crate::exchange::{self, Reply};
+use crate::exchange::{self, Broken, Reply};
 use crate::mask::Mask;
-use crate::outcome::{Outcome, Performed, ReadFailure};
+use crate::outcome::{Gathered, Outcome, Performed, ReadFailure};
 use crate::stored::Key;
+use crate::token::Failure;
+
+/// More pages than any list has: a list that leads back into itself ends here.
+const PAGES: usize = 1_000;
 
 /// One attempt under way.
 pub(crate) struct Walk<'a> {
@@ -28,6 +35,8 @@ pub(crate) struct Walk<'a> {
     /// A step that did something a second time would do again, so that the operation cannot simply be repeated.
     changed: Option<&'a str>,
     kept_used: Vec<Key>,
+    /// An access token was fetched anew.
+    renewed: bool,
     answers: Vec<(&'a Step, Answer)>,
 }
 
@@ -36,6 +45,13 @@ struct Said {
     status: Option<u16>,
     call: String,
     answer: Option<String>,
+}
+
+/// Why a call has no answer.
+enum Unsent {
+    Broken(Broken),
+    /// It was not sent.
+    NoToken(Failure),
 }
 
 /// What one step came to.
@@ -63,6 +79,7 @@ impl<'a> Walk<'a> {
             job: None,
             changed: None,
             kept_used: Vec::new(),
+            renewed: false,
             answers: Vec::new(),
         }
     }
@@ -89,24 +106,45 @@ impl<'a> Walk<'a> {
     }
 
     pub(crate) async fn read(mut self, steps: &'a Steps) -> Result<Vec<Report>, ReadFailure> {
-        let outcome = self.run(steps).await;
-        let outcome = outcome.map(|outcome| self.masked(outcome));
-        let (reason, after) = match outcome {
-            Ok(Outcome::Absent) => return Ok(Vec::new()),
-            Ok(Outcome::Delivered { .. }) => {
-                let reports: Result<Vec<_>, _> =
-                    self.answers.iter().map(|(step, answer)| step.reports(answer)).collect();
-                match reports {
-                    Ok(reports) => return Ok(reports.into_iter().flatten().collect()),
-                    Err(error) => (self.mask.text(&error.reason), None),
-                }
-            }
+        if !self.answered(steps).await? {
+            return Ok(Vec::new());
+        }
+        let reports: Result<Vec<_>, _> =
+            self.answers.iter().map(|(step, answer)| step.reports(answer)).collect();
+        match reports {
+            Ok(reports) => Ok(reports.into_iter().flatten().collect()),
+            Err(error) => Err(self.failure(error.reason, None)),
+        }
+    }
+
+    pub(crate) async fn gather(mut self, steps: &'a Steps) -> Result<Gathered, ReadFailure> {
+        if !self.answered(steps).await? {
+            return Ok(Gathered::default());
+        }
+        let decides = self.answers.iter().rev().map(|(step, _)| *step).find(|step| !step.optional);
+        let pages = self.answers.iter().filter(|(step, _)| decides.is_some_and(|one| one.name == step.name));
+        let pages: Result<Vec<_>, _> = pages.map(|(step, answer)| step.document(answer)).collect();
+        match pages {
+            Ok(pages) => Ok(Gathered { pages, steps: self.context["steps"].take() }),
+            Err(error) => Err(self.failure(error.reason, None)),
+        }
+    }
+
+    /// Makes the calls; `false` where the system has nothing.
+    async fn answered(&mut self, steps: &'a Steps) -> Result<bool, ReadFailure> {
+        let (reason, after) = match self.run(steps).await {
+            Ok(Outcome::Absent) => return Ok(false),
+            Ok(Outcome::Delivered { .. }) => return Ok(true),
             Ok(Outcome::Retry { after, reason }) => (reason, after),
             Ok(Outcome::Rejected { reason, .. } | Outcome::Unknown { reason }) => (reason, None),
             Err(error) => (error.to_string(), None),
         };
-        let Said { status, call, answer } = self.said;
-        Err(ReadFailure { reason, after, status, call, answer })
+        Err(self.failure(reason, after))
+    }
+
+    fn failure(&mut self, reason: String, after: Option<Duration>) -> ReadFailure {
+        let Said { status, call, answer } = std::mem::take(&mut self.said);
+        ReadFailure { reason: self.mask.text(&reason), after, status, call, answer }
     }
 
     async fn run(&mut self, steps: &'a Steps) -> Result<Outcome, RenderError> {
@@ -150,26 +188,69 @@ impl<'a> Walk<'a> {
             self.kept_used.push(key.clone());
             return Came::Accepted;
         }
+        let mut seen = HashSet::from([call.path.clone()]);
+        let mut call = call;
+        loop {
+            let (came, link) = self.make(step, &call, key.as_ref()).await;
+            let (Came::Accepted, Some(link)) = (&came, link) else { return came };
+            let endless = !seen.insert(link.clone()) || seen.len() > PAGES;
+            if endless {
+                let reason = format!("the list of step {} did not end after {} pages", step.name, seen.len());
+                return Came::Failed(Outcome::Retry { after: None, reason });
+            }
+            call.path = link;
+        }
+    }
+
+    /// Makes one call, and says where the next page of its answer is.
+    async fn make(&mut self, step: &'a Step, call: &Call, key: Option<&Key>) -> (Came, Option<String>) {
         let traceparent = self.context.pointer("/dovetail/traceparent").and_then(Value::as_str);
-        let draft = match Draft::new(&self.way.base, &self.way.connection, &call, traceparent) {
+        let mut draft = match Draft::new(&self.way.base, &self.way.connection, call, traceparent) {
             Ok(draft) => draft,
-            Err(error) => return Came::NotRendered(error),
+            Err(error) => return (Came::NotRendered(error), None),
         };
-        self.mask.learn(&call);
-        match exchange::send(&self.way.client, &draft, self.way.connection.answer_timeout).await {
-            Err(broken) => {
+        self.mask.learn(call);
+        match self.send(&mut draft).await {
+            Err(Unsent::NoToken(failure)) => {
+                self.record(step, &failure.draft, failure.answer.as_ref());
+                let Failure { after, reason, .. } = failure;
+                (Came::Failed(Outcome::Retry { after, reason }), None)
+            }
+            Err(Unsent::Broken(broken)) => {
                 self.record(step, &draft, None);
-                Came::Failed(classify::unanswered(call.method, broken))
+                (Came::Failed(classify::unanswered(call.method, broken)), None)
             }
             Ok(reply) => {
-                let came = self.judge(step, &call, &reply);
-                self.keep(step, key, &came, &reply);
+                let came = self.judge(step, call, &reply);
+                self.keep(step, key.cloned(), &came, &reply);
                 self.record(step, &draft, Some(&reply.answer));
+                let link = step.next(&reply.answer).and_then(|link| draft.beside(&self.way.base, &link));
                 if matches!(came, Came::Accepted) {
                     self.answers.push((step, reply.answer));
                 }
-                came
+                (came, link)
             }
+        }
+    }
+
+    /// Sends a call, under an access token where the system wants one. A token that is no longer honoured is
+    /// fetched anew, once an attempt.
+    async fn send(&mut self, draft: &mut Draft) -> Result<Reply, Unsent> {
+        let client = &self.way.client;
+        let patience = self.way.connection.answer_timeout;
+        let Some(tokens) = self.way.tokens.as_ref().filter(|_| !draft.is_authorized()) else {
+            return exchange::send(client, draft, patience).await.map_err(Unsent::Broken);
+        };
+        let mut token = tokens.token(None, self.now).await.map_err(Unsent::NoToken)?;
+        loop {
+            self.mask.add(&token.text);
+            draft.bear(token.header.clone());
+            let reply = exchange::send(client, draft, patience).await.map_err(Unsent::Broken)?;
+            if reply.answer.status != 401 || self.renewed {
+                return Ok(reply);
+            }
+            self.renewed = true;
+            token = tokens.token(Some(&token), self.now).await.map_err(Unsent::NoToken)?;
         }
     }
 
@@ -192,7 +273,7 @@ impl<'a> Walk<'a> {
             Verdict::Accepted { job } => {
                 self.job = job.or(self.job.take());
                 // PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
-                let repeatable = !matches!(call.method, "POST" | "PATCH");
+                let repeatable = step.repeatable || !matches!(call.method, "POST" | "PATCH");
                 if !repeatable && step.store.is_none() && !step.optional {
                     self.changed = Some(&step.name);
                 }
@@ -277,5 +358,7 @@ fn is_success(answer: &Answer) -> bool {
     StatusCode::from_u16(answer.status).is_ok_and(|status| status.is_success())
 }
 
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod tests;

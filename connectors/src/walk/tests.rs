@@ -63,20 +63,28 @@ const CALLS: &str = r#"
   only-urgent:
     steps:
       - {name: ring, when: {path: $.priority, is: urgent}, post: /bell, json: {}}
+  list:
+    get: /jobs?page=1
+    headers: {X-Wants: jobs}
+    next: $.next
+  whole:
+    steps:
+      - {name: job, get: /jobs/7}
+      - {name: words, get: /jobs/7/words, optional: true}
   changes:
     get: /changes
     query: {since: $.dovetail.since, api_key: "0ther-s3cret"}
     reports: {each: $.jobs, job: "@.id", reference: "@.ref", status: "@.status", note: "@.note"}
 "#;
 
-struct Depot {
-    scripted: Scripted,
+pub(super) struct Depot {
+    pub(super) scripted: Scripted,
     catalogue: Catalogue,
     connector: Connector,
 }
 
 impl Depot {
-    async fn start(turns: impl IntoIterator<Item = Turn>) -> Self {
+    pub(super) async fn start(turns: impl IntoIterator<Item = Turn>) -> Self {
         let scripted = Scripted::start(turns).await;
         let catalogue = catalogue(&scripted.url);
         let connector = Connector::new(system(&catalogue)).expect("a connector");
@@ -97,8 +105,13 @@ impl Depot {
         self.connector.read(steps, request(), now()).await
     }
 
+    pub(super) async fn gather(&self, call: &str) -> Result<crate::Gathered, ReadFailure> {
+        let steps = system(&self.catalogue).call(call).expect("a call of that name");
+        self.connector.gather(steps, request(), now()).await
+    }
+
     /// Request lines, in order.
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         let requests = self.scripted.requests();
         requests.iter().filter_map(|request| request.split(" HTTP/").next()).map(str::to_owned).collect()
     }
@@ -134,6 +147,10 @@ fn request() -> Value {
 
 fn now() -> Timestamp {
     "2026-11-22T09:00:00Z".parse().expect("a time")
+}
+
+pub(super) fn page(body: &str) -> Turn {
+    answer(200, &["content-type: application/json"], body)
 }
 
 fn made(id: &str) -> Turn {

@@ -53,16 +53,42 @@ pub enum Auth {
         /// Password.
         password: Secret,
     },
+    /// A bearer token that is fetched by OAuth 2.0 client credentials (RFC 6749, section 4.4).
+    OAuth2(OAuth2),
 }
 
-const AUTHS: &[&str] = &["basic", "bearer", "token", "api_key", "ws_security"];
+/// How access tokens are fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// The token end point; it may be on another host than the system.
+    pub token_url: String,
+    /// Who we are.
+    pub client_id: String,
+    /// What proves it.
+    pub client_secret: Secret,
+    /// What the token is for, where the end point wants to be told.
+    pub scope: Option<String>,
+    /// Where the end point looks for id and secret.
+    pub credentials: Credentials,
+}
+
+/// Where a token end point looks for the client's id and secret (RFC 6749, section 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// In an `Authorization: Basic` header, which every end point must support.
+    Header,
+    /// In the form, beside the grant.
+    Form,
+}
+
+const AUTHS: &[&str] = &["basic", "bearer", "token", "api_key", "ws_security", "oauth2"];
 
 impl Connection {
     /// Reads `connection:`.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
         let known = ["base_url", "auth", "timeout", "connect_timeout", "answer_timeout", "headers"];
         let fields = check.fields(node, "connection", &known)?;
-        let base_url = base_url(check, fields);
+        let base_url = url(check, fields, "base_url", "connection");
         let auth = match fields.get("auth") {
             Some(node) => Auth::compile(check, node),
             None => Some(Auth::None),
@@ -87,7 +113,7 @@ impl Connection {
             );
         }
         Some(Self {
-            base_url: base_url?,
+            base_url: base_url?.trim_end_matches('/').to_owned(),
             auth: auth?,
             timeout,
             connect_timeout: connect,
@@ -114,6 +140,7 @@ impl Auth {
                 let (username, password) = user(check, node, kind)?;
                 Some(Self::WsSecurity { username, password })
             }
+            "oauth2" => OAuth2::compile(check, node).map(Self::OAuth2),
             "api_key" => {
                 let fields = check.fields(node, kind, &["header", "key"])?;
                 let header = check.required_text(fields, "header", kind);
@@ -129,6 +156,30 @@ impl Auth {
     }
 }
 
+impl OAuth2 {
+    /// `{token_url, client_id, client_secret, scope, credentials}`
+    fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
+        let known = ["token_url", "client_id", "client_secret", "scope", "credentials"];
+        let fields = check.fields(node, "oauth2", &known)?;
+        let token_url = url(check, fields, "token_url", "oauth2");
+        let client_id = check.required_text(fields, "client_id", "oauth2");
+        let client_secret = check.secret(fields, "client_secret", "oauth2");
+        let scope = check.text_of(fields, "scope");
+        let words = [("header", Credentials::Header), ("form", Credentials::Form)];
+        let credentials = match fields.get("credentials") {
+            Some(node) => check.word(node, "credentials", &words),
+            None => Some(Credentials::Header),
+        };
+        Some(Self {
+            token_url: token_url?,
+            client_id: client_id?,
+            client_secret: client_secret?,
+            scope,
+            credentials: credentials?,
+        })
+    }
+}
+
 /// `{username, password}`
 pub(super) fn user(check: &mut Check<'_>, node: &Node, what: &str) -> Option<(String, Secret)> {
     let fields = check.fields(node, what, &["username", "password"])?;
@@ -141,20 +192,20 @@ fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
 }
 
-fn base_url(check: &mut Check<'_>, fields: Fields<'_>) -> Option<String> {
+fn url(check: &mut Check<'_>, fields: Fields<'_>, key: &str, what: &str) -> Option<String> {
     let before = check.findings.len();
-    let url = check.required_text(fields, "base_url", "connection")?;
-    let node = fields.get("base_url")?;
+    let url = check.required_text(fields, key, what)?;
+    let node = fields.get(key)?;
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let sound = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace));
     if !sound && check.findings.len() == before {
         check.error(
             node.line,
-            format!("base_url {}", node.shown()),
+            format!("{key} {}", node.shown()),
             "a URL that starts with https:// or http://",
         );
     }
-    Some(url.trim_end_matches('/').to_owned())
+    Some(url)
 }
 
 fn headers(check: &mut Check<'_>, node: &Node) -> Vec<(String, String)> {
@@ -166,4 +217,56 @@ fn headers(check: &mut Check<'_>, node: &Node) -> Vec<(String, String)> {
         .iter()
         .filter_map(|entry| Some((entry.key.clone(), check.text(&entry.value, &entry.key)?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::tests::lower;
+    use super::super::yaml;
+    use super::*;
+
+    fn auth(text: &str) -> Result<Auth, String> {
+        let mut check = Check::new("f.yaml", &lower);
+        let auth = Auth::compile(&mut check, &yaml::parse(text).expect("yaml"));
+        let found: String = check.findings.iter().map(|finding| format!("{finding}\n")).collect();
+        auth.filter(|_| found.is_empty()).ok_or(found)
+    }
+
+    #[test]
+    fn client_credentials_are_read_and_the_secret_is_never_shown() {
+        let whole = "{oauth2: {token_url: https://login.test/t, client_id: us, client_secret: \"${OUR_SECRET}\", \
+                     scope: https://crm.test/.default, credentials: form}}";
+        let auth = auth(whole).expect("compiled");
+        let Auth::OAuth2(oauth2) = &auth else { panic!("{auth:?}") };
+        assert_eq!(oauth2.token_url, "https://login.test/t");
+        assert_eq!(oauth2.scope.as_deref(), Some("https://crm.test/.default"));
+        assert_eq!((oauth2.client_secret.expose(), oauth2.credentials), ("our_secret", Credentials::Form));
+        assert!(!format!("{auth:?}").contains("our_secret"));
+    }
+
+    #[test]
+    fn without_more_the_credentials_go_into_the_header() {
+        let auth = auth("{oauth2: {token_url: http://login.test/t, client_id: us, client_secret: s}}");
+        let Ok(Auth::OAuth2(oauth2)) = auth else { panic!("{auth:?}") };
+        assert_eq!((oauth2.scope, oauth2.credentials), (None, Credentials::Header));
+    }
+
+    #[test]
+    fn a_wrong_oauth2_is_refused_with_its_reason() {
+        let cases = [
+            ("{client_id: a, client_secret: b}", "oauth2 without token_url"),
+            ("{token_url: https://t, client_secret: b}", "oauth2 without client_id"),
+            ("{token_url: https://t, client_id: a}", "oauth2 without client_secret"),
+            ("{token_url: login.test, client_id: a, client_secret: b}", "expected a URL that starts with"),
+            (
+                "{token_url: https://t, client_id: a, client_secret: b, credentials: body}",
+                "one of header, form",
+            ),
+            ("{token_url: https://t, client_id: a, client_secret: b, scopes: c}", "did you mean scope?"),
+        ];
+        for (oauth2, expected) in cases {
+            let found = auth(&format!("{{oauth2: {oauth2}}}")).expect_err(oauth2);
+            assert!(found.contains(expected), "{oauth2}: {found}");
+        }
+    }
 }

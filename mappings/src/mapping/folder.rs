@@ -9,6 +9,7 @@ use crate::domain::{Service, SystemName};
 use super::check::{Check, Fields, Resolve};
 use super::completion::{Poll, Webhook};
 use super::connection::Connection;
+use super::harvest::Harvest;
 use super::lookup::{self, Lookup};
 use super::service::ServiceRules;
 use super::statuses::Statuses;
@@ -75,7 +76,7 @@ impl Folder<'_> {
             let own = node.get("lookups").map(|node| lookup::compile(&mut check, node)).unwrap_or_default();
             check.lookups.extend(own.clone());
             if node.get("intake").is_some() {
-                read_intake(&mut check, node, &mut intake);
+                read_intake(&mut check, node, &mut intake, system.as_ref());
             } else if let Some(rules) = ServiceRules::compile(&mut check, node) {
                 if services.contains_key(&rules.name) {
                     check.error(
@@ -181,14 +182,30 @@ impl Folder<'_> {
     }
 }
 
-fn read_intake(check: &mut Check<'_>, node: &Node, intake: &mut Option<Intake>) {
+fn read_intake(check: &mut Check<'_>, node: &Node, intake: &mut Option<Intake>, system: Option<&System>) {
     let Some(fields) = check.fields(node, "an intake file", &["intake", "lookups"]) else { return };
     let Some(node) = fields.get("intake") else { return };
     if intake.is_some() {
         check.error(node.line, "a second intake", "one intake a system");
     }
     if let Some(compiled) = Intake::compile(check, node) {
+        if let (Some(harvest), Some(system)) = (compiled.harvest(), system) {
+            harvested(check, harvest, system);
+        }
         *intake = Some(compiled);
+    }
+}
+
+fn harvested(check: &mut Check<'_>, harvest: &Harvest, system: &System) {
+    for (what, call) in [("poll", Some(&harvest.call)), ("then", harvest.then.as_ref())] {
+        let Some(call) = call.filter(|call| system.call(call).is_none()) else { continue };
+        let found = format!("{what} {call}, which is none of the calls");
+        check.unknown(harvest.line, found, call, system.call_names());
+    }
+    if system.poll.is_some() {
+        // Both would keep their place under the system's name.
+        let expected = "one of them; the other in a folder of its own";
+        check.error(harvest.line, "a poll for tickets beside a poll for jobs", expected);
     }
 }
 

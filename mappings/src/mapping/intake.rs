@@ -11,6 +11,7 @@ use crate::{json, xml};
 use super::ReadError;
 use super::check::Check;
 use super::expression::Expression;
+use super::harvest::Harvest;
 use super::place::Place;
 use super::scope::{Scope, Trail};
 use super::yaml::Node;
@@ -20,6 +21,7 @@ pub struct Intake {
     format: Format,
     event: Option<Expression>,
     request: Expression,
+    harvest: Option<Harvest>,
     xml_lists: Arc<[String]>,
 }
 
@@ -38,10 +40,16 @@ impl fmt::Debug for Intake {
 impl Intake {
     /// Reads `intake:`.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
-        let fields = check.fields(node, "intake", &["format", "event", "request"])?;
-        let format = check.required(fields, "format", "intake");
-        let format = format
-            .and_then(|node| check.word(node, "format", &[("json", Format::Json), ("xml", Format::Xml)]));
+        let fields = check.fields(node, "intake", &["format", "poll", "event", "request"])?;
+        let harvest = fields.get("poll").map(|node| Harvest::compile(check, node));
+        let format = match &harvest {
+            // What is polled was read when it was answered.
+            Some(_) => fields.get("format"),
+            None => check.required(fields, "format", "intake"),
+        };
+        let words = [("json", Format::Json), ("xml", Format::Xml)];
+        let format = format.map(|node| check.word(node, "format", &words));
+        let format = if harvest.is_some() { format.unwrap_or(Some(Format::Json)) } else { format? };
         let event = fields.get("event").and_then(|node| Expression::compile(check, node, Place::MESSAGE));
         let request = check.required(fields, "request", "intake");
         let request = request.and_then(|node| Expression::compile(check, node, Place::MESSAGE));
@@ -50,7 +58,16 @@ impl Intake {
             check.warn(node.line, "intake without event", "event: the message's own id", hint);
         }
         let xml_lists = Arc::clone(&check.xml_lists);
-        Some(Self { format: format?, event, request: request?, xml_lists })
+        let harvest = match harvest {
+            Some(harvest) => Some(harvest?),
+            None => None,
+        };
+        Some(Self { format: format?, event, request: request?, harvest, xml_lists })
+    }
+
+    /// How the CRM is asked for new tickets, where it is.
+    pub fn harvest(&self) -> Option<&Harvest> {
+        self.harvest.as_ref()
     }
 
     /// Translates a message: the event's own id, for the inbox key, and the request document.
@@ -59,10 +76,22 @@ impl Intake {
     /// # Errors
     /// [`ReadError`] when the body cannot be read, or lacks what the mapping requires.
     pub fn translate(&self, body: &str, now: Timestamp) -> Result<(Option<String>, Value), ReadError> {
-        let mut document = match self.format {
+        let document = match self.format {
             Format::Json => json::read(body)?,
             Format::Xml => xml::read(body, &self.xml_lists)?,
         };
+        self.understand(document, now)
+    }
+
+    /// The same of a ticket that was read out of the CRM, whatever the format of its messages.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it lacks what the mapping requires.
+    pub fn understand(
+        &self,
+        mut document: Value,
+        now: Timestamp,
+    ) -> Result<(Option<String>, Value), ReadError> {
         let Value::Object(members) = &mut document else {
             return Err(ReadError { reason: "a message that is not an object".into() });
         };

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::check::{Check, Fields};
+use super::expression::Expression;
 use super::path::Path;
 use super::place::Place;
 use super::render::{self, Outgoing};
 use super::report::Reports;
 use super::rules::{self, Rules};
-use super::scope::{Scope, is_empty};
+use super::scope::{Scope, Trail, is_empty};
 use super::test::Test;
 use super::yaml::{Node, Yaml};
 use super::{Answer, Call, ReadError, Report, Verdict};
@@ -49,6 +50,8 @@ pub struct Step {
     pub name: String,
     /// Its failure is a note and never fails the operation.
     pub optional: bool,
+    /// Made a second time, it changes nothing more: a later step that fails does not leave it uncertain.
+    pub repeatable: bool,
     /// Its answer is kept that long for all operations of the system.
     pub store: Option<Duration>,
     when: Option<Test>,
@@ -56,6 +59,7 @@ pub struct Step {
     outgoing: Outgoing,
     rules: Rules,
     reports: Option<Reports>,
+    next: Option<Expression>,
     xml_lists: Arc<[String]>,
 }
 
@@ -123,11 +127,14 @@ impl Steps {
 
 impl Step {
     fn compile(check: &mut Check<'_>, node: &Node, name: Option<&str>) -> Option<Self> {
-        let mut known =
-            if name.is_some() { vec!["store"] } else { vec!["name", "optional", "when", "store"] };
+        let mut known = if name.is_some() {
+            vec!["store"]
+        } else {
+            vec!["name", "optional", "repeatable", "when", "store"]
+        };
         known.extend(render::KEYS);
         known.extend(rules::KEYS);
-        known.push("reports");
+        known.extend(["reports", "next"]);
         let fields = check.fields(node, "a step", &known)?;
         let name = match name {
             Some(name) => Some(name.to_owned()),
@@ -135,11 +142,17 @@ impl Step {
         };
         let optional =
             name.is_some() && fields.get("optional").is_some_and(|node| check.flag(node, "optional"));
+        let repeatable = fields.get("repeatable").is_some_and(|node| check.flag(node, "repeatable"));
         let store = fields.get("store").and_then(|node| seconds(check, node));
         let when = fields.get("when").map(|node| Test::compile(check, node, Place::REQUEST));
         let outgoing = Outgoing::compile(check, fields);
         let rules = Rules::compile(check, fields);
         let reports = fields.get("reports").map(|node| Reports::compile(check, node));
+        let next = fields.get("next").map(|node| next(check, fields, node));
+        let next = match next {
+            Some(next) => Some(next?),
+            None => None,
+        };
         let when = match when {
             Some(when) => Some(when?),
             None => None,
@@ -153,12 +166,14 @@ impl Step {
         Some(Self {
             name: name?,
             optional,
+            repeatable,
             store,
             when,
             requires,
             outgoing: outgoing?,
             rules,
             reports,
+            next,
             xml_lists,
         })
     }
@@ -208,10 +223,34 @@ impl Step {
         }
     }
 
+    /// Where the answer says that its next page is, to be got under the same headers.
+    pub fn next(&self, answer: &Answer) -> Option<String> {
+        let next = self.next.as_ref()?;
+        let document = answer.document(&self.xml_lists).ok()?;
+        let link = next.text(Scope::of(answer, &document), &mut Trail::default()).ok()??;
+        Some(link.trim().to_owned()).filter(|link| !link.is_empty())
+    }
+
+    /// The body of an answer as a document.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    pub fn document(&self, answer: &Answer) -> Result<Value, ReadError> {
+        answer.document(&self.xml_lists)
+    }
+
     /// The answer as later steps see it: `{status, headers, body}`; a body that cannot be read is its text.
     pub fn seen(&self, answer: &Answer) -> Value {
         answer.seen(&self.xml_lists)
     }
+}
+
+/// Compiles `next:`, which only what changes nothing may have.
+fn next(check: &mut Check<'_>, step: Fields<'_>, node: &Node) -> Option<Expression> {
+    if step.get("get").is_none() {
+        check.error(node.line, "next in a step that is no get", "next only beside get");
+    }
+    Expression::compile(check, node, Place::ANSWER)
 }
 
 fn seconds(check: &mut Check<'_>, node: &Node) -> Option<Duration> {
@@ -265,6 +304,20 @@ mod tests {
     }
 
     #[test]
+    fn a_list_says_where_its_next_page_is() {
+        let system = system("calls: {list: {get: /a, next: \"$['@odata.nextLink']\"}}\n", STEPS);
+        let list = &system.call("list").expect("a call").steps[0];
+        let answer = |body: &str| Answer { status: 200, headers: vec![], body: body.into() };
+        let next = answer(r#"{"@odata.nextLink": "https://waste.test/a?page=2", "value": []}"#);
+        assert_eq!(list.next(&next).as_deref(), Some("https://waste.test/a?page=2"));
+        for last in
+            ["{\"value\": []}", "{\"@odata.nextLink\": null}", "{\"@odata.nextLink\": \" \"}", "<html>"]
+        {
+            assert_eq!(list.next(&answer(last)), None, "{last}");
+        }
+    }
+
+    #[test]
     fn what_the_service_requires_is_asked_of_every_step() {
         let system = system("", &format!("requires: [details.container, $.location.usrn]\n{STEPS}"));
         for step in &create(&system).steps {
@@ -297,6 +350,8 @@ mod tests {
             ("steps: []\n  post: /", "unknown key post in create"),
             ("post: /\n  store: {hours: 3}", "unknown key hours in store"),
             ("post: /\n  optional: true", "unknown key optional in a step"),
+            ("post: /\n  repeatable: true", "unknown key repeatable in a step"),
+            ("post: /\n  next: $.next", "next in a step that is no get"),
         ];
         for (create, expected) in cases {
             let service = format!("service: waste.missed-bin\nname: N\ncreate:\n  {create}\n");

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/_sim/jobs/{id}/step", post(jobs::step))
         .route("/_sim/jobs/{id}/say", post(jobs::say))
         .route("/_sim/jobs/{id}/complete", post(jobs::complete))
+        .route("/_sim/tokens", delete(revoke))
         .route("/_sim/tickets", get(tickets::list).post(tickets::open))
         .route("/_sim/tickets/{id}", get(tickets::show))
         .route("/_sim/tickets/{id}/set", post(tickets::set))
@@ -68,6 +69,7 @@ async fn counts(State(shared): Sim) -> Response {
         shared.tickets().iter().fold((0, 0, 0), |(all, sum, twice), ticket| {
             (all + 1, sum + u64::from(ticket.closures), twice + u64::from(ticket.closures > 1))
         });
+    let tokens = shared.grants().given();
     let struck: BTreeMap<_, _> = shared.live.struck().into_iter().collect();
     let counts = json!({
         "seed": shared.settings.seed,
@@ -84,6 +86,7 @@ async fn counts(State(shared): Sim) -> Response {
         "tickets": tickets,
         "closures": closures,
         "closed_twice": closed_twice,
+        "tokens": tokens,
         "struck": struck,
     });
     Reply::json(200, &counts).into_response()
@@ -145,6 +148,11 @@ async fn refuse(State(shared): Sim, body: Bytes) -> Response {
         shared.refuse_for(Duration::from_millis(for_ms));
         Reply::json(200, &json!({"refusing_ms": for_ms}))
     }))
+}
+
+/// Every access token that was given is refused from now on.
+async fn revoke(State(shared): Sim) -> Response {
+    Reply::json(200, &json!({"revoked": shared.grants().revoke()})).into_response()
 }
 
 async fn pause(State(shared): Sim) -> Response {

@@ -68,6 +68,7 @@ fn show_ticket(ticket: &Ticket) -> Value {
         "closures": ticket.closures,
         "closed_by_hand": ticket.closed_by_hand,
         "messages": ticket.messages,
+        "notes": ticket.notes,
         "created_at": ticket.created.to_string(),
         "updated_at": ticket.updated.to_string(),
     })

@@ -37,6 +37,8 @@ pub(in crate::mapping) struct Case {
     pub(super) then: Option<Then>,
     /// What is read.
     pub(in crate::mapping) reports: Option<Vec<ExpectedReport>>,
+    /// What an intake's poll finds in the answer.
+    pub(super) items: Option<Value>,
     /// What the error holds.
     pub(super) error: Option<String>,
     /// What the warnings hold.
@@ -76,6 +78,7 @@ const KEYS: &[&str] = &[
     "answers",
     "then",
     "reports",
+    "items",
     "error",
     "warnings",
 ];
@@ -174,9 +177,10 @@ fn case(check: &mut Check<'_>, source: &Source, node: &Node, common: &Common) ->
     let reports = fields.get("reports").map(|node| {
         check.items(node).iter().filter_map(|node| ExpectedReport::compile(check, node)).collect()
     });
+    let items = fields.get("items").map(|node| filled(check, node));
     let error = check.text_of(fields, "error");
     let warnings = fields.get("warnings").map(|node| check.texts(node, "warnings")).unwrap_or_default();
-    let proves = ["call", "calls", "then", "reports", "error", "warnings"];
+    let proves = ["call", "calls", "then", "reports", "items", "error", "warnings"];
     if !proves.iter().any(|key| fields.get(key).is_some()) {
         check.error(node.line, "a case that expects nothing", format!("one of {}", proves.join(", ")));
     }
@@ -194,6 +198,7 @@ fn case(check: &mut Check<'_>, source: &Source, node: &Node, common: &Common) ->
         answers,
         then,
         reports,
+        items,
         error,
         warnings,
     })

@@ -1,8 +1,12 @@
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::Operation;
-use crate::mapping::{Call, Meaning, ReadError, RenderError, Report, Steps, System, Verdict, add_step};
+use crate::mapping::{
+    Call, Intake, Meaning, ReadError, RenderError, Rendered, Report, Step, Steps, System, Verdict, add_step,
+};
 
 use super::compare::{call, documents, same};
 use super::expected::{ExpectedReport, Then};
@@ -31,6 +35,7 @@ pub(super) fn run(case: &Case, system: &System) -> Result<(), String> {
 /// What came of an operation.
 struct Made {
     calls: Vec<Call>,
+    items: Vec<Value>,
     warnings: Vec<String>,
     reports: Vec<Report>,
     end: End,
@@ -63,6 +68,9 @@ fn made(case: &Case, system: &System, steps: &Steps, operation: &str) -> Result<
     }
     if let Some(expected) = &case.reports {
         reports(case, system, expected, &made.reports)?;
+    }
+    if let Some(expected) = &case.items {
+        documents(expected, &Value::Array(made.items))?;
     }
     if made.unused > 0 {
         return Err(format!("{} answers were never asked for", made.unused));
@@ -100,12 +108,25 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
     let mut context = context(case, system, operation);
     let mut answers = case.answers.iter();
     let (mut notes, mut job) = (Vec::new(), None);
-    let mut made = Made { calls: vec![], warnings: vec![], reports: vec![], end: End::NoAnswer, unused: 0 };
-    for step in &steps.steps {
-        if !step.applies(&context) {
+    let mut made = Made {
+        calls: vec![],
+        items: vec![],
+        warnings: vec![],
+        reports: vec![],
+        end: End::NoAnswer,
+        unused: 0,
+    };
+    let harvest = system.intake().and_then(Intake::harvest);
+    let mut queue: VecDeque<(&Step, Option<Call>)> = steps.steps.iter().map(|step| (step, None)).collect();
+    while let Some((step, page)) = queue.pop_front() {
+        if page.is_none() && !step.applies(&context) {
             continue;
         }
-        match step.render(&context) {
+        let rendered = match page {
+            Some(call) => Ok(Rendered { call, warnings: Vec::new() }),
+            None => step.render(&context),
+        };
+        match rendered {
             Ok(mut rendered) => {
                 made.calls.push(rendered.call);
                 made.warnings.append(&mut rendered.warnings);
@@ -131,6 +152,11 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
                     made.end = End::NotRead(error);
                     return made;
                 }
+            }
+            let page = step.document(answer).unwrap_or_default();
+            made.items.extend(harvest.map(|harvest| harvest.items(&page)).unwrap_or_default());
+            if let (Some(path), Some(call)) = (step.next(answer), made.calls.last()) {
+                queue.push_front((step, Some(Call { path, ..call.clone() })));
             }
         }
         add_step(&mut context, &step.name, step.seen(answer));

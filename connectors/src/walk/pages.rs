@@ -1,0 +1,65 @@
+//! Lists of several pages, read against a scripted system.
+
+use super::tests::{Depot, page};
+use crate::scripted::{Turn, answer};
+
+fn links(depot: &Depot) -> Vec<String> {
+    depot.asked()
+}
+
+#[tokio::test]
+async fn a_list_is_read_to_its_last_page_under_the_same_headers() {
+    let turns =
+        [page(r#"{"jobs": [{"id": "1"}], "next": "/jobs?page=2"}"#), page(r#"{"jobs": [{"id": "2"}]}"#)];
+    let depot = Depot::start(turns).await;
+    let gathered = depot.gather("list").await.expect("pages");
+    let ids: Vec<_> = gathered.pages.iter().map(|page| page["jobs"][0]["id"].clone()).collect();
+    assert_eq!(ids, ["1", "2"]);
+    assert_eq!(gathered.steps["list"]["status"], 200);
+    assert_eq!(links(&depot), ["GET /jobs?page=1", "GET /jobs?page=2"]);
+    for request in depot.scripted.requests() {
+        assert!(
+            request.contains("x-wants: jobs\r\n") && request.contains("authorization: Bearer"),
+            "{request}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_another_host_is_followed_on_the_systems_own() {
+    let turns = [page(r#"{"next": "https://internal.name:8443/jobs?page=2"}"#), page("{}")];
+    let depot = Depot::start(turns).await;
+    depot.gather("list").await.expect("pages");
+    assert_eq!(links(&depot), ["GET /jobs?page=1", "GET /jobs?page=2"]);
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_none() {
+    let turns: [Turn; 2] =
+        [page(r#"{"jobs": [{"id": "1"}], "next": "?page=2"}"#), answer(503, &["retry-after: 9"], "")];
+    let failure = Depot::start(turns).await.gather("list").await.expect_err("short");
+    assert_eq!(failure.reason, "answered 503 Service Unavailable");
+}
+
+#[tokio::test]
+async fn a_list_that_leads_back_into_itself_ends() {
+    let around = || page(r#"{"next": "/jobs?page=2"}"#);
+    let depot = Depot::start([around(), around()]).await;
+    let failure = depot.gather("list").await.expect_err("endless");
+    assert!(failure.reason.contains("did not end after 2 pages"), "{failure}");
+    assert_eq!(links(&depot).len(), 2);
+}
+
+#[tokio::test]
+async fn several_steps_are_gathered_and_the_one_that_decides_is_the_document() {
+    let turns = [page(r#"{"id": 7}"#), page(r#"{"text": "by the gate"}"#)];
+    let gathered = Depot::start(turns).await.gather("whole").await.expect("gathered");
+    assert_eq!(gathered.pages, [serde_json::json!({"id": 7})]);
+    assert_eq!(gathered.steps["words"]["body"]["text"], "by the gate");
+}
+
+#[tokio::test]
+async fn what_the_system_has_not_is_gathered_as_nothing() {
+    let gathered = Depot::start([answer(404, &[], "{}")]).await.gather("find").await.expect("nothing");
+    assert!(gathered.pages.is_empty());
+}
