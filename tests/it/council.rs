@@ -18,6 +18,9 @@ use crate::wait::until;
 /// The key that the router's door expects.
 pub(crate) const KEY: &str = "journey-key";
 
+/// How long a simulated job stays in a state.
+const STEP: Duration = Duration::from_millis(100);
+
 /// A council whose router can be stopped and started again.
 pub(crate) struct Council {
     simulators: HashMap<Kind, Simulator>,
@@ -42,15 +45,22 @@ impl Council {
     pub(crate) async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
         let broker = Broker::own(amqp, &own_name("journey"));
         let bus = broker.settings();
-        Self::build(ledger, broker, &bus, crm, seed).await
+        Self::build(ledger, broker, &bus, crm, seed, STEP).await
+    }
+
+    /// A council with a simulated CRM, in whose systems nothing moves by itself.
+    pub(crate) async fn unhurried(ledger: &str, amqp: &str, seed: u64) -> Self {
+        let broker = Broker::own(amqp, &own_name("journey"));
+        let bus = broker.settings();
+        Self::build(ledger, broker, &bus, Crm::Simulated, seed, Duration::from_secs(3600)).await
     }
 
     /// A council with a simulated CRM and no broker.
     pub(crate) async fn without_broker(ledger: &str, seed: u64) -> Self {
-        Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed).await
+        Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed, STEP).await
     }
 
-    async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64) -> Self {
+    async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64, step: Duration) -> Self {
         say_seed(seed);
         let proxy = Proxy::start().await;
         let stop = CancellationToken::new();
@@ -63,7 +73,7 @@ impl Council {
             }
             let settings = Settings {
                 callback: Some(callback.clone()),
-                pace: Pace { step: Duration::from_millis(100), ..Pace::default() },
+                pace: Pace { step, ..Pace::default() },
                 seed,
                 ..Settings::default()
             };
@@ -73,6 +83,9 @@ impl Council {
                 .extend(simulator.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
             simulators.insert(kind, simulator);
         }
+        // A CRM that sends XML, which takes no closures here.
+        let sap = [("CRM_SAP_URL", "http://127.0.0.1:9"), ("CRM_SAP_KEY", "sap-key")];
+        environment.extend(sap.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if let Crm::Real = crm {
             let tracker = Tracker::shared();
             let url = tracker.url.trim_end_matches("/REST/2.0").to_owned();
@@ -86,7 +99,7 @@ keys = [{{name = "journey", key = "{KEY}", councils = ["*"]}}]
 [ledger]
 url = "{ledger}"
 [mappings]
-systems = ["housing", "revenues", "waste", "partner", "crm"]
+systems = ["housing", "revenues", "waste", "partner", "crm", "crm-sap"]
 [worker]
 heartbeat = "500ms"
 dead_after = "2s"

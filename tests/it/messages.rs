@@ -21,6 +21,11 @@ impl Broker {
         Self { url: url.to_owned(), name: name.to_owned() }
     }
 
+    /// The name of one of the router's queues.
+    pub(crate) fn queue_name(&self, queue: &str) -> String {
+        format!("{}.{queue}", self.name)
+    }
+
     /// The `[bus]` section of the router's settings.
     pub(crate) fn settings(&self) -> String {
         let Self { url, name } = self;
@@ -86,16 +91,45 @@ impl Client {
     pub(crate) async fn publish_traced(&self, event: &Value, traceparent: &str) {
         let mut headers = FieldTable::default();
         headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.into()));
-        self.send(event.to_string().as_bytes(), "application/cloudevents+json", headers).await;
+        let to = ("requests", "harlow.request.submitted");
+        self.send(to, event.to_string().as_bytes(), "application/cloudevents+json", headers).await;
     }
 
     /// Publishes anything to the exchange of requests.
     pub(crate) async fn publish_bytes(&self, body: &[u8], content_type: &str) {
-        self.send(body, content_type, FieldTable::default()).await;
+        self.send(("requests", "harlow.request.submitted"), body, content_type, FieldTable::default()).await;
     }
 
-    async fn send(&self, body: &[u8], content_type: &str, headers: FieldTable) {
-        let exchange = format!("{}.requests", self.name);
+    /// Publishes something in the native form of a CRM.
+    pub(crate) async fn publish_native(&self, crm: &str, body: &[u8]) {
+        let key = format!("native.{crm}");
+        self.send(("requests", &key), body, "application/xml", FieldTable::default()).await;
+    }
+
+    /// Publishes what a system says of a job, and waits for the broker's confirm.
+    pub(crate) async fn report(&self, event: &Value) {
+        let to = ("backoffice", "waste.job.reported");
+        let body = event.to_string();
+        self.send(to, body.as_bytes(), "application/cloudevents+json", FieldTable::default()).await;
+    }
+
+    /// How many messages wait in a queue of the router, and how many consume from it.
+    pub(crate) async fn queue(&self, queue: &str) -> (u32, u32) {
+        let name = format!("{}.{queue}", self.name);
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let seen = self.channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await;
+        let seen = seen.expect("the queue is there");
+        (seen.message_count(), seen.consumer_count())
+    }
+
+    async fn send(
+        &self,
+        (exchange, key): (&str, &str),
+        body: &[u8],
+        content_type: &str,
+        headers: FieldTable,
+    ) {
+        let exchange = format!("{}.{exchange}", self.name);
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type(content_type.into())
@@ -103,13 +137,7 @@ impl Client {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirm = self
             .channel
-            .basic_publish(
-                exchange.as_str().into(),
-                "harlow.request.submitted".into(),
-                options,
-                body,
-                properties,
-            )
+            .basic_publish(exchange.as_str().into(), key.into(), options, body, properties)
             .await
             .expect("published")
             .await
