@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api::{self, Doors, Readiness};
-use crate::bus;
+use crate::bus::{self, Queue};
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Config;
@@ -116,14 +116,18 @@ impl App {
                 writer: writer.clone(),
                 clock: clock.clone(),
                 body_limit: config.http.max_body_bytes,
+                bus: ends.bus.clone(),
+                most: usize::from(config.bus.prefetch.max(1)) * 2,
             };
-            inward.tasks.spawn(inlet.clone().run(ends.intake, inward.stop.clone()));
-            inward.tasks.spawn(inlet.run(ends.completions, inward.stop.clone()));
+            let (stop, completions) = (&inward.stop, ends.completions);
+            inward.tasks.spawn(inlet.clone().run(Queue::Intake, ends.intake, stop.clone()));
+            inward.tasks.spawn(inlet.run(Queue::Completions, completions, stop.clone()));
             let relay = relay::Relay {
                 ledger: Arc::clone(&ledger),
                 writer: writer.clone(),
                 lessee: lessee.clone(),
                 exchange: config.bus.events_exchange.clone(),
+                readiness: readiness.clone(),
                 claim_every: config.worker.claim_every.0,
             };
             outward.tasks.spawn(relay.run(to_relay, ends.publisher, ends.confirmed, outward.stop.clone()));

@@ -135,7 +135,7 @@ pub fn rules(catalogue: &Arc<Catalogue>) -> (Closer, Reader) {
 }
 
 /// What is said where the mapping gives no words.
-fn plain(disposition: Disposition) -> &'static str {
+pub fn plain(disposition: Disposition) -> &'static str {
     match disposition {
         Disposition::Completed => "The work you asked for has been done.",
         Disposition::FollowOn => "The visit was made, and more work is needed.",

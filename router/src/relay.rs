@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use mappings::domain::EventId;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Readiness;
 use crate::bus::{Confirmed, Fate, Outgoing, Publisher};
 use crate::envelope::STRUCTURED;
 use crate::event::Event;
 use crate::failpoint::{self, Point};
 use crate::ledger::{Ledger, Lessee, Outbox, Places, Writer};
 
-/// How long an event waits that the broker could not route or would not take.
-const PAUSE: Duration = Duration::from_secs(5);
+/// How long an event waits that the broker could not route, at first and at most: a person must bind a queue.
+const UNROUTED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// How long an event waits that the broker would not take, at first and at most: its queue may be full.
+const UNTAKEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How long a stop waits for confirms.
 const LAST_CONFIRMS: Duration = Duration::from_secs(5);
 
@@ -30,6 +34,8 @@ pub struct Relay {
     pub lessee: Lessee,
     /// Where they are published.
     pub exchange: String,
+    /// Where it is told that events find no queue.
+    pub readiness: watch::Sender<Readiness>,
     /// How often the ledger is asked for what others left.
     pub claim_every: Duration,
 }
@@ -38,8 +44,32 @@ pub struct Relay {
 #[derive(Default)]
 struct InHand {
     given: HashMap<EventId, Event>,
-    paused: Vec<(Instant, Event)>,
+    paused: Vec<Paused>,
+    /// The events in hand that were turned away.
+    turned_away: HashMap<EventId, TurnedAway>,
     unmarked: Vec<EventId>,
+}
+
+/// An event that waits to be given again.
+struct Paused {
+    until: Instant,
+    event: Event,
+}
+
+/// How often an event was turned away, and why the last time.
+struct TurnedAway {
+    times: u32,
+    unrouted: bool,
+}
+
+impl InHand {
+    /// Sets an event aside, each time for longer.
+    fn pause(&mut self, event: Event, (first, most): (Duration, Duration), unrouted: bool) {
+        let away = self.turned_away.entry(event.id).or_insert(TurnedAway { times: 0, unrouted });
+        let pause = first.saturating_mul(1 << away.times.min(10)).min(most);
+        *away = TurnedAway { times: away.times + 1, unrouted };
+        self.paused.push(Paused { until: Instant::now() + pause, event });
+    }
 }
 
 impl Relay {
@@ -86,6 +116,7 @@ impl Relay {
                 }
                 _ = tick.tick() => {
                     self.mark(&mut hand).await;
+                    self.tell(&hand);
                     self.resume(&mut hand, &give).await;
                     if !shutdown.is_cancelled() {
                         self.claim(&mut hand, &places, &give).await;
@@ -122,13 +153,14 @@ impl Relay {
             match fate {
                 Fate::Published => {
                     failpoint::hit(Point::Confirmed).await;
+                    hand.turned_away.remove(&event.id);
                     published.push(event.id);
                 }
                 Fate::Lost => self.give(hand, event, give).await,
-                Fate::Nacked => hand.paused.push((Instant::now() + PAUSE, event)),
+                Fate::Nacked => hand.pause(event, UNTAKEN, false),
                 Fate::Returned { code, text } => {
                     tracing::debug!(exchange = %self.exchange, routing_key = %event.routing_key(), code, text = %text, "an event waits for a queue to be bound");
-                    hand.paused.push((Instant::now() + PAUSE, event));
+                    hand.pause(event, UNROUTED, true);
                 }
             }
         }
@@ -137,6 +169,30 @@ impl Relay {
         }
         hand.unmarked.extend(published);
         self.mark(hand).await;
+    }
+
+    /// Tells how many events find no queue: a fault of configuration, which only a person can mend.
+    fn tell(&self, hand: &InHand) {
+        let is_unrouted = |id: &EventId| hand.turned_away.get(id).is_some_and(|away| away.unrouted);
+        let unrouted = hand.turned_away.values().filter(|away| away.unrouted).count();
+        let example = hand.paused.iter().rfind(|paused| is_unrouted(&paused.event.id));
+        let told = match example {
+            None if unrouted == 0 => None,
+            // All are on their way once more.
+            None => return,
+            Some(Paused { event, .. }) => Some(format!(
+                "{unrouted} wait: no queue is bound to the exchange {} for {}; bind one, for example with #",
+                self.exchange,
+                event.routing_key()
+            )),
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!("dovetail_events_unrouted").set(unrouted as f64);
+        self.readiness.send_if_modified(|readiness| {
+            let changed = readiness.events != told;
+            readiness.events = told;
+            changed
+        });
     }
 
     /// Takes confirmed events out of the outbox; what cannot be taken out now is tried again with the next tick.
@@ -151,9 +207,10 @@ impl Relay {
 
     async fn resume(&self, hand: &mut InHand, give: &Publisher) {
         let now = Instant::now();
-        let (due, paused) = std::mem::take(&mut hand.paused).into_iter().partition(|(at, _)| *at <= now);
+        let (due, paused): (Vec<Paused>, _) =
+            std::mem::take(&mut hand.paused).into_iter().partition(|paused| paused.until <= now);
         hand.paused = paused;
-        for (_, event) in due as Vec<(Instant, Event)> {
+        for Paused { event, .. } in due {
             self.give(hand, event, give).await;
         }
     }

@@ -64,7 +64,7 @@ async fn publish_all(client: &Client, tickets: &[String]) {
 }
 
 /// Every ticket was closed by exactly one event.
-fn closed_once(client: &Client, tickets: &[String]) {
+pub(crate) fn closed_once(client: &Client, tickets: &[String]) {
     let mut closures: BTreeMap<&str, usize> = BTreeMap::new();
     for event in client.heard("ticket.closed") {
         *closures.entry(event["subject"].as_str().expect("a subject")).or_default() += 1;

@@ -1,13 +1,16 @@
 //! What holds for the whole: the architecture, the documents, the deployment files, and the journeys of a
 //! request through real parts. `tests/run` starts the parts and runs this.
 
+mod comeback;
 mod deploy;
 mod documents;
 mod journeys;
 mod parts;
 mod poison;
+mod pressure;
 mod project;
 mod readme;
+mod reported;
 mod running;
 mod supply;
 mod tidy;

@@ -27,12 +27,13 @@ fn poisons() -> Vec<(Vec<u8>, &'static str)> {
     of_another_type["type"] = json!("uk.dovetail.request.exploded.v1");
     let mut without_id = submitted(&own_name("poison"), &request("poison", 0));
     without_id.as_object_mut().expect("an object").remove("id");
-    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels)).into_bytes();
     vec![
         (b"{\"specversion\": ".to_vec(), "JSON"),
         (b"hello".to_vec(), "JSON"),
         (b"{\"a\": \"\xff\xfe\"}".to_vec(), "UTF-8"),
-        (deep.into_bytes(), "deep"),
+        (deep(1000), "deep"),
+        (deep(10_000), "deep"),
         (event(without("ticket")), "ticket"),
         (event(changed("/location/uprn", json!(10_008_049_175_u64))), "string"),
         (event(changed("/service", json!("waste.no-such-thing"))), "waste.missed-bin"),
@@ -40,6 +41,28 @@ fn poisons() -> Vec<(Vec<u8>, &'static str)> {
         (of_another_type.to_string().into_bytes(), "exploded"),
         (without_id.to_string().into_bytes(), "id"),
         (Vec::new(), ""),
+    ]
+}
+
+/// XML that could make a careless reader read files, ask strangers, or never end.
+fn malicious_xml() -> Vec<Vec<u8>> {
+    let document = |doctype: &str, value: &str| {
+        format!(
+            "<?xml version=\"1.0\"?>{doctype}<ServiceNotification><EDI_DC40><DOCNUM>1</DOCNUM></EDI_DC40>\
+             <E1NOTIF><QMNUM>{value}</QMNUM></E1NOTIF></ServiceNotification>"
+        )
+        .into_bytes()
+    };
+    let laughs = (1..10).fold("<!ENTITY l0 \"lol\">".to_owned(), |entities, n| {
+        format!("{entities}<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10))
+    });
+    vec![
+        document("<!DOCTYPE a SYSTEM \"http://127.0.0.1:9/a.dtd\">", "1"),
+        document("<!DOCTYPE a [<!ENTITY f SYSTEM \"file:///etc/passwd\">]>", "&f;"),
+        document(&format!("<!DOCTYPE a [{laughs}]>"), "&l9;"),
+        document("", "&unknown;"),
+        document("", &"<a>".repeat(10_000)),
+        b"<ServiceNotification><E1NOTIF>\xff\xfe</E1NOTIF></ServiceNotification>".to_vec(),
     ]
 }
 
@@ -95,20 +118,30 @@ async fn poison_on_the_queue_is_recorded_and_acknowledged_and_its_neighbours_clo
         client.publish_bytes(&body, "application/cloudevents+json").await;
         client.publish(&submitted(&format!("good-{ticket}"), &request(ticket, number * 5))).await;
     }
-    client.publish_bytes(&vec![b'['; 16 * 1024 * 1024], "application/cloudevents+json").await;
+    for body in malicious_xml() {
+        client.publish_native("crm-sap", &body).await;
+    }
+    // A request that its mapping can make no call of.
+    let mut lacking = request("CRM-LACKING", 0);
+    lacking["location"].as_object_mut().expect("an object").remove("uprn");
+    client.publish(&submitted("lacking", &lacking)).await;
+    client.publish_bytes(&vec![b'['; 64 * 1024 * 1024], "application/cloudevents+json").await;
     client
         .listen("every good ticket closed", |client| client.heard("ticket.closed").len() >= tickets.len())
         .await;
     client.listen("rejections of known tickets", |client| client.heard("request.rejected").len() >= 5).await;
     // The largest one too, which is the last.
-    let all = poisons().len() as u64 + 1;
+    let all = (poisons().len() + malicious_xml().len()) as u64 + 1;
     until("every poison recorded", Duration::from_secs(30), async || {
         (counts(&ledger).await.refused == all).then_some(())
     })
     .await;
     let problems = dovetail(&["problems", "--database", &ledger, "--output", "json"]).await;
     assert!(problems.status.success(), "{}", String::from_utf8_lossy(&problems.stderr));
-    assert!(String::from_utf8_lossy(&problems.stdout).contains("UTF-8"));
+    let told = String::from_utf8_lossy(&problems.stdout);
+    assert!(told.contains("UTF-8") && !told.contains("root:"), "{told}");
+    assert!(told.contains("CRM-LACKING") && told.contains("$.location.uprn"), "{told}");
+    assert_eq!(client.queue("intake").await.0, 0, "all were acknowledged");
     assert!(program.stop().await.success());
 }
 

@@ -20,6 +20,9 @@ use crate::wait::until;
 /// The key that the router's door expects.
 pub const KEY: &str = "journey-key";
 
+/// How long a simulated job stays in a state.
+const STEP: Duration = Duration::from_millis(100);
+
 /// A council whose router can be stopped and started again.
 pub struct Council {
     simulators: HashMap<Kind, Simulator>,
@@ -44,10 +47,16 @@ pub enum Crm {
 impl Council {
     /// A council on this ledger and broker. The router is not running yet.
     pub async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
-        say_seed(seed);
         let broker = Broker::own(amqp, &own_name("journey"));
         let bus = broker.settings();
-        Self::build(ledger, broker, &bus, crm, seed).await
+        Self::build(ledger, broker, &bus, crm, seed, STEP).await
+    }
+
+    /// A council with a simulated CRM, in whose systems nothing moves by itself.
+    pub async fn unhurried(ledger: &str, amqp: &str, seed: u64) -> Self {
+        let broker = Broker::own(amqp, &own_name("journey"));
+        let bus = broker.settings();
+        Self::build(ledger, broker, &bus, Crm::Simulated, seed, Duration::from_secs(3600)).await
     }
 
     /// A council with a simulated CRM, whose router reaches the broker over a link that can be made to fail.
@@ -58,17 +67,17 @@ impl Council {
         link.point(broker.parse().expect("an address and a port"));
         let broker = Broker::own(amqp, &own_name("journey"));
         let bus = broker.settings_through(&format!("{user}@{}/{host}", link.address()));
-        let council = Self::build(ledger, broker, &bus, Crm::Simulated, seed).await;
+        let council = Self::build(ledger, broker, &bus, Crm::Simulated, seed, STEP).await;
         Self { link: Some(link), ..council }
     }
 
     /// A council with a simulated CRM and no broker.
     pub async fn without_broker(ledger: &str, seed: u64) -> Self {
-        say_seed(seed);
-        Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed).await
+        Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed, STEP).await
     }
 
-    async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64) -> Self {
+    async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64, step: Duration) -> Self {
+        say_seed(seed);
         let proxy = Proxy::start().await;
         let stop = CancellationToken::new();
         let callback = format!("http://{}", proxy.address());
@@ -80,7 +89,7 @@ impl Council {
             }
             let settings = Settings {
                 callback: Some(callback.clone()),
-                pace: Pace { step: Duration::from_millis(100), ..Pace::default() },
+                pace: Pace { step, ..Pace::default() },
                 seed,
                 ..Settings::default()
             };
@@ -90,6 +99,9 @@ impl Council {
                 .extend(simulator.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
             simulators.insert(kind, simulator);
         }
+        // A CRM that sends XML, which takes no closures here.
+        let sap = [("CRM_SAP_URL", "http://127.0.0.1:9"), ("CRM_SAP_KEY", "sap-key")];
+        environment.extend(sap.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if let Crm::Real = crm {
             let tracker = Tracker::shared();
             let url = tracker.url.trim_end_matches("/REST/2.0").to_owned();
@@ -103,7 +115,7 @@ keys = [{{name = "journey", key = "{KEY}", councils = ["*"]}}]
 [ledger]
 url = "{ledger}"
 [mappings]
-systems = ["housing", "revenues", "waste", "partner", "crm"]
+systems = ["housing", "revenues", "waste", "partner", "crm", "crm-sap"]
 [worker]
 heartbeat = "500ms"
 dead_after = "2s"

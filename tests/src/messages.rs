@@ -24,6 +24,11 @@ impl Broker {
         Self { url: url.to_owned(), name: name.to_owned() }
     }
 
+    /// The name of one of the router's queues.
+    pub fn queue_name(&self, queue: &str) -> String {
+        format!("{}.{queue}", self.name)
+    }
+
     /// The `[bus]` section of the router's settings.
     pub fn settings(&self) -> String {
         self.settings_through(&self.url)
@@ -117,7 +122,12 @@ impl Client {
     pub async fn publish_surely(&mut self, event: &Value) {
         let body = event.to_string();
         until("the broker has the request", Duration::from_secs(120), async || {
-            let sent = self.try_send(body.as_bytes(), "application/cloudevents+json", FieldTable::default());
+            let sent = self.try_send(
+                ("requests", "harlow.request.submitted"),
+                body.as_bytes(),
+                "application/cloudevents+json",
+                FieldTable::default(),
+            );
             // A lost connection may keep a confirm waiting for ever.
             let sent = tokio::time::timeout(Duration::from_secs(5), sent).await;
             if let Ok(Ok(true)) = sent {
@@ -167,22 +177,51 @@ impl Client {
     pub async fn publish_traced(&self, event: &Value, traceparent: &str) {
         let mut headers = FieldTable::default();
         headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.into()));
-        self.send(event.to_string().as_bytes(), "application/cloudevents+json", headers).await;
+        let to = ("requests", "harlow.request.submitted");
+        self.send(to, event.to_string().as_bytes(), "application/cloudevents+json", headers).await;
     }
 
     /// Publishes anything to the exchange of requests.
     pub async fn publish_bytes(&self, body: &[u8], content_type: &str) {
-        self.send(body, content_type, FieldTable::default()).await;
+        self.send(("requests", "harlow.request.submitted"), body, content_type, FieldTable::default()).await;
     }
 
-    async fn send(&self, body: &[u8], content_type: &str, headers: FieldTable) {
-        let sent = self.try_send(body, content_type, headers).await.expect("published and confirmed");
-        assert!(sent, "the request is in a queue");
+    /// Publishes something in the native form of a CRM.
+    pub async fn publish_native(&self, crm: &str, body: &[u8]) {
+        let key = format!("native.{crm}");
+        self.send(("requests", &key), body, "application/xml", FieldTable::default()).await;
+    }
+
+    /// Publishes what a system says of a job, and waits for the broker's confirm.
+    pub async fn report(&self, event: &Value) {
+        let to = ("backoffice", "waste.job.reported");
+        let body = event.to_string();
+        self.send(to, body.as_bytes(), "application/cloudevents+json", FieldTable::default()).await;
+    }
+
+    /// How many messages wait in a queue of the router, and how many consume from it.
+    pub async fn queue(&self, queue: &str) -> (u32, u32) {
+        let name = self.broker.queue_name(queue);
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declaring = self.end.channel.queue_declare(name.as_str().into(), options, FieldTable::default());
+        let seen = declaring.await.expect("the queue is there");
+        (seen.message_count(), seen.consumer_count())
+    }
+
+    async fn send(&self, to: (&str, &str), body: &[u8], content_type: &str, headers: FieldTable) {
+        let sent = self.try_send(to, body, content_type, headers).await.expect("published and confirmed");
+        assert!(sent, "the message is in a queue");
     }
 
     /// Whether the broker has put it into a queue.
-    async fn try_send(&self, body: &[u8], content_type: &str, headers: FieldTable) -> lapin::Result<bool> {
-        let exchange = format!("{}.requests", self.broker.name);
+    async fn try_send(
+        &self,
+        (exchange, key): (&str, &str),
+        body: &[u8],
+        content_type: &str,
+        headers: FieldTable,
+    ) -> lapin::Result<bool> {
+        let exchange = format!("{}.{exchange}", self.broker.name);
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type(content_type.into())
@@ -191,13 +230,7 @@ impl Client {
         let confirm = self
             .end
             .channel
-            .basic_publish(
-                exchange.as_str().into(),
-                "harlow.request.submitted".into(),
-                options,
-                body,
-                properties,
-            )
+            .basic_publish(exchange.as_str().into(), key.into(), options, body, properties)
             .await?
             .await?;
         Ok(confirm.is_ack() && confirm.take_message().is_none())

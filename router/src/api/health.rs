@@ -15,6 +15,9 @@ pub struct Readiness {
     pub ledger: Option<String>,
     /// What keeps the bus from carrying; `None` also where there is none.
     pub bus: Option<String>,
+    /// What keeps events from their consumers: the exchange has no queue for them. It keeps nothing else from
+    /// going on, and a restart or another router would not mend it, so it is told without making us unready.
+    pub events: Option<String>,
     /// The process is stopping.
     pub stopping: bool,
 }
@@ -30,8 +33,10 @@ pub(super) async fn ready(State(doors): State<Doors>) -> Response {
     let ready = now.ledger.is_none() && now.bus.is_none() && !now.stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let part = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "ready".to_owned());
-    let body =
-        json!({"ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "stopping": now.stopping});
+    let body = json!({
+        "ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "events": part(&now.events),
+        "stopping": now.stopping,
+    });
     (status, Json(body)).into_response()
 }
 

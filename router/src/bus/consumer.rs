@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -103,6 +104,8 @@ impl Reader {
             topology: &self.settings.topology,
             board: &self.link.board,
             paused: feeds.each_ref().map(|feed| feed.paused.clone()),
+            held: feeds.each_ref().map(|feed| Arc::clone(&feed.unacknowledged)),
+            prefetch: usize::from(self.settings.prefetch.max(1)),
             timeout,
         };
         let channels = feeds.each_ref().map(|feed| feed.channel.clone());
@@ -138,6 +141,8 @@ struct Feed<'a> {
     paused: watch::Receiver<bool>,
     messages: &'a mpsc::Sender<Inbound>,
     held: &'a mpsc::Sender<Infallible>,
+    /// Counts its receipts that are still held.
+    unacknowledged: Arc<()>,
     board: Arc<Board>,
     clock: Clock,
     timeout: Duration,
@@ -164,6 +169,7 @@ impl<'a> Feed<'a> {
             paused: tap.paused.clone(),
             messages: &tap.messages,
             held,
+            unacknowledged: Arc::new(()),
             board: link.board.clone(),
             clock: link.clock.clone(),
             timeout,
@@ -238,7 +244,7 @@ impl<'a> Feed<'a> {
     async fn forward(&self, delivery: lapin::Result<Delivery>) -> Result<Receiving, Error> {
         let delivery = delivery.map_err(|source| Error::Broker { doing: "consuming", source })?;
         self.board.delivered(self.queue, self.clock.now());
-        let message = Inbound::new(delivery, self.queue, self.held.clone());
+        let message = Inbound::new(delivery, self.queue, self.held.clone(), Arc::clone(&self.unacknowledged));
         match self.messages.send(message).await {
             Ok(()) => Ok(Receiving::Yes),
             Err(_) => Ok(Receiving::No),
@@ -266,25 +272,37 @@ struct Probe<'a> {
     topology: &'a Topology,
     board: &'a Board,
     paused: [watch::Receiver<bool>; 2],
+    held: [Arc<()>; 2],
+    prefetch: usize,
     timeout: Duration,
 }
 
 impl Probe<'_> {
-    /// Runs until something is gone. One look without a consumer is not enough, since the broker's count lags.
+    /// Runs until a consumer is gone.
     async fn run(self) -> Error {
-        let mut missing = [0_u32; 2];
+        let mut suspicions = [Suspicion::default(), Suspicion::default()];
         loop {
             tokio::time::sleep(PROBE).await;
-            for ((queue, paused), missing) in
-                [Queue::Intake, Queue::Completions].into_iter().zip(&self.paused).zip(&mut missing)
+            for (((queue, paused), held), suspicion) in [Queue::Intake, Queue::Completions]
+                .into_iter()
+                .zip(&self.paused)
+                .zip(&self.held)
+                .zip(&mut suspicions)
             {
                 let (depth, consumers) = match self.look(queue).await {
                     Ok(seen) => seen,
                     Err(error) => return error,
                 };
                 self.board.measured(queue, u64::from(depth));
-                *missing = if consumers == 0 && !*paused.borrow() { *missing + 1 } else { 0 };
-                if *missing >= 2 {
+                let seen = Seen {
+                    consumers,
+                    depth,
+                    paused: *paused.borrow(),
+                    // The feed holds one itself.
+                    full: Arc::strong_count(held) > self.prefetch,
+                    last_delivery: self.board.last_delivery(queue),
+                };
+                if suspicion.confirmed(seen) {
                     return Error::ConsumerGone { queue };
                 }
             }
@@ -297,5 +315,70 @@ impl Probe<'_> {
             self.channel.queue_declare(name, QueueDeclareOptions::durable().passive(), FieldTable::default());
         let seen = within(self.timeout, "looking at a queue", seen).await?;
         Ok((seen.message_count(), seen.consumer_count()))
+    }
+}
+
+/// What is seen of a queue at one look.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    consumers: u32,
+    depth: u32,
+    paused: bool,
+    /// As much is held unacknowledged as the broker gives out.
+    full: bool,
+    last_delivery: Option<Timestamp>,
+}
+
+/// What several looks add up to. One is not enough, since the broker's counts lag.
+#[derive(Debug, Default)]
+struct Suspicion {
+    nobody: u32,
+    nothing: u32,
+    last_delivery: Option<Timestamp>,
+}
+
+impl Suspicion {
+    /// Whether our consumer is gone: nobody consumes, or messages wait and we have room, and yet nothing comes.
+    /// The second shows it also where other routers consume from the queue.
+    fn confirmed(&mut self, seen: Seen) -> bool {
+        let Seen { consumers, depth, paused, full, last_delivery } = seen;
+        self.nobody = if consumers == 0 && !paused { self.nobody + 1 } else { 0 };
+        let came = last_delivery != self.last_delivery;
+        self.last_delivery = last_delivery;
+        self.nothing = if depth > 0 && !paused && !full && !came { self.nothing + 1 } else { 0 };
+        self.nobody >= 2 || self.nothing >= 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: Seen = Seen { consumers: 1, depth: 0, paused: false, full: false, last_delivery: None };
+
+    /// After how many equal looks the consumer counts as gone; at most ten.
+    fn looks(seen: Seen) -> Option<usize> {
+        let mut suspicion = Suspicion::default();
+        (1..=10).find(|_| suspicion.confirmed(seen))
+    }
+
+    #[test]
+    fn a_consumer_that_the_broker_does_not_know_is_gone_at_the_second_look() {
+        assert_eq!(looks(WELL), None);
+        assert_eq!(looks(Seen { consumers: 0, ..WELL }), Some(2));
+        assert_eq!(looks(Seen { consumers: 0, paused: true, ..WELL }), None);
+    }
+
+    #[test]
+    fn a_consumer_that_gets_nothing_while_messages_wait_is_gone_though_others_consume() {
+        let waiting = Seen { consumers: 3, depth: 7, ..WELL };
+        assert_eq!(looks(waiting), Some(3));
+        assert_eq!(looks(Seen { paused: true, ..waiting }), None);
+        assert_eq!(looks(Seen { full: true, ..waiting }), None, "what we hold ourselves keeps it from us");
+        let mut suspicion = Suspicion::default();
+        for second in 0..10 {
+            let last_delivery = Timestamp::from_second(second).ok();
+            assert!(!suspicion.confirmed(Seen { last_delivery, ..waiting }), "something came");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -47,10 +48,17 @@ pub struct Receipt {
     acker: Acker,
     /// As long as one is held, a shutdown waits (for a while) before it closes the connection.
     _held: mpsc::Sender<Infallible>,
+    /// Counted by the feed that gave it out.
+    _unacknowledged: Arc<()>,
 }
 
 impl Inbound {
-    pub(super) fn new(delivery: Delivery, queue: Queue, held: mpsc::Sender<Infallible>) -> Self {
+    pub(super) fn new(
+        delivery: Delivery,
+        queue: Queue,
+        held: mpsc::Sender<Infallible>,
+        unacknowledged: Arc<()>,
+    ) -> Self {
         let properties = delivery.properties;
         let headers = properties.headers().as_ref().map(texts).unwrap_or_default();
         let delivery_count = headers
@@ -67,7 +75,7 @@ impl Inbound {
             redelivered: delivery.redelivered,
             delivery_count,
             queue,
-            receipt: Receipt { acker: delivery.acker, _held: held },
+            receipt: Receipt { acker: delivery.acker, _held: held, _unacknowledged: unacknowledged },
         }
     }
 

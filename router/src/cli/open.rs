@@ -1,14 +1,15 @@
-//! The ledger and the mappings, opened for reading.
+//! The ledger and the mappings, opened for a command.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use mappings::mapping::Catalogue;
+use uuid::Uuid;
 
 use super::{LedgerArgs, Mistake};
 use crate::config::{self, Config};
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId};
 use crate::{closing, library};
 
 /// Connections that a command that only reads needs.
@@ -36,6 +37,18 @@ pub(super) async fn open(args: &LedgerArgs, config: &Config) -> anyhow::Result<B
         ledger: ledger.with_context(|| format!("the ledger at {place} cannot be opened"))?,
         catalogue,
     })
+}
+
+/// A command that writes: it takes no calls and publishes nothing itself, but leaves both to the routers.
+pub(super) fn lessee(has_bus: bool) -> Lessee {
+    let outbox = if has_bus { Outbox::On(Places::new(0)) } else { Outbox::Off };
+    Lessee { worker: WorkerId(Uuid::now_v7()), room: Room::default(), outbox }
+}
+
+/// Whether events must be left for a relay: where the settings name a broker, and where they are not known to be
+/// those of the ledger's routers.
+pub(super) fn has_bus(args: &LedgerArgs, config: &Config) -> bool {
+    config.has_bus() || args.database.as_ref().is_some_and(|address| *address != config.ledger.url)
 }
 
 /// Opening a SQLite file that is not there would make it.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::tickets::line_json;
 use super::{Exit, ProblemsArgs, Shown};
 use crate::ledger::{Ledger, Line, Problem};
-use crate::timeline::{self, quoted, service_title, when, words};
+use crate::timeline::{self, Remedy, quoted, service_title, when, words};
 
 /// Lists what waits for a person, by kind.
 ///
@@ -25,7 +25,11 @@ pub(super) async fn list(
 fn shown(problems: &[Problem], catalogue: &Catalogue) -> Shown {
     let mut text = String::new();
     for problem in problems {
-        let _ = writeln!(text, "{}\n", told(problem, catalogue));
+        let _ = writeln!(text, "{}", told(problem, catalogue));
+        for Remedy { when, command } in timeline::remedies(problem) {
+            let _ = writeln!(text, "  {when}: {command}");
+        }
+        text.push('\n');
     }
     if problems.is_empty() {
         text.push_str("Nothing waits for a person.\n");
@@ -38,7 +42,7 @@ fn shown(problems: &[Problem], catalogue: &Catalogue) -> Shown {
     }
     Shown {
         text,
-        json: json!({"problems": problems.iter().map(as_json).collect::<Vec<_>>()}),
+        json: json!({"problems": problems.iter().map(with_remedies).collect::<Vec<_>>()}),
         exit: Exit::Ok,
     }
 }
@@ -52,7 +56,7 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
         Problem::Held { line, reason } => {
             format!("{}\n  needs a decision: {}", ticket(line), timeline::reason(reason, catalogue))
         }
-        Problem::Parked { line, system, class, reason } => {
+        Problem::Parked { line, system, class, reason, closure: _ } => {
             let reason = timeline::reason(reason, catalogue);
             format!("{}\n  stuck at {system}: {}.\n  {reason}", ticket(line), words::class(*class))
         }
@@ -78,14 +82,24 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
     }
 }
 
+fn with_remedies(problem: &Problem) -> Value {
+    let mut json = as_json(problem);
+    let remedies = timeline::remedies(problem);
+    json["remedies"] = remedies
+        .into_iter()
+        .map(|Remedy { when, command }| json!({"when": when, "command": command}))
+        .collect();
+    json
+}
+
 fn as_json(problem: &Problem) -> Value {
     match problem {
         Problem::Held { line, reason } => {
             json!({"kind": "held", "ticket": line_json(line), "reason": reason})
         }
-        Problem::Parked { line, system, class, reason } => json!({
-            "kind": "parked", "ticket": line_json(line), "system": system.as_str(), "class": class.as_str(),
-            "reason": reason,
+        Problem::Parked { line, system, closure, class, reason } => json!({
+            "kind": "parked", "ticket": line_json(line), "system": system.as_str(), "closure": closure,
+            "class": class.as_str(), "reason": reason,
         }),
         Problem::Orphan(completion) => json!({
             "kind": "orphan",
@@ -128,6 +142,14 @@ mod tests {
         assert_eq!(kinds, ["held", "parked", "orphan", "refused"]);
         assert!(shown.text.contains("Uprn: nothing at $.location.uprn."), "{}", shown.text);
         assert!(shown.text.contains("location.uprn: invalid type"), "{}", shown.text);
+        for command in [
+            "dovetail resolve CRM-4 --council harlow --close DISPOSITION --because WHY",
+            "dovetail resolve CRM-4 --council harlow --keep-open --because WHY",
+            "dovetail replay --where 'ticket=CRM-5 council=harlow system=waste' --edit FILE --because WHY",
+        ] {
+            assert!(shown.text.contains(command), "{command}: {}", shown.text);
+        }
+        assert!(shown.json["problems"][1]["remedies"][0]["command"].is_string());
     }
 
     #[tokio::test]

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use mappings::domain::Council;
+use mappings::domain::{Council, Ticket};
 use mappings::mapping::Catalogue;
 use serde_json::{Value, json};
 
 use super::columns::columns;
+use super::stopped;
 use super::{Exit, ListArgs, Mistake, ShowArgs, Shown};
 use crate::ledger::{Filter, History, Ledger, Line};
 use crate::timeline::{self, Story, service_title, when, words};
@@ -76,10 +77,16 @@ pub(super) async fn show(
 ) -> anyhow::Result<Shown> {
     let council = match &args.council {
         Some(council) => Some(council.clone()),
-        None => only_council(args, ledger).await?,
+        None => only_council(&args.ticket, ledger).await?,
     };
     match ledger.ticket(council.as_ref(), &args.ticket).await? {
-        Some(history) => Ok(shown(&history, &timeline::tell(&history, catalogue, now))),
+        Some(history) => {
+            let line = &history.line;
+            let document = ledger.document(&line.council, line.request).await?.unwrap_or_default();
+            let mut shown = shown(&history, &timeline::tell(&history, catalogue, now));
+            stopped::add(&mut shown, &stopped::stopped(&history, &document));
+            Ok(shown)
+        }
         None => Ok(Shown {
             text: format!("Dovetail does not know a ticket {}.\n", args.ticket),
             json: json!({"ticket": args.ticket.as_str(), "found": false}),
@@ -89,15 +96,15 @@ pub(super) async fn show(
 }
 
 /// The council that has a ticket of that reference, where it is one.
-async fn only_council(args: &ShowArgs, ledger: &dyn Ledger) -> anyhow::Result<Option<Council>> {
-    let filter = Filter { ticket: Some(args.ticket.clone()), most: MOST_OPENINGS, ..Filter::default() };
+pub(super) async fn only_council(ticket: &Ticket, ledger: &dyn Ledger) -> anyhow::Result<Option<Council>> {
+    let filter = Filter { ticket: Some(ticket.clone()), most: MOST_OPENINGS, ..Filter::default() };
     let mut councils: Vec<Council> =
         ledger.tickets(&filter).await?.into_iter().map(|line| line.council).collect();
     councils.sort();
     councils.dedup();
     if councils.len() > 1 {
         let names: Vec<&str> = councils.iter().map(Council::as_str).collect();
-        let what = format!("several councils have a ticket {}: {}", args.ticket, names.join(", "));
+        let what = format!("several councils have a ticket {ticket}: {}", names.join(", "));
         return Err(Mistake::new(what, "name one with --council").into());
     }
     Ok(councils.pop())
@@ -209,6 +216,17 @@ mod tests {
         assert_eq!(shown.json["state"], "open");
         assert_eq!(shown.json["last_word"]["meaning"], "A crew is on its way.");
         assert!(!shown.text.contains("Lamb") && !shown.json.to_string().contains("Lamb"));
+    }
+
+    #[tokio::test]
+    async fn the_call_that_led_to_a_parking_is_shown_without_the_customer() {
+        let seed = Seed::town().await;
+        let shown = tickets(&seed, &["show", "CRM-5"]).await.expect("shown");
+        assert!(shown.text.contains("\nThe call that stopped (waste, data)\n"), "{}", shown.text);
+        assert!(shown.text.contains("    POST /worksheets\n"), "{}", shown.text);
+        assert!(shown.text.contains("{\"surname\": \"***\"}"), "{}", shown.text);
+        assert!(!shown.text.contains("Lamb") && !shown.json.to_string().contains("Lamb"));
+        assert_eq!(shown.json["stopped"][0]["class"], "data");
     }
 
     #[tokio::test]

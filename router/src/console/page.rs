@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::view::{Moment, Row};
 use crate::ledger;
-use crate::timeline::Story;
+use crate::timeline::{Remedy, Story};
 
 /// No scripts, nothing from elsewhere, and forms go nowhere else.
 const POLICY: &str =
@@ -108,6 +108,7 @@ pub(super) struct Problems {
 pub(super) struct Held {
     pub(super) row: Row,
     pub(super) reason: String,
+    pub(super) remedies: Vec<Remedy>,
 }
 
 /// A handover that is parked.
@@ -116,6 +117,7 @@ pub(super) struct Parked {
     pub(super) system: String,
     pub(super) class: &'static str,
     pub(super) reason: String,
+    pub(super) remedies: Vec<Remedy>,
 }
 
 /// A completion that no handover answers to.

@@ -28,18 +28,21 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
         desk.catalogue.system(name).map_or_else(|| name.to_string(), |system| system.title.clone())
     };
     for problem in found {
+        let remedies = timeline::remedies(&problem);
         match problem {
             Problem::Held { line, reason } => {
                 page.held.push(Held {
                     row: Row::new(&line, &desk.catalogue),
                     reason: timeline::reason(&reason, &desk.catalogue),
+                    remedies,
                 });
             }
-            Problem::Parked { line, system, class, reason } => page.parked.push(Parked {
+            Problem::Parked { line, system, class, reason, closure: _ } => page.parked.push(Parked {
                 row: Row::new(&line, &desk.catalogue),
                 system: title(&system),
                 class: words::class(class),
                 reason: timeline::reason(&reason, &desk.catalogue),
+                remedies,
             }),
             Problem::Orphan(completion) => page.orphans.push(Orphan {
                 system: title(&completion.system),

@@ -98,7 +98,7 @@ fn told(history: &History, story: Story, now: jiff::Timestamp) -> Told {
             .collect(),
         command: format!(
             "dovetail tickets show {} --council {}",
-            view::argument(line.ticket.as_str()),
+            timeline::argument(line.ticket.as_str()),
             line.council
         ),
         read_at: now.into(),

@@ -63,13 +63,6 @@ fn encoded(text: &str) -> String {
     })
 }
 
-/// An argument as a shell reads it.
-pub(super) fn argument(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
-    let bare = text.chars().all(plain) && !text.starts_with('-');
-    if bare { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,11 +72,5 @@ mod tests {
         let council = Council::parse("harlow").expect("a council");
         let ticket = Ticket::parse("CRM/7 #é").expect("a ticket");
         assert_eq!(address(&council, &ticket), "/tickets/harlow/CRM%2F7%20%23%C3%A9");
-    }
-
-    #[test]
-    fn an_argument_is_quoted_where_a_shell_would_read_it_otherwise() {
-        assert_eq!(argument("CRM-2026-000123"), "CRM-2026-000123");
-        assert_eq!(argument("it's; rm"), r"'it'\''s; rm'");
     }
 }

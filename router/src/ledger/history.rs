@@ -139,6 +139,8 @@ pub enum Problem {
         line: Line,
         /// The system.
         system: SystemName,
+        /// Whether it is the closure of the ticket in the CRM, not work.
+        closure: bool,
         /// Who can help.
         class: ParkClass,
         /// Why.

@@ -6,6 +6,7 @@
 mod entries;
 mod next;
 mod piece;
+mod remedy;
 pub mod when;
 pub mod words;
 
@@ -17,6 +18,7 @@ use crate::ledger::{Completion, Correlated, Handover, Heard, History, Tried};
 
 pub use entries::Entry;
 use piece::Piece;
+pub use remedy::{Remedy, argument, remedies};
 
 /// What contact-centre staff read of a ticket.
 #[derive(Debug, Clone, PartialEq)]

@@ -93,15 +93,23 @@ fn of_file(path: &Path) -> anyhow::Result<Chosen> {
 
 /// The operation's calls.
 pub(super) fn steps<'a>(args: &TryArgs, chosen: &'a Chosen) -> Result<&'a Steps, Mistake> {
-    let Chosen { system, service } = chosen;
-    system.operation(service, args.operation).ok_or_else(|| {
+    operation(&chosen.system, &chosen.service, args.operation)
+}
+
+/// An operation of a system for a service.
+pub(super) fn operation<'a>(
+    system: &'a System,
+    service: &Service,
+    operation: Operation,
+) -> Result<&'a Steps, Mistake> {
+    system.operation(service, operation).ok_or_else(|| {
         let has: Vec<&str> = Operation::ALL
             .iter()
-            .filter(|operation| system.operation(service, **operation).is_some())
-            .map(|operation| operation.as_str())
+            .filter(|other| system.operation(service, **other).is_some())
+            .map(|other| other.as_str())
             .collect();
         Mistake::new(
-            format!("{} has no {} for {service}", system.title, args.operation),
+            format!("{} has no {operation} for {service}", system.title),
             if has.is_empty() {
                 "it has no operation for it".to_owned()
             } else {

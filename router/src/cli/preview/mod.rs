@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use mappings::domain::{Operation, Request, Service};
-use mappings::mapping::{RenderError, Step, System, context};
+use mappings::mapping::{Facts, RenderError, Step, Steps, System, context};
 use serde_json::{Value, json};
 
 use super::{Exit, Shown, TryArgs};
@@ -61,10 +61,28 @@ enum Turn {
     Skipped,
 }
 
+/// The exact calls of an operation at one system, rendered from what the ledger has.
+///
+/// # Errors
+/// When the system's mapping has no such operation for the service.
+pub(super) fn exact(
+    system: &Arc<System>,
+    request: &Request,
+    operation: Operation,
+    facts: &Facts,
+) -> anyhow::Result<Shown> {
+    let steps = choice::operation(system, &request.service, operation)?;
+    Ok(shown(&[made(system, steps, request, operation, facts)]))
+}
+
 fn rendered(args: &TryArgs, request: &Request, chosen: &Chosen, now: Timestamp) -> anyhow::Result<Made> {
     let system = &chosen.system;
     let steps = choice::steps(args, chosen)?;
-    let context = context(&request.document, &sample::facts(args, request, system, now));
+    Ok(made(system, steps, request, args.operation, &sample::facts(args, request, system, now)))
+}
+
+fn made(system: &Arc<System>, steps: &Steps, request: &Request, operation: Operation, facts: &Facts) -> Made {
+    let context = context(&request.document, facts);
     let render = |(index, step): (usize, &Step)| Outcome {
         name: step.name.clone(),
         result: if step.applies(&context) {
@@ -77,12 +95,12 @@ fn rendered(args: &TryArgs, request: &Request, chosen: &Chosen, now: Timestamp) 
         },
         waits: index > 0,
     };
-    Ok(Made {
+    Made {
         system: Arc::clone(system),
-        operation: args.operation,
+        operation,
         service: request.service.clone(),
         steps: steps.steps.iter().enumerate().map(render).collect(),
-    })
+    }
 }
 
 fn shown(systems: &[Made]) -> Shown {

@@ -67,15 +67,21 @@ impl Seed {
         self.settled(work, "delivered", None, Next::Delivered { job, note: None }).await;
     }
 
+    /// What falls due at the waste system, claimed.
+    pub(crate) async fn due(&self) -> Vec<Work> {
+        let now = self.ledger.now().await.expect("the time");
+        self.ledger.claim_due(&system("waste"), 100, now, self.lessee.worker).await.expect("a claim")
+    }
+
     /// Parks the call of a new ticket.
-    pub(super) async fn parked(&self, ticket: &str, class: ParkClass, reason: &str) {
+    pub(crate) async fn parked(&self, ticket: &str, class: ParkClass, reason: &str) {
         let work = self.submitted("harlow", ticket).await;
         let next = Next::Park { class, reason: reason.to_owned() };
         self.settled(work, "not_sent", Some(reason), next).await;
     }
 
     /// Writes what an attempt came to; closes the ticket in the CRM where that follows.
-    pub(super) async fn settled(&self, work: Work, outcome: &str, reason: Option<&str>, next: Next) {
+    pub(crate) async fn settled(&self, work: Work, outcome: &str, reason: Option<&str>, next: Next) {
         let attempt = Attempt {
             started_at: at(2),
             ended_at: at(3),

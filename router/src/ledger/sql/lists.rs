@@ -123,7 +123,7 @@ async fn held(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
 
 async fn parked(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
     let sql = format!(
-        "select {LINE}, p.system, p.class, p.reason from handovers p join requests r on r.council = p.council \
+        "select {LINE}, p.system, p.closure, p.class, p.reason from handovers p join requests r on r.council = p.council \
          and r.id = p.request where p.state = 'parked' order by p.council, p.request limit $1"
     );
     let rows = tx.run(Statement::new(sql).int(limit(most))).await?;
@@ -132,6 +132,7 @@ async fn parked(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
             Ok(Problem::Parked {
                 line: line(&mut row)?,
                 system: row.get("handovers.system", SystemName::parse)?,
+                closure: row.flag("handovers.closure")?,
                 class: row.get("handovers.class", str::parse)?,
                 reason: row.maybe_text("handovers.reason")?.unwrap_or_default(),
             })

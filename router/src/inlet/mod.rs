@@ -1,6 +1,8 @@
 //! What comes in from RabbitMQ: requests to the intake, completions to the correlator, each acknowledged when
 //! the ledger has it.
 
+mod pressure;
+
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -10,13 +12,14 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Inbound, Queue};
+use crate::bus::{Bus, Inbound, Queue};
 use crate::clock::Clock;
 use crate::complete;
 use crate::envelope::{self, Data, Delivery};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
 use crate::ledger::{Completion, Failed, InboxKey, Refusal, Way, Writer};
+use pressure::{Pressure, Turn};
 
 /// The type of a completion on `backoffice.events`.
 pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
@@ -34,42 +37,79 @@ pub struct Inlet {
     pub clock: Clock,
     /// The largest body that is read, in bytes.
     pub body_limit: usize,
+    /// To hold back what the ledger cannot take.
+    pub bus: Bus,
+    /// The most deliveries that are held unacknowledged.
+    pub most: usize,
 }
+
+/// How often it is looked whether the ledger keeps up.
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Inlet {
     /// Takes deliveries until shutdown; those under way are finished, all others come again.
-    pub async fn run(self, mut inbound: mpsc::Receiver<Inbound>, shutdown: CancellationToken) {
+    ///
+    /// While the ledger cannot write or falls behind, nothing is consumed: what has come waits here, what has not
+    /// waits at the broker, where other routers can take it.
+    pub async fn run(self, queue: Queue, mut inbound: mpsc::Receiver<Inbound>, shutdown: CancellationToken) {
+        let pressure = Pressure::default();
         let mut under_way = FuturesUnordered::new();
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(()) = under_way.next() => {}
-                next = inbound.recv() => {
+                _ = tick.tick() => self.turn(queue, pressure.look(tokio::time::Instant::now())),
+                next = inbound.recv(), if under_way.len() < self.most => {
                     let Some(next) = next else { break };
-                    under_way.push(self.take(next, &shutdown));
+                    under_way.push(self.take(next, &pressure, &shutdown));
                 }
             }
         }
         while under_way.next().await.is_some() {}
     }
 
+    /// Turns the tap of the queue.
+    fn turn(&self, queue: Queue, turn: Turn) {
+        match turn {
+            Turn::Off(reason) if !self.bus.is_paused(queue) => {
+                tracing::warn!(queue = %queue, reason, "nothing is consumed until the ledger keeps up");
+                self.bus.pause(queue);
+            }
+            Turn::On if self.bus.is_paused(queue) => {
+                tracing::info!(queue = %queue, "consuming again");
+                self.bus.resume(queue);
+            }
+            Turn::Off(_) | Turn::On | Turn::AsItIs => return,
+        }
+        let paused = if self.bus.is_paused(queue) { 1.0 } else { 0.0 };
+        metrics::gauge!("dovetail_bus_paused", "queue" => queue.to_string()).set(paused);
+    }
+
     /// Takes one delivery and acknowledges it. While the ledger cannot write, the delivery waits here,
-    /// unacknowledged: the prefetch bounds how many do.
-    async fn take(&self, inbound: Inbound, shutdown: &CancellationToken) {
+    /// unacknowledged: the prefetch bounds how many do. One whose connection is gone comes again by itself.
+    async fn take(&self, inbound: Inbound, pressure: &Pressure, shutdown: &CancellationToken) {
         let (queue, receipt) = (inbound.queue, inbound.receipt.clone());
         failpoint::hit(Point::Received).await;
         if failpoint::acknowledges_first() {
             receipt.ack().await;
         }
         let read = self.read(inbound);
+        let mut waiting = pressure.enter(tokio::time::Instant::now());
         let mut pause = Duration::from_millis(50);
         while let Err(error) = self.accept(&read).await {
+            waiting.failed();
             tracing::error!(error = %error, queue = %queue, "a delivery could not be written yet");
+            if !receipt.is_live() {
+                return;
+            }
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
             }
         }
+        drop(waiting);
         failpoint::hit(Point::Acknowledging).await;
         if !receipt.ack().await {
             tracing::warn!(queue = %queue, "a delivery could not be acknowledged; it will come again");

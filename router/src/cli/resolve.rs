@@ -1,0 +1,212 @@
+//! `dovetail resolve`: a person's decision about one ticket.
+
+use mappings::domain::{Council, Disposition, Job, Ticket};
+use serde_json::json;
+
+use super::open::Books;
+use super::tickets::only_council;
+use super::{Exit, Mistake, ResolveArgs, Shown};
+use crate::closing::{self, Closure};
+use crate::config;
+use crate::ledger::{
+    Choice, History, Ledger, Lessee, Person, Resolution, Resolved, SeenTicket, Selection, Stuck,
+};
+
+/// Has the ledger write the decision.
+///
+/// # Errors
+/// When the ledger cannot be read or written, or it is not said what is meant.
+pub(super) async fn run(args: &ResolveArgs, books: &Books, lessee: &Lessee) -> anyhow::Result<Shown> {
+    let ledger = &*books.ledger;
+    let person = person(args.by.as_deref(), &args.because)?;
+    let council = match &args.council {
+        Some(council) => Some(council.clone()),
+        None => only_council(&args.ticket, ledger).await?,
+    };
+    let found = ledger.ticket(council.as_ref(), &args.ticket).await?;
+    let Some(history) = found else {
+        return Ok(not_done(args, "Dovetail does not know the ticket"));
+    };
+    let line = &history.line;
+    let choice = match choice(args, &history, books).await? {
+        Ok(choice) => choice,
+        Err(reason) => return Ok(not_done(args, &reason)),
+    };
+    let resolution = Resolution {
+        council: line.council.clone(),
+        request: line.request,
+        person,
+        at: ledger.now().await?,
+        choice,
+    };
+    match ledger.resolve(&[resolution], lessee).await?.replies.pop() {
+        Some(Ok(Resolved::Written)) => Ok(done(args, &line.council)),
+        Some(Ok(Resolved::Refused(reason))) => Ok(not_done(args, &reason)),
+        Some(Err(unwritable)) => Err(unwritable.into()),
+        None => anyhow::bail!("the ledger said nothing"),
+    }
+}
+
+/// Who decides, and why.
+///
+/// # Errors
+/// When nobody is named and the system knows no user either, or a text is empty.
+pub(super) fn person(by: Option<&str>, because: &str) -> Result<Person, Mistake> {
+    let user = || config::variable("USER").or_else(|| config::variable("LOGNAME"));
+    let name = by.map(str::to_owned).or_else(user).unwrap_or_default().trim().to_owned();
+    if name.is_empty() {
+        return Err(Mistake::new("it is not known who decides", "give your name with --by"));
+    }
+    let because = because.trim().to_owned();
+    if because.is_empty() {
+        return Err(Mistake::new("--because is empty", "say why: it is kept with the ticket"));
+    }
+    Ok(Person { name, because })
+}
+
+/// What is decided, or why it cannot be.
+async fn choice(
+    args: &ResolveArgs,
+    history: &History,
+    books: &Books,
+) -> anyhow::Result<Result<Choice, String>> {
+    let line = &history.line;
+    let decision = &args.choice;
+    let seen = SeenTicket { state: line.state, reason: line.reason.clone() };
+    if let Some(disposition) = decision.close {
+        let say = args.say.clone().unwrap_or_else(|| closing::plain(disposition).to_owned());
+        let crm = books.catalogue.crm_of(&line.council).cloned();
+        let closure = Closure { disposition, reason: args.reason.clone(), say, crm };
+        return Ok(Ok(Choice::Close { seen, closure }));
+    }
+    if decision.keep_open {
+        return Ok(Ok(Choice::KeepOpen { seen }));
+    }
+    let stuck = match only_stuck(args, history, &*books.ledger).await? {
+        Ok(stuck) => stuck,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    if decision.send_again {
+        return Ok(Ok(Choice::SendAgain { seen: stuck.seen() }));
+    }
+    let job: Option<Job> = decision.was_done.clone().flatten();
+    let closure = history.handovers.iter().any(|handover| handover.id == stuck.handover && handover.closure);
+    if job.is_none() && !closure {
+        return Err(Mistake::new(
+            format!("{} has a reference of its own for the work", stuck.system),
+            "give it: --was-done JOB; news of the work is known by it",
+        )
+        .into());
+    }
+    Ok(Ok(Choice::WasDone { seen: stuck.seen(), job }))
+}
+
+/// The parked handover that is meant.
+async fn only_stuck(
+    args: &ResolveArgs,
+    history: &History,
+    ledger: &dyn Ledger,
+) -> anyhow::Result<Result<Stuck, String>> {
+    let selection = Selection {
+        ticket: Some(args.ticket.clone()),
+        council: Some(history.line.council.clone()),
+        system: args.system.clone(),
+        ..Selection::default()
+    };
+    let mut stuck = ledger.parked(&selection, 100).await?;
+    stuck.retain(|stuck| stuck.request == history.line.request);
+    let systems: Vec<&str> = stuck.iter().map(|stuck| stuck.system.as_str()).collect();
+    if systems.len() > 1 {
+        let what = format!("several handovers of {} are parked: {}", args.ticket, systems.join(", "));
+        return Err(Mistake::new(what, "name the system with --system").into());
+    }
+    let at = args.system.as_ref().map(|system| format!(" at {system}")).unwrap_or_default();
+    Ok(stuck.pop().ok_or_else(|| format!("nothing of it is parked{at}")))
+}
+
+fn decided(args: &ResolveArgs) -> (&'static str, String) {
+    let decision = &args.choice;
+    let closed = |disposition: Disposition| format!("the ticket closes as {disposition}");
+    match (&decision.was_done, decision.send_again, decision.close) {
+        (Some(_), _, _) => ("was_done", "it was done; news of it is awaited".to_owned()),
+        (None, true, _) => ("send_again", "it is sent again".to_owned()),
+        (None, false, Some(disposition)) => ("close", closed(disposition)),
+        (None, false, None) => ("keep_open", "the ticket is open again".to_owned()),
+    }
+}
+
+fn done(args: &ResolveArgs, council: &Council) -> Shown {
+    let (word, text) = decided(args);
+    Shown {
+        text: format!("{}: {text}.\n", args.ticket),
+        json: json!({"ticket": args.ticket.as_str(), "council": council.as_str(), "decision": word,
+                     "resolved": true}),
+        exit: Exit::Ok,
+    }
+}
+
+fn not_done(args: &ResolveArgs, reason: &str) -> Shown {
+    let ticket: &Ticket = &args.ticket;
+    Shown {
+        text: format!("{ticket}: {reason}. Nothing was changed.\n"),
+        json: json!({"ticket": ticket.as_str(), "decision": decided(args).0, "resolved": false,
+                     "reason": reason}),
+        exit: Exit::NotOk,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use mappings::domain::{ParkClass, RequestState};
+
+    use super::*;
+    use crate::cli::{Cli, Command, open};
+    use crate::console::tests::seed::Seed;
+
+    async fn resolved(seed: &Seed, arguments: &[&str]) -> anyhow::Result<Shown> {
+        let fixed = ["--because", "I called them", "--by", "jo"];
+        let arguments = ["dovetail", "resolve"].iter().chain(arguments).chain(&fixed);
+        let Command::Resolve(args) = Cli::parse_from(arguments).command else { panic!("not resolve") };
+        let books = Books { ledger: seed.ledger.clone(), catalogue: seed.catalogue.clone() };
+        run(&args, &books, &open::lessee(false)).await
+    }
+
+    async fn history(seed: &Seed, ticket: &str) -> History {
+        let ticket = Ticket::parse(ticket).expect("a ticket");
+        seed.ledger.ticket(None, &ticket).await.expect("a read").expect("known")
+    }
+
+    #[tokio::test]
+    async fn a_held_ticket_is_closed_once_with_words_for_the_customer() {
+        let seed = Seed::town().await;
+        let shown = resolved(&seed, &["CRM-4", "--close", "declined"]).await.expect("shown");
+        assert_eq!((shown.exit, shown.text.as_str()), (Exit::Ok, "CRM-4: the ticket closes as declined.\n"));
+        let known = history(&seed, "CRM-4").await;
+        assert_eq!(known.line.state, RequestState::Closing);
+        assert_eq!(known.say.as_deref(), Some("We are not able to do this work."));
+        let again = resolved(&seed, &["CRM-4", "--close", "declined"]).await.expect("shown");
+        assert_eq!(again.exit, Exit::NotOk);
+        assert!(again.text.ends_with("it is closed already. Nothing was changed.\n"), "{}", again.text);
+    }
+
+    #[tokio::test]
+    async fn a_handover_that_may_have_been_done_asks_for_its_reference() {
+        let seed = Seed::town().await;
+        seed.parked("CRM-20", ParkClass::Uncertain, "the answer was lost").await;
+        let error = resolved(&seed, &["CRM-20", "--was-done"]).await.expect_err("a mistake");
+        assert_eq!(error.to_string(), "waste has a reference of its own for the work");
+        let shown = resolved(&seed, &["CRM-20", "--was-done", "2020"]).await.expect("shown");
+        assert_eq!(shown.json["resolved"], true, "{}", shown.text);
+        assert_eq!(history(&seed, "CRM-20").await.handovers[0].job, Job::parse("2020").ok());
+        let shown = resolved(&seed, &["CRM-20", "--send-again"]).await.expect("shown");
+        assert!(shown.text.contains("nothing of it is parked"), "{}", shown.text);
+    }
+
+    #[test]
+    fn nobody_decides_without_a_name_and_a_reason() {
+        assert!(person(Some(" "), "x").is_err());
+        let error = person(Some("jo"), " ").expect_err("a mistake");
+        assert_eq!(error.to_string(), "--because is empty");
+    }
+}

@@ -1,0 +1,86 @@
+//! The commands by which a person resolves what waits for one.
+
+use mappings::domain::{ParkClass, SystemName};
+
+use crate::ledger::{Line, Problem};
+
+/// One way to resolve a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remedy {
+    /// When it is the right one.
+    pub when: &'static str,
+    /// The command. What only a person knows stands in capitals.
+    pub command: String,
+}
+
+/// What can be done about a problem; nothing, where Dovetail can do nothing about it.
+pub fn remedies(problem: &Problem) -> Vec<Remedy> {
+    match problem {
+        Problem::Held { line, .. } => vec![
+            resolve(line, None, "It ends so", "--close DISPOSITION"),
+            resolve(line, None, "There is work to be done yet", "--keep-open"),
+        ],
+        Problem::Parked { line, system, closure, class: ParkClass::Uncertain, .. } => vec![
+            resolve(
+                line,
+                Some(system),
+                if *closure { "The ticket is closed there" } else { "They have it" },
+                if *closure { "--was-done" } else { "--was-done JOB" },
+            ),
+            resolve(line, Some(system), "They have not", "--send-again"),
+        ],
+        Problem::Parked { line, system, class: ParkClass::Data, .. } => vec![
+            replay(line, system, "The request is put right by a patch", " --edit FILE"),
+            resolve(line, None, "It cannot be done", "--close DISPOSITION"),
+        ],
+        Problem::Parked { line, system, class: ParkClass::Refused | ParkClass::Technical, .. } => vec![
+            replay(line, system, "The cause is gone", ""),
+            Remedy {
+                when: "The cause of all that is stuck there is gone",
+                command: format!("dovetail replay --where 'system={system}' --because WHY"),
+            },
+        ],
+        Problem::Orphan(_) | Problem::Refused { .. } => Vec::new(),
+    }
+}
+
+fn resolve(line: &Line, system: Option<&SystemName>, when: &'static str, choice: &str) -> Remedy {
+    let system = system.map(|system| format!(" --system {system}")).unwrap_or_default();
+    let ticket = argument(line.ticket.as_str());
+    let council = &line.council;
+    Remedy {
+        when,
+        command: format!("dovetail resolve {ticket} --council {council}{system} {choice} --because WHY"),
+    }
+}
+
+fn replay(line: &Line, system: &SystemName, when: &'static str, more: &str) -> Remedy {
+    let ticket = line.ticket.as_str();
+    let plain = !ticket.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\'));
+    let ticket = if plain {
+        ticket.to_owned()
+    } else {
+        format!("\"{}\"", ticket.replace('\\', r"\\").replace('"', r#"\""#))
+    };
+    let chosen = format!("ticket={ticket} council={} system={system}", line.council);
+    let chosen = chosen.replace('\'', r"'\''");
+    Remedy { when, command: format!("dovetail replay --where '{chosen}'{more} --because WHY") }
+}
+
+/// An argument as a shell reads it.
+pub fn argument(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
+    let bare = text.chars().all(plain) && !text.starts_with('-');
+    if bare { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_is_quoted_where_a_shell_would_read_it_otherwise() {
+        assert_eq!(argument("CRM-2026-000123"), "CRM-2026-000123");
+        assert_eq!(argument("it's; rm"), r"'it'\''s; rm'");
+    }
+}
