@@ -1,5 +1,7 @@
 //! Whether the process lives, whether it can do its work, and what it has done.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,6 +17,8 @@ pub struct Readiness {
     pub ledger: Option<String>,
     /// What keeps the bus from carrying; `None` also where there is none.
     pub bus: Option<String>,
+    /// The systems that take no calls for now, and why in a word. None of them makes the router unready.
+    pub systems: BTreeMap<String, &'static str>,
     /// The process is stopping.
     pub stopping: bool,
 }
@@ -30,8 +34,10 @@ pub(super) async fn ready(State(doors): State<Doors>) -> Response {
     let ready = now.ledger.is_none() && now.bus.is_none() && !now.stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let part = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "ready".to_owned());
-    let body =
-        json!({"ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "stopping": now.stopping});
+    let body = json!({
+        "ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "stopping": now.stopping,
+        "systems": now.systems,
+    });
     (status, Json(body)).into_response()
 }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod claim;
 mod complete;
+mod defer;
 mod doubts;
 mod draft;
 mod hear;
@@ -15,6 +16,7 @@ mod polls;
 mod record;
 mod refuse;
 mod store;
+mod systems;
 mod transition;
 mod workers;
 
@@ -32,8 +34,8 @@ use self::record::Record;
 use self::refuse::Refuse;
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
-    Accepted, Arrival, Check, Closer, Completion, Correlated, Counts, Error, Filter, History, Lease, Ledger,
-    Lessee, Line, Problem, Reader, Recorded, Refusal, Rescued, Settlement, Work, WorkerId, Written,
+    Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter, History, Lease, Ledger,
+    Lessee, Line, Peer, Problem, Reader, Recorded, Refusal, Rescued, Settlement, Halt, Switch, Switched, SystemChange, Work, WorkerId, Written,
 };
 use crate::event::Event;
 
@@ -126,6 +128,10 @@ impl Ledger for SqlLedger {
         self.mark_begun(batch).await
     }
 
+    async fn defer(&self, batch: &[Deferral], worker: WorkerId) -> Result<Vec<Recorded>, Error> {
+        self.give_back(batch, worker).await
+    }
+
     async fn record(&self, batch: &[Settlement], lessee: &Lessee) -> Result<Written<Recorded>, Error> {
         let record = Record { closer: &self.closer, reader: &self.reader };
         self.write(&record, batch, lessee).await
@@ -167,8 +173,29 @@ impl Ledger for SqlLedger {
         self.take_checks(system, before, now, most).await
     }
 
-    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error> {
+    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error> {
         self.beat(worker, now).await
+    }
+
+    async fn agree(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error> {
+        self.keep_agreement(worker, agreement).await
+    }
+
+    async fn halts(&self) -> Result<Vec<Halt>, Error> {
+        self.all_halts().await
+    }
+
+    async fn switch(
+        &self,
+        system: &SystemName,
+        switch: &Switch,
+        now: Timestamp,
+    ) -> Result<Switched, Error> {
+        self.halt_or_go_on(system, switch, now).await
+    }
+
+    async fn system_changes(&self, most: usize) -> Result<Vec<SystemChange>, Error> {
+        self.changes(most).await
     }
 
     async fn rescue(&self, dead_before: Timestamp) -> Result<Rescued, Error> {
