@@ -11,6 +11,7 @@ mod problems;
 mod serve;
 mod show;
 mod sim;
+mod system;
 mod tickets;
 
 use std::path::{Path, PathBuf};
@@ -93,6 +94,9 @@ pub enum Command {
     Tickets(TicketsCommand),
     /// List what waits for a person: held, parked, not understood
     Problems(ProblemsArgs),
+    /// List the systems, pause one, or let it go on
+    #[command(subcommand)]
+    System(SystemCommand),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
@@ -234,6 +238,48 @@ pub struct ProblemsArgs {
     pub most: usize,
 }
 
+/// What can be asked about systems.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SystemCommand {
+    /// Which systems take calls, which do not and why
+    List(LedgerArgs),
+    /// Stop calling a system, on all routers; what is due waits
+    Pause(PauseArgs),
+    /// Call a system again; one that did not answer is tried at once
+    Resume(ResumeArgs),
+}
+
+/// Options of `system pause`.
+#[derive(Debug, Clone, Args)]
+pub struct PauseArgs {
+    /// The system, by the name of its folder
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// Why, for whoever asks where a ticket is
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// Options of `system resume`.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The system, by the name of its folder
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
 /// Options of `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct CompletionsArgs {
@@ -278,7 +324,23 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Problems(args) => {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
-            problems::list(&args, &*ledger, &catalogue).await?
+            let now = ledger.now().await?;
+            problems::list(&args, &*ledger, &catalogue, now).await?
+        }
+        Command::System(SystemCommand::List(args)) => {
+            let Books { ledger, catalogue } = open::open(&args, &config()?).await?;
+            let now = ledger.now().await?;
+            system::list(&*ledger, &catalogue, now).await?
+        }
+        Command::System(SystemCommand::Pause(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            system::pause(args, &*ledger, &catalogue, now).await?
+        }
+        Command::System(SystemCommand::Resume(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            system::resume(args, &*ledger, &catalogue, now).await?
         }
         Command::Completions(args) => completions(args),
     };
