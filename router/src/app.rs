@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use connectors::Connector;
 use mappings::domain::SystemName;
-use mappings::mapping::{Catalogue, Poll, RetryRule, Source, System};
+use mappings::mapping::{BreakerRule, Catalogue, Poll, RetryRule, Source, System};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -21,9 +21,10 @@ use crate::bus::{self, Queue};
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Config;
-use crate::dispatch::{Desk, Lane};
+use crate::dispatch::{Desk, Halts, Lane, Lookout};
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
+use crate::share::{Shared, Shares};
 use crate::{closing, console, inlet, library, relay, rescue};
 
 /// How many events are held in memory for the relay.
@@ -84,16 +85,28 @@ impl App {
         let ledger = open(config, &catalogue).await?;
         let clock = Clock::started_at(ledger.now().await.context("the ledger does not answer")?);
         let worker = WorkerId(Uuid::now_v7());
-        rescue::begin(&*ledger, &config.ledger.url, worker, &clock).await?;
+        let connecting = config.has_bus().then(|| "connecting".to_owned());
+        let (readiness, ready) = watch::channel(Readiness { bus: connecting, ..Readiness::default() });
+        let shared = shared(&catalogue);
+        let mut keeper = rescue::Keeper {
+            ledger: Arc::clone(&ledger),
+            worker,
+            clock: clock.clone(),
+            heartbeat: config.worker.heartbeat.0,
+            dead_after: config.worker.dead_after.0,
+            readiness: readiness.clone(),
+            shares: Shares::new(worker, shared.clone()),
+        };
+        keeper.begin(&config.ledger.url).await?;
 
-        let lessee = Lessee { worker, room: room(config, &catalogue), outbox: outbox(config) };
+        // The lanes make room as far as their shares go.
+        let room = Room::new(catalogue.systems().map(|system| (system.name.clone(), 0)));
+        let lessee = Lessee { worker, room, outbox: outbox(config) };
         let (events, to_relay) = mpsc::unbounded_channel();
         let (work, to_lanes) = mpsc::unbounded_channel();
         let [inward, calls, outward, links, writes] = std::array::from_fn(|_| Stage::new());
         let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
         writes.tasks.spawn(lanes.run(writes.stop.clone()));
-        let connecting = config.has_bus().then(|| "connecting".to_owned());
-        let (readiness, ready) = watch::channel(Readiness { bus: connecting, ..Readiness::default() });
         let address = listener.local_addr().context("the listener has no address")?;
 
         let connectors = connectors(&catalogue)?;
@@ -104,8 +117,19 @@ impl App {
             lessee: lessee.clone(),
             clock: clock.clone(),
             claim_every: config.worker.claim_every.0,
+            room_factor: config.worker.room_factor,
+            halts: watch::Sender::new(Halts::new()),
         };
-        start_lanes(config, &desk, &connectors, to_lanes, &calls)?;
+        let lookout = Lookout {
+            ledger: Arc::clone(&ledger),
+            catalogue: Arc::clone(&catalogue),
+            clock: clock.clone(),
+            every: config.worker.claim_every.0,
+            halts: desk.halts.clone(),
+            readiness: readiness.clone(),
+        };
+        links.tasks.spawn(lookout.run(links.stop.clone()));
+        start_lanes(config, &desk, &connectors, to_lanes, (&keeper.shares, &shared), &calls)?;
         let listeners = start_listeners(config, &desk, &connectors, &inward)?;
 
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
@@ -134,14 +158,6 @@ impl App {
             links.tasks.spawn(rescue::watch_bus(ends.bus.state(), readiness.clone(), links.stop.clone()));
             links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
         }
-        let keeper = rescue::Keeper {
-            ledger: Arc::clone(&ledger),
-            worker,
-            clock: clock.clone(),
-            heartbeat: config.worker.heartbeat.0,
-            dead_after: config.worker.dead_after.0,
-            readiness: readiness.clone(),
-        };
         links.tasks.spawn(keeper.run(links.stop.clone()));
 
         let doors = Doors {
@@ -205,9 +221,13 @@ async fn open(config: &Config, catalogue: &Arc<Catalogue>) -> anyhow::Result<Arc
         .with_context(|| format!("the ledger at {address} cannot be opened"))
 }
 
-fn room(config: &Config, catalogue: &Catalogue) -> Room {
-    let factor = config.worker.room_factor.max(1);
-    Room::new(catalogue.systems().map(|system| (system.name.clone(), system.limits.concurrency * factor)))
+fn shared(catalogue: &Catalogue) -> Vec<Shared> {
+    let shared = |system: &Arc<System>| Shared {
+        system: system.name.clone(),
+        limits: system.limits.clone(),
+        slots: Places::new(0),
+    };
+    catalogue.systems().map(shared).collect()
 }
 
 fn outbox(config: &Config) -> Outbox {
@@ -228,6 +248,7 @@ fn start_lanes(
     desk: &Desk,
     connectors: &HashMap<SystemName, Arc<Connector>>,
     mut work: mpsc::UnboundedReceiver<ledger::Work>,
+    (shares, shared): (&Shares, &[Shared]),
     stage: &Stage,
 ) -> anyhow::Result<()> {
     let mut lanes = HashMap::new();
@@ -235,7 +256,10 @@ fn start_lanes(
         let (sender, memory) = mpsc::unbounded_channel();
         lanes.insert(system.name.clone(), sender);
         let connector = connectors.get(&system.name).cloned().context("every system has a connector")?;
-        let lane = Lane::new(desk.clone(), system, retry_rule(config, system.retry), connector, memory);
+        let slots = shared.iter().find(|shared| shared.system == system.name);
+        let slots = slots.context("every system has a share")?.slots.clone();
+        let rules = (retry_rule(config, system.retry), breaker_rule(config, system.limits.breaker));
+        let lane = Lane::new(desk.clone(), system, rules, connector, memory, (shares.grants(), slots));
         stage.tasks.spawn(lane.run(stage.stop.clone()));
     }
     let stop = stage.stop.clone();
@@ -287,6 +311,12 @@ fn poll_interval(poll: &Poll) -> Duration {
     match poll {
         Poll::Changed { every, .. } | Poll::EachJob { every, .. } => *every,
     }
+}
+
+fn breaker_rule(config: &Config, rule: Option<BreakerRule>) -> Option<BreakerRule> {
+    let rule = rule?;
+    let most = config.pace.retry_most.given().map_or(rule.most, |most| most.min(rule.most));
+    Some(BreakerRule { pause: rule.pause.min(most), most, ..rule })
 }
 
 fn retry_rule(config: &Config, rule: RetryRule) -> RetryRule {

@@ -5,34 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Readiness;
 use crate::bus::State;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, WorkerId};
-
-/// Says that this worker lives, before it writes anything. An SQLite ledger belongs to one router, so what
-/// others held there is taken over at once.
-///
-/// # Errors
-/// The ledger could not write.
-pub async fn begin(
-    ledger: &dyn Ledger,
-    address: &str,
-    worker: WorkerId,
-    clock: &Clock,
-) -> anyhow::Result<()> {
-    let now = clock.now();
-    if address.starts_with("sqlite:") {
-        let rescued = ledger
-            .rescue(now + Duration::from_secs(1))
-            .await
-            .context("what an earlier run held could not be taken over")?;
-        tracing::info!(calls = rescued.calls, events = rescued.events, "taken over from an earlier run");
-    }
-    ledger.heartbeat(worker, now).await.context("the ledger cannot write")
-}
+use crate::share::{self, Shares};
 
 /// The heartbeat of one worker.
 pub struct Keeper {
@@ -48,11 +28,30 @@ pub struct Keeper {
     pub dead_after: Duration,
     /// Where the ledger's state is told.
     pub readiness: watch::Sender<Readiness>,
+    /// Its shares of what the systems can bear.
+    pub shares: Shares,
 }
 
 impl Keeper {
+    /// Says that this worker lives, before it writes anything, and takes its shares where nobody else lives. An SQLite
+    /// ledger belongs to one router, so what others held there is taken over at once.
+    ///
+    /// # Errors
+    /// The ledger could not write.
+    pub async fn begin(&mut self, address: &str) -> anyhow::Result<()> {
+        if address.starts_with("sqlite:") {
+            let rescued = self
+                .ledger
+                .rescue(self.clock.now() + Duration::from_secs(1))
+                .await
+                .context("what an earlier run held could not be taken over")?;
+            tracing::info!(calls = rescued.calls, events = rescued.events, "taken over from an earlier run");
+        }
+        self.share().await.context("the ledger cannot write")
+    }
+
     /// Beats until shutdown.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(mut self, shutdown: CancellationToken) {
         let mut tick = tokio::time::interval(self.heartbeat);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -78,10 +77,9 @@ impl Keeper {
     }
 
     /// One heartbeat, and one look for dead workers.
-    async fn beat(&self) -> Result<(), crate::ledger::Error> {
-        let now = self.clock.now();
-        self.ledger.heartbeat(self.worker, now).await?;
-        let rescued = self.ledger.rescue(now - self.dead_after).await?;
+    async fn beat(&mut self) -> Result<(), crate::ledger::Error> {
+        self.share().await?;
+        let rescued = self.ledger.rescue(self.clock.now() - self.dead_after).await?;
         if rescued.calls + rescued.events > 0 {
             tracing::warn!(
                 calls = rescued.calls,
@@ -89,6 +87,23 @@ impl Keeper {
                 "taken over from a router that is silent"
             );
         }
+        Ok(())
+    }
+
+    /// Says that this worker lives, and fits its shares to who else does.
+    async fn share(&mut self) -> Result<(), crate::ledger::Error> {
+        if self.shares.lapsed() {
+            tracing::warn!("the heartbeat was late: the shares of all systems are taken anew");
+            self.shares.reset();
+        }
+        let begun = Instant::now();
+        let mut peers = self.ledger.heartbeat(self.worker, self.clock.now()).await?;
+        if let Some(agreement) = self.shares.fit(&peers) {
+            self.ledger.agree(self.worker, &agreement).await?;
+            peers = self.ledger.heartbeat(self.worker, self.clock.now()).await?;
+        }
+        self.shares.grow(&peers);
+        self.shares.tell(begun + share::validity(self.heartbeat, self.dead_after));
         Ok(())
     }
 }

@@ -195,9 +195,37 @@ create table polls (
     primary key (system)
 );
 
--- Routers that live.
+-- Routers that live, and among whom each keeps to its shares of what the systems can bear.
 create table workers (
     id text collate "C" not null,
     seen_at bigint not null,
+    agreed bigint,
+    lagging text,
     primary key (id)
 );
+
+-- Systems that were ever paused by a person or left alone because they did not answer.
+create table systems (
+    system text collate "C" not null,
+    paused_at bigint,
+    paused_by text,
+    pause_reason text,
+    failing_since bigint,
+    openings bigint not null,
+    probe_at bigint,
+    failure text,
+    prober text collate "C",
+    probe_until bigint,
+    primary key (system)
+);
+
+-- Append-only: who changed how a system stands, and why.
+create table system_changes (
+    system text collate "C" not null,
+    at bigint not null,
+    change text collate "C" not null,
+    person text,
+    reason text,
+    primary key (system, at, change)
+);
+create index system_changes_by_time on system_changes (at);

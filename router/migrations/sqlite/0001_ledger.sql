@@ -194,9 +194,37 @@ create table polls (
     primary key (system)
 ) strict, without rowid;
 
--- Routers that live.
+-- Routers that live, and among whom each keeps to its shares of what the systems can bear.
 create table workers (
     id text not null,
     seen_at integer not null,
+    agreed integer,
+    lagging text,
     primary key (id)
 ) strict, without rowid;
+
+-- Systems that were ever paused by a person or left alone because they did not answer.
+create table systems (
+    system text not null,
+    paused_at integer,
+    paused_by text,
+    pause_reason text,
+    failing_since integer,
+    openings integer not null,
+    probe_at integer,
+    failure text,
+    prober text,
+    probe_until integer,
+    primary key (system)
+) strict, without rowid;
+
+-- Append-only: who changed how a system stands, and why.
+create table system_changes (
+    system text not null,
+    at integer not null,
+    change text not null,
+    person text,
+    reason text,
+    primary key (system, at, change)
+) strict, without rowid;
+create index system_changes_by_time on system_changes (at);

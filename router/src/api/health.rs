@@ -1,5 +1,7 @@
 //! Whether the process lives, whether it can do its work, and what it has done.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,6 +20,8 @@ pub struct Readiness {
     /// What keeps events from their consumers: the exchange has no queue for them. It keeps nothing else from
     /// going on, and a restart or another router would not mend it, so it is told without making us unready.
     pub events: Option<String>,
+    /// The systems that take no calls for now, and why in a word. None of them makes the router unready.
+    pub systems: BTreeMap<String, &'static str>,
     /// The process is stopping.
     pub stopping: bool,
 }
@@ -35,7 +39,7 @@ pub(super) async fn ready(State(doors): State<Doors>) -> Response {
     let part = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "ready".to_owned());
     let body = json!({
         "ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "events": part(&now.events),
-        "stopping": now.stopping,
+        "stopping": now.stopping, "systems": now.systems,
     });
     (status, Json(body)).into_response()
 }

@@ -14,6 +14,7 @@ mod serve;
 mod show;
 mod sim;
 mod stopped;
+mod system;
 mod tickets;
 
 use std::path::{Path, PathBuf};
@@ -100,6 +101,9 @@ pub enum Command {
     Resolve(ResolveArgs),
     /// Send parked work again: one first, and when that arrived, the rest at a rate
     Replay(ReplayArgs),
+    /// List the systems, pause one, or let it go on
+    #[command(subcommand)]
+    System(SystemCommand),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
@@ -273,6 +277,34 @@ pub struct ResolveArgs {
     pub ledger: LedgerArgs,
 }
 
+/// What can be asked about systems.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SystemCommand {
+    /// Which systems take calls, which do not and why
+    List(LedgerArgs),
+    /// Stop calling a system, on all routers; what is due waits
+    Pause(PauseArgs),
+    /// Call a system again; one that did not answer is tried at once
+    Resume(ResumeArgs),
+}
+
+/// Options of `system pause`.
+#[derive(Debug, Clone, Args)]
+pub struct PauseArgs {
+    /// The system, by the name of its folder
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// Why, for whoever asks where a ticket is
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
 /// What is decided about a ticket: one of these.
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
@@ -326,6 +358,20 @@ pub struct ReplayArgs {
     pub ledger: LedgerArgs,
 }
 
+/// Options of `system resume`.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The system, by the name of its folder
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
 /// Options of `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct CompletionsArgs {
@@ -370,7 +416,23 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Problems(args) => {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
-            problems::list(&args, &*ledger, &catalogue).await?
+            let now = ledger.now().await?;
+            problems::list(&args, &*ledger, &catalogue, now).await?
+        }
+        Command::System(SystemCommand::List(args)) => {
+            let Books { ledger, catalogue } = open::open(&args, &config()?).await?;
+            let now = ledger.now().await?;
+            system::list(&*ledger, &catalogue, now).await?
+        }
+        Command::System(SystemCommand::Pause(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            system::pause(args, &*ledger, &catalogue, now).await?
+        }
+        Command::System(SystemCommand::Resume(args)) => {
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            system::resume(args, &*ledger, &catalogue, now).await?
         }
         Command::Resolve(args) => {
             let config = config()?;

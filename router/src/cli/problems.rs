@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use mappings::mapping::Catalogue;
 use serde_json::{Value, json};
 
 use super::tickets::line_json;
 use super::{Exit, ProblemsArgs, Shown};
 use crate::ledger::{Ledger, Line, Problem};
-use crate::timeline::{self, Remedy, quoted, service_title, when, words};
+use crate::timeline::{self, Halted, Remedy, halted, quoted, service_title, when, words};
 
 /// Lists what waits for a person, by kind.
 ///
@@ -18,12 +19,17 @@ pub(super) async fn list(
     args: &ProblemsArgs,
     ledger: &dyn Ledger,
     catalogue: &Catalogue,
+    now: Timestamp,
 ) -> anyhow::Result<Shown> {
-    Ok(shown(&ledger.problems(args.most).await?, catalogue))
+    let halted = halted(&ledger.halts().await?, catalogue, now);
+    Ok(shown(&ledger.problems(args.most).await?, &halted, catalogue))
 }
 
-fn shown(problems: &[Problem], catalogue: &Catalogue) -> Shown {
+fn shown(problems: &[Problem], halted: &[Halted], catalogue: &Catalogue) -> Shown {
     let mut text = String::new();
+    for halted in halted {
+        let _ = writeln!(text, "{}\n", halted.text);
+    }
     for problem in problems {
         let _ = writeln!(text, "{}", told(problem, catalogue));
         for Remedy { when, command } in timeline::remedies(problem) {
@@ -42,9 +48,19 @@ fn shown(problems: &[Problem], catalogue: &Catalogue) -> Shown {
     }
     Shown {
         text,
-        json: json!({"problems": problems.iter().map(with_remedies).collect::<Vec<_>>()}),
+        json: json!({
+            "problems": problems.iter().map(with_remedies).collect::<Vec<_>>(),
+            "systems": halted.iter().map(halted_json).collect::<Vec<_>>(),
+        }),
         exit: Exit::Ok,
     }
+}
+
+fn halted_json(halted: &Halted) -> Value {
+    json!({
+        "system": halted.system.as_str(), "stands": halted.why, "why": halted.text,
+        "until": halted.until.map(|until| until.to_string()),
+    })
 }
 
 fn told(problem: &Problem, catalogue: &Catalogue) -> String {
@@ -132,7 +148,7 @@ mod tests {
     async fn what_waits_for_a_person_is_listed_with_kind_and_reason() {
         let seed = Seed::town().await;
         let problems = seed.ledger.problems(50).await.expect("problems");
-        let shown = shown(&problems, &seed.catalogue);
+        let shown = shown(&problems, &[], &seed.catalogue);
         let kinds: Vec<&str> = shown.json["problems"]
             .as_array()
             .into_iter()
@@ -155,6 +171,6 @@ mod tests {
     #[tokio::test]
     async fn nothing_to_do_is_said() {
         let seed = Seed::new().await;
-        assert_eq!(shown(&[], &seed.catalogue).text, "Nothing waits for a person.\n");
+        assert_eq!(shown(&[], &[], &seed.catalogue).text, "Nothing waits for a person.\n");
     }
 }

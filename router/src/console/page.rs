@@ -94,6 +94,7 @@ pub(super) struct Entry {
 #[derive(Template)]
 #[template(path = "problems.html")]
 pub(super) struct Problems {
+    pub(super) halted: Vec<Halted>,
     pub(super) held: Vec<Held>,
     pub(super) parked: Vec<Parked>,
     pub(super) orphans: Vec<Orphan>,
@@ -102,6 +103,12 @@ pub(super) struct Problems {
     pub(super) nothing: bool,
     pub(super) cut: bool,
     pub(super) read_at: Moment,
+}
+
+/// A system that takes no calls for now.
+pub(super) struct Halted {
+    pub(super) system: String,
+    pub(super) text: String,
 }
 
 /// A ticket that is held.

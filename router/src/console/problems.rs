@@ -3,7 +3,7 @@
 use axum::extract::State;
 
 use super::Desk;
-use super::page::{Held, Message, Orphan, Page, Parked, Problems, Refused};
+use super::page::{Halted, Held, Message, Orphan, Page, Parked, Problems, Refused};
 use super::view::Row;
 use crate::ledger::Problem;
 use crate::timeline::{self, words};
@@ -14,7 +14,11 @@ const MOST: usize = 100;
 /// Lists what waits for a person, by kind.
 pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Message> {
     let found = desk.ledger.problems(MOST).await.map_err(Message::ledger_failed)?;
+    let now = desk.clock.now();
+    let halts = desk.ledger.halts().await.map_err(Message::ledger_failed)?;
+    let halted = timeline::halted(&halts, &desk.catalogue, now);
     let mut page = Problems {
+        halted: halted.into_iter().map(|halted| Halted { system: halted.title, text: halted.text }).collect(),
         held: Vec::new(),
         parked: Vec::new(),
         orphans: Vec::new(),
@@ -22,7 +26,7 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
         most: MOST,
         nothing: found.is_empty(),
         cut: false,
-        read_at: desk.clock.now().into(),
+        read_at: now.into(),
     };
     let title = |name: &mappings::domain::SystemName| {
         desk.catalogue.system(name).map_or_else(|| name.to_string(), |system| system.title.clone())

@@ -6,7 +6,7 @@ use mappings::domain::{
     RequestState, Service, SystemName, Ticket,
 };
 
-use super::{Attempt, Completion, Correlated, InboxKey};
+use super::{Attempt, Completion, Correlated, Halt, InboxKey};
 use crate::event::Event;
 
 /// A line of a list of tickets.
@@ -66,6 +66,8 @@ pub struct History {
     pub attempts: Vec<Tried>,
     /// What the systems said, oldest first.
     pub completions: Vec<Heard>,
+    /// Of the systems that have a part in it, those that take no calls for now.
+    pub halts: Vec<Halt>,
 }
 
 /// One handover as it stands.

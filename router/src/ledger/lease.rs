@@ -39,6 +39,22 @@ impl Places {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Makes as many places more or fewer as `to` is more or fewer than `from`. Places that are taken stay taken.
+    pub fn resize(&self, from: usize, to: usize) {
+        let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.0.fetch_add(signed(to).saturating_sub(signed(from)), Ordering::AcqRel);
+    }
+
+    /// Whether more places are taken than there are.
+    pub fn is_over(&self) -> bool {
+        self.over() > 0
+    }
+
+    /// How many more places are taken than there are.
+    pub fn over(&self) -> usize {
+        usize::try_from(self.0.load(Ordering::Acquire).saturating_neg()).unwrap_or(0)
+    }
+
     /// How many places are free now.
     pub fn free(&self) -> usize {
         usize::try_from(self.0.load(Ordering::Acquire)).unwrap_or(0)

@@ -7,6 +7,7 @@
 
 mod arrival;
 mod completion;
+mod halt;
 mod history;
 mod lease;
 mod opening;
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 pub use arrival::{Accepted, Arrival, Change, InboxKey, Refusal};
 pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
+pub use halt::{Agreement, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched, SystemChange};
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Places, Rescued, Room, WorkerId, Written};
 pub use opening::{Edited, edit};
@@ -92,6 +94,9 @@ pub trait Ledger: Send + Sync {
     /// Marks attempts as begun, before the first byte is sent, for systems that offer neither a key nor a look-up.
     async fn begin(&self, batch: &[(CallId, Council, Lease)]) -> Result<Vec<Recorded>, Error>;
 
+    /// Gives back calls that were leased and not begun; no attempt is counted for them.
+    async fn defer(&self, batch: &[Deferral], worker: WorkerId) -> Result<Vec<Recorded>, Error>;
+
     /// Writes what attempts came to, each under its lease; applies completions that waited for the job reference.
     async fn record(&self, batch: &[Settlement], lessee: &Lessee) -> Result<Written<Recorded>, Error>;
 
@@ -136,8 +141,26 @@ pub trait Ledger: Send + Sync {
 
     /// Says that a worker lives. It does so before its first write: the leases of a worker that never did are void.
     ///
-    /// Frees besides what a failed write may have leased to the worker without its hearing of it.
-    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error>;
+    /// Frees besides what a failed write may have leased to the worker without its hearing of it. Returns who lives,
+    /// as it was read after the worker was known to live, in the order of their ids.
+    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error>;
+
+    /// Says that a worker keeps to its shares among certain live workers.
+    async fn agree(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error>;
+
+    /// The systems that take no calls for now: one small read for all of them.
+    async fn halts(&self) -> Result<Vec<Halt>, Error>;
+
+    /// Changes how a system stands, where the condition of the switch holds.
+    async fn switch(
+        &self,
+        system: &SystemName,
+        switch: &Switch,
+        now: Timestamp,
+    ) -> Result<Switched, Error>;
+
+    /// The latest changes of how systems stand, newest first.
+    async fn system_changes(&self, most: usize) -> Result<Vec<SystemChange>, Error>;
 
     /// Frees what workers hold whose last heartbeat is before `dead_before`, and forgets them.
     async fn rescue(&self, dead_before: Timestamp) -> Result<Rescued, Error>;

@@ -4,6 +4,7 @@
 //! whoever reads it has the ticket in front of them.
 
 mod entries;
+mod halted;
 mod next;
 mod piece;
 mod remedy;
@@ -17,6 +18,7 @@ use mappings::mapping::{Catalogue, Meaning, System};
 use crate::ledger::{Completion, Correlated, Handover, Heard, History, Tried};
 
 pub use entries::Entry;
+pub use halted::{Halted, halted};
 use piece::Piece;
 pub use remedy::{Remedy, argument, remedies};
 
@@ -74,7 +76,7 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
     let names = Names { catalogue };
     let service = &history.line.service;
     let pieces: Vec<Piece<'_>> =
-        history.handovers.iter().map(|handover| Piece::new(handover, history, &names)).collect();
+        history.handovers.iter().map(|handover| Piece::new(handover, history, &names, now)).collect();
     let work: Vec<&Piece<'_>> = pieces.iter().filter(|piece| !piece.handover.closure).collect();
     let closure = pieces.iter().rev().find(|piece| piece.handover.closure);
     Story {

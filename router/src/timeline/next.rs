@@ -132,6 +132,9 @@ fn of_piece(piece: &Piece<'_>, now: Timestamp) -> Option<String> {
 }
 
 fn next_try(piece: &Piece<'_>, now: Timestamp) -> String {
+    if let Some(waits) = &piece.waits {
+        return format!("Waiting: {waits}");
+    }
     let name = &piece.name;
     let later = piece.handover.due_at.filter(|due| *due > now).map(|due| when::spoken(due, now));
     match (piece.tried.is_empty(), piece.uncertain(), later) {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use mappings::domain::{Disposition, HandoverState, ParkClass, Phase};
 use mappings::mapping::Poll;
 
-use super::{Holder, Names, words};
+use super::{Holder, Names, halted, words};
 use crate::event::Kind;
+use crate::gate;
 use crate::ledger::{Handover, History, Tried};
 
 /// One system's part, with what its mapping says of the system.
@@ -26,12 +28,19 @@ pub(super) struct Piece<'a> {
     pub(super) tells: bool,
     /// Tries before a person is asked.
     pub(super) most_tries: Option<u32>,
+    /// Why it waits, where that lies with the system as a whole.
+    pub(super) waits: Option<String>,
     /// The endings that close a ticket without a person.
     pub(super) closes: Vec<Disposition>,
 }
 
 impl<'a> Piece<'a> {
-    pub(super) fn new(handover: &'a Handover, history: &'a History, names: &Names<'_>) -> Self {
+    pub(super) fn new(
+        handover: &'a Handover,
+        history: &'a History,
+        names: &Names<'_>,
+        now: Timestamp,
+    ) -> Self {
         let system = names.system(&handover.system);
         let name = names.spoken(&handover.system);
         let tried: Vec<&Tried> =
@@ -41,9 +50,19 @@ impl<'a> Piece<'a> {
                 event.kind == Kind::Decided && event.data["system"] == handover.system.as_str()
             });
         let fresh = |tried: &&&Tried| released.is_none_or(|event| tried.attempt.started_at >= event.at);
+        let halt = history.halts.iter().find(|halt| halt.system == handover.system);
+        let shut = system.and_then(|system| gate::shut(halt, &system.limits, now));
+        // A try that is due only after the system opens does not wait for it.
+        let shut = shut.filter(|shut| match (shut.until(), handover.due_at) {
+            (Some(until), Some(due)) => due <= until,
+            (None, _) | (_, None) => true,
+        });
         Self {
             handover,
             fresh: tried.iter().filter(fresh).count(),
+            waits: shut
+                .filter(|_| handover.state == HandoverState::Due)
+                .map(|shut| words::sentence(&halted::told(&name, &shut, now))),
             team: system.map_or_else(|| name.clone(), |system| system.owner.team.clone()),
             name,
             tried,
@@ -70,6 +89,7 @@ impl<'a> Piece<'a> {
     pub(super) fn standing(&self) -> String {
         let name = &self.name;
         match self.handover.state {
+            HandoverState::Due if self.waits.is_some() => format!("Waiting: {name} takes no calls for now"),
             HandoverState::Due if self.uncertain() => format!("Finding out whether {name} has it"),
             HandoverState::Due if self.tried.is_empty() => format!("On its way to {name}"),
             HandoverState::Due => format!("Not with {name} yet: it did not get through"),

@@ -6,7 +6,7 @@ use super::SqlLedger;
 use super::lists::{LINE, line};
 use super::outbox::event;
 use super::store::{Row, Statement, Tx};
-use super::{hear, store};
+use super::{hear, store, systems};
 use crate::event::Event;
 use crate::ledger::{Attempt, Error, Handover, Heard, History, Line, Tried};
 
@@ -38,6 +38,7 @@ impl SqlLedger {
             events: events(&mut tx, &line).await?,
             attempts: attempts(&mut tx, &line).await?,
             completions: completions(&mut tx, &line).await?,
+            halts: systems::of_request(&mut tx, line.council.as_str(), line.request.to_string()).await?,
             line,
         };
         tx.commit().await?;

@@ -3,6 +3,7 @@
 mod accept;
 mod claim;
 mod complete;
+mod defer;
 mod doubts;
 mod draft;
 mod hear;
@@ -17,6 +18,7 @@ mod record;
 mod refuse;
 mod replay;
 mod store;
+mod systems;
 mod transition;
 mod waiting;
 mod workers;
@@ -37,9 +39,9 @@ use self::refuse::Refuse;
 use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
-    Accepted, Arrival, Check, Closer, Completion, Correlated, Counts, Error, Filter, History, Lease, Ledger,
-    Lessee, Line, Problem, Reader, Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement,
-    Stuck, Work, WorkerId, Written,
+    Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter, Halt,
+    History, Lease, Ledger, Lessee, Line, Peer, Problem, Reader, Recorded, Refusal, Rescued, Resolution, Resolved,
+    Selection, Settlement, Stuck, Switch, Switched, SystemChange, Work, WorkerId, Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
@@ -133,6 +135,10 @@ impl Ledger for SqlLedger {
         failpoint::during(Write::Begin, self.mark_begun(batch)).await
     }
 
+    async fn defer(&self, batch: &[Deferral], worker: WorkerId) -> Result<Vec<Recorded>, Error> {
+        self.give_back(batch, worker).await
+    }
+
     async fn record(&self, batch: &[Settlement], lessee: &Lessee) -> Result<Written<Recorded>, Error> {
         let record = Record { closer: &self.closer, reader: &self.reader };
         failpoint::during(Write::Record, self.write(&record, batch, lessee)).await
@@ -187,8 +193,29 @@ impl Ledger for SqlLedger {
         failpoint::during(Write::Ask, self.take_checks(system, before, now, most)).await
     }
 
-    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error> {
+    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error> {
         failpoint::during(Write::Beat, self.beat(worker, now)).await
+    }
+
+    async fn agree(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error> {
+        self.keep_agreement(worker, agreement).await
+    }
+
+    async fn halts(&self) -> Result<Vec<Halt>, Error> {
+        self.all_halts().await
+    }
+
+    async fn switch(
+        &self,
+        system: &SystemName,
+        switch: &Switch,
+        now: Timestamp,
+    ) -> Result<Switched, Error> {
+        self.halt_or_go_on(system, switch, now).await
+    }
+
+    async fn system_changes(&self, most: usize) -> Result<Vec<SystemChange>, Error> {
+        self.changes(most).await
     }
 
     async fn rescue(&self, dead_before: Timestamp) -> Result<Rescued, Error> {

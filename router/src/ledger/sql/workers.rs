@@ -1,13 +1,15 @@
 //! Who lives, and what is taken over from those who do not.
 
 use jiff::Timestamp;
+use mappings::domain::SystemName;
+use uuid::Uuid;
 
 use super::SqlLedger;
-use super::store::{Statement, Tx};
-use crate::ledger::{Error, Rescued, WorkerId};
+use super::store::{Row, Statement, Tx};
+use crate::ledger::{Agreement, Error, Peer, Rescued, WorkerId};
 
 impl SqlLedger {
-    pub(super) async fn beat(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error> {
+    pub(super) async fn beat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error> {
         let doubts = self.doubts.take();
         let mut tx = self.store.begin().await?;
         let statement = Statement::new(
@@ -20,7 +22,24 @@ impl SqlLedger {
         doubts.free(&mut tx).await?;
         tx.commit().await?;
         doubts.settled();
-        Ok(())
+        // Read after the commit: of two that come at once, at least one sees the other.
+        let mut tx = self.store.snapshot().await?;
+        let rows = tx.run(Statement::new("select id, agreed, lagging from workers order by id")).await?;
+        tx.commit().await?;
+        rows.into_iter().map(|mut row| peer(&mut row)).collect()
+    }
+
+    pub(super) async fn keep_agreement(
+        &self,
+        worker: WorkerId,
+        agreement: &Agreement,
+    ) -> Result<(), Error> {
+        let lagging: Vec<&str> = agreement.lagging.iter().map(SystemName::as_str).collect();
+        let statement = Statement::new("update workers set agreed = $2, lagging = $3 where id = $1")
+            .text(worker.0.to_string())
+            .int(agreement.among)
+            .text(lagging.join(","));
+        self.alone(statement).await.map(drop)
     }
 
     pub(super) async fn take_over(&self, dead_before: Timestamp) -> Result<Rescued, Error> {
@@ -57,6 +76,18 @@ impl SqlLedger {
         }
         tx.commit().await
     }
+}
+
+fn peer(row: &mut Row) -> Result<Peer, Error> {
+    let worker = row.get("workers.id", |id| Uuid::parse_str(id).map(WorkerId))?;
+    let among = row.maybe_int("workers.agreed")?;
+    let lagging = row.maybe_text("workers.lagging")?.unwrap_or_default();
+    let lagging = lagging.split(',').filter(|name| !name.is_empty()).map(SystemName::parse).collect();
+    let lagging: Vec<SystemName> = Result::map_err(lagging, |_: mappings::domain::InvalidId| Error::Stored {
+        column: "workers.lagging",
+        found: "a name that is none".to_owned(),
+    })?;
+    Ok(Peer { worker, agreed: among.map(|among| Agreement { among, lagging }) })
 }
 
 async fn count(tx: &mut Tx, sql: &'static str) -> Result<u64, Error> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::closing::{Closure, Decision, Standing};
 use crate::ledger::{
-    Accepted, Arrival, Attempt, Change, Closer, Completion, Correlated, History, InboxKey, Ledger, Lessee,
+    Accepted, Arrival, Attempt, Change, Closer, Completion, Correlated, Deferral, History, InboxKey, Ledger, Lessee,
     Meaning, Next, Outbox, Places, Reader, Recorded, Room, Settlement, Way, Work, WorkerId, Written, open,
 };
 
@@ -267,6 +267,11 @@ pub(super) fn arrival_of(council: &str, delivery: &str, ticket: &str, systems: &
         traceparent: None,
         received_at: at(0),
     }
+}
+
+/// Gives a call back that was leased to the worker of the fixture.
+pub(super) fn deferral(work: &Work, at: Option<Timestamp>) -> Deferral {
+    Deferral { call: work.call, council: work.council.clone(), lease: work.lease, at }
 }
 
 pub(super) fn settle(work: &Work, next: Next) -> Settlement {

@@ -4,6 +4,7 @@ mod accepting;
 mod closing;
 mod completing;
 mod fixture;
+mod isolating;
 mod leasing;
 mod model;
 mod polling;

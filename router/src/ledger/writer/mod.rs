@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::lane::{Entry, Lane};
 use super::{
-    Accepted, Arrival, Completion, Correlated, Error, Lease, Ledger, Lessee, Recorded, Refusal, Settlement,
+    Accepted, Arrival, Completion, Correlated, Deferral, Error, Lease, Ledger, Lessee, Recorded, Refusal, Settlement,
     Unwritable, Work, Written,
 };
 use crate::event::Event;
@@ -42,6 +42,7 @@ pub struct Writer {
     accept: Entry<Arrival, Accepted>,
     refuse: Entry<Refusal, bool>,
     begin: Entry<(CallId, Council, Lease), Recorded>,
+    defer: Entry<Deferral, Recorded>,
     record: Entry<Settlement, Recorded>,
     complete: Entry<Completion, Correlated>,
     published: Entry<EventId, ()>,
@@ -53,6 +54,7 @@ pub struct Lanes {
     accept: Lane<Arrival, Accepted>,
     refuse: Lane<Refusal, bool>,
     begin: Lane<(CallId, Council, Lease), Recorded>,
+    defer: Lane<Deferral, Recorded>,
     record: Lane<Settlement, Recorded>,
     complete: Lane<Completion, Correlated>,
     published: Lane<EventId, ()>,
@@ -79,6 +81,7 @@ impl Writer {
         let (accept_in, accept) = channel(QUEUE);
         let (refuse_in, refuse) = channel(QUEUE);
         let (begin_in, begin) = channel(QUEUE);
+        let (defer_in, defer) = channel(QUEUE);
         let (record_in, record) = channel(QUEUE);
         let (complete_in, complete) = channel(QUEUE);
         let (published_in, published) = channel(QUEUE);
@@ -86,6 +89,7 @@ impl Writer {
             accept: Entry::new(accept_in),
             refuse: Entry::new(refuse_in),
             begin: Entry::new(begin_in),
+            defer: Entry::new(defer_in),
             record: Entry::new(record_in),
             complete: Entry::new(complete_in),
             published: Entry::new(published_in),
@@ -95,6 +99,7 @@ impl Writer {
             accept: Lane::new(accept),
             refuse: Lane::new(refuse),
             begin: Lane::new(begin),
+            defer: Lane::new(defer),
             record: Lane::new(record),
             complete: Lane::new(complete),
             published: Lane::new(published),
@@ -126,6 +131,14 @@ impl Writer {
         self.begin.write((call, council, lease)).await
     }
 
+    /// [`Ledger::defer`] for one call.
+    ///
+    /// # Errors
+    /// [`Failed`], as for all writes.
+    pub async fn defer(&self, deferral: Deferral) -> Result<Recorded, Failed> {
+        self.defer.write(deferral).await
+    }
+
     /// [`Ledger::record`] for one attempt.
     ///
     /// # Errors
@@ -154,7 +167,7 @@ impl Writer {
 impl Lanes {
     /// Flushes until every [`Writer`] is dropped, or until `shutdown`; what had been handed in by then is still written.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { flusher: to, accept, refuse, begin, record, complete, published } = self;
+        let Self { flusher: to, accept, refuse, begin, defer, record, complete, published } = self;
         tokio::join!(
             accept.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { to.sent(to.ledger.accept(batch, &to.lessee).await) })
@@ -164,6 +177,11 @@ impl Lanes {
             }),
             begin.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { Ok(to.ledger.begin(batch).await?.into_iter().map(Ok).collect()) })
+            }),
+            defer.run(shutdown.clone(), to.clone(), |to, batch| {
+                Box::pin(async {
+                    Ok(to.ledger.defer(batch, to.lessee.worker).await?.into_iter().map(Ok).collect())
+                })
             }),
             record.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { to.sent(to.ledger.record(batch, &to.lessee).await) })

@@ -189,6 +189,7 @@ pub(super) fn history(handovers: Vec<Handover>) -> History {
         events: vec![event(Kind::Accepted, 1, serde_json::json!({}))],
         attempts: Vec::new(),
         completions: Vec::new(),
+        halts: Vec::new(),
     }
 }
 

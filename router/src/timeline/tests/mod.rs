@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::Kind;
-use crate::ledger::{Handover, Line};
+use crate::ledger::{Breaker, Halt, Handover, Line, Pause};
 use fixture::*;
 
 fn told(history: &History, minute: u64) -> Story {
@@ -336,4 +336,34 @@ fn a_reason_names_the_system_as_people_do() {
         "Environmental services said \"Zzz\", which Dovetail does not know."
     );
     assert_eq!(reason("no answer", &catalogue), "No answer.");
+}
+
+fn halt(pause: Option<Pause>, breaker: Option<Breaker>) -> Halt {
+    Halt { system: SystemName::parse("waste").expect("a system"), pause, breaker }
+}
+
+#[test]
+fn a_ticket_whose_system_is_paused_says_by_whom_and_why() {
+    let pause = Pause { by: "jo".to_owned(), at: at(5), reason: Some("moving to a new server".to_owned()) };
+    let history = History { halts: vec![halt(Some(pause), None)], ..history(vec![handover(2, "waste")]) };
+    let story = told(&history, 10);
+    assert_eq!(story.headline, "Waiting: Environmental services takes no calls for now");
+    assert_eq!(
+        story.next,
+        ["Waiting: Environmental services is paused by jo since Monday 23 November 2026, 09:05: moving to a new server."]
+    );
+}
+
+#[test]
+fn a_ticket_whose_system_does_not_answer_says_when_it_is_tried_again() {
+    let breaker = Breaker { since: at(5), openings: 2, probe_at: at(30), reason: "cannot connect".to_owned(), prober: None };
+    let history = History { halts: vec![halt(None, Some(breaker))], ..history(vec![handover(2, "waste")]) };
+    assert_eq!(
+        told(&history, 10).next,
+        ["Waiting: Environmental services is not answering since Monday 23 November 2026, 09:05; tried again today at 09:30. The last failure: cannot connect."]
+    );
+    assert!(told(&history, 40).next[0].contains("tried again now"));
+    // What is with the system already does not wait for it to take calls.
+    let with_them = History { handovers: vec![with_waste()], ..history };
+    assert_eq!(told(&with_them, 10).headline, "With Environmental services");
 }

@@ -23,6 +23,8 @@ struct Call {
     work: Work,
     lease: Lease,
     held: bool,
+    /// Leases that were given back unused.
+    unused: i64,
     settled: bool,
     recorded: u32,
 }
@@ -34,15 +36,26 @@ impl Books {
             work: work.clone(),
             lease: Lease(0),
             held: false,
+            unused: 0,
             settled: false,
             recorded: 0,
         });
         assert!(!call.held, "a call was leased twice at once");
         assert!(!call.settled, "a call was leased after it was settled");
         assert_eq!(work.lease, Lease(call.lease.0 + 1));
-        assert_eq!(i64::from(work.attempt), work.lease.0, "an attempt was not counted");
+        assert_eq!(i64::from(work.attempt), work.lease.0 - call.unused, "attempts are miscounted");
         call.lease = work.lease;
         call.held = true;
+    }
+
+    /// A call is given back; whether the lease allows it.
+    pub(super) fn defer(&mut self, work: &Work) -> bool {
+        let Some(call) = self.calls.get_mut(&work.call).filter(|call| call.held && call.lease == work.lease) else {
+            return false;
+        };
+        call.held = false;
+        call.unused += 1;
+        true
     }
 
     /// A call is settled; whether the lease allows it.

@@ -25,6 +25,8 @@ enum Step {
     Submit { ticket: u8, delivery: u8, systems: u8 },
     /// A worker takes what is due.
     Claim { system: u8 },
+    /// A worker, living or dead, gives back a call that it holds or held.
+    Defer { pick: prop::sample::Index },
     /// A worker, living or dead, says what came of a call that it holds or held.
     Settle { pick: prop::sample::Index, how: How },
     /// A system says something.
@@ -58,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..3_u8, 0..6_u8, 1..4_u8)
             .prop_map(|(ticket, delivery, systems)| Step::Submit { ticket, delivery, systems }),
         3 => (0..3_u8).prop_map(|system| Step::Claim { system }),
+        2 => any::<prop::sample::Index>().prop_map(|pick| Step::Defer { pick }),
         8 => (any::<prop::sample::Index>(), how).prop_map(|(pick, how)| Step::Settle { pick, how }),
         8 => (0..4_u8, 0..2_u8, any::<bool>(), 0..6_u8, prop::option::of(0..6_u8), 0..40_u8).prop_map(
             |(ticket, system, by_job, word, said_at, key)| Step::Hear { ticket, system, by_job, word, said_at, key }
@@ -120,6 +123,12 @@ impl<'a> Case<'a> {
                     self.settle(&work, &lessee, how).await;
                 }
             }
+            Step::Defer { pick } => {
+                if !self.leased.is_empty() {
+                    let (work, lessee) = pick.get(&self.leased).clone();
+                    self.defer(&work, &lessee).await;
+                }
+            }
             Step::Hear { .. } => self.hear(step).await,
             Step::Note { ticket, delivery } => self.note(ticket, delivery).await,
             Step::Die => {
@@ -159,6 +168,12 @@ impl<'a> Case<'a> {
         let system = self.system(n);
         let claimed = self.fixture.ledger.claim_due(&system, 2, at(100), self.lessee.worker).await;
         self.hold(claimed.expect("a claim"));
+    }
+
+    async fn defer(&mut self, work: &Work, lessee: &Lessee) {
+        let given = self.fixture.ledger.defer(&[deferral(work, None)], lessee.worker).await.expect("defer");
+        let expected = if self.books.defer(work) { Recorded::Written } else { Recorded::LeaseLost };
+        assert_eq!(given, [expected]);
     }
 
     async fn settle(&mut self, work: &Work, lessee: &Lessee, how: How) {

@@ -1,140 +1,62 @@
-//! Makes the calls that are due: one lane a system, so that none waits for another.
+//! One attempt at one call, and what is written of it.
 
-use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::{Connector, Performed};
+use connectors::{Connector, Outcome, Performed};
 use futures::FutureExt;
-use mappings::domain::{ParkClass, Phase, SystemName};
-use mappings::mapping::{Catalogue, Facts, Idempotency, RetryRule, Steps, System, context};
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use mappings::domain::{ParkClass, Phase};
+use mappings::mapping::{Facts, Idempotency, RetryRule, Steps, System, context};
 use tracing::Instrument;
 
-use crate::clock::Clock;
+use super::Desk;
 use crate::failpoint::{self, Point};
-use crate::ledger::{Attempt, Failed, Ledger, Lessee, Next, Recorded, Room, Settlement, Work, Writer};
+use crate::ledger::{Attempt, Failed, Next, Recorded, Settlement, Work};
 use crate::{retry, telemetry};
 
-/// What every lane needs.
-#[derive(Clone)]
-pub struct Desk {
-    /// The mappings.
-    pub catalogue: Arc<Catalogue>,
-    /// For claims.
-    pub ledger: Arc<dyn Ledger>,
-    /// For outcomes.
-    pub writer: Writer,
-    /// Who holds the leases.
-    pub lessee: Lessee,
-    /// The time.
-    pub clock: Clock,
-    /// How often the ledger is asked for what is due.
-    pub claim_every: Duration,
+/// What an attempt says of the system as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The system answered, whatever it said.
+    Answered,
+    /// It could not be reached, was silent, or failed.
+    Failed {
+        /// Why, in plain words.
+        reason: String,
+        /// The pause it asked for as a whole: 503 with `Retry-After`, between a second and an hour.
+        pause: Option<Duration>,
+    },
+    /// Nothing was sent.
+    Nothing,
 }
 
-/// The calls of one system.
-pub struct Lane {
-    desk: Desk,
-    system: SystemName,
-    rule: RetryRule,
-    concurrency: usize,
-    connector: Arc<Connector>,
-    memory: UnboundedReceiver<Work>,
-}
-
-impl Lane {
-    /// The lane of `system`; first attempts come through `memory`, all others are claimed.
-    pub fn new(
-        desk: Desk,
-        system: &System,
-        rule: RetryRule,
-        connector: Arc<Connector>,
-        memory: UnboundedReceiver<Work>,
-    ) -> Self {
-        let concurrency = system.limits.concurrency;
-        Self { desk, system: system.name.clone(), rule, concurrency, connector, memory }
-    }
-
-    /// Makes calls until shutdown; then waits for those under way and leaves the rest to the ledger.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut waiting = VecDeque::new();
-        let mut attempts = JoinSet::new();
-        let mut tick = tokio::time::interval(self.desk.claim_every);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut backlog = false;
-        loop {
-            while attempts.len() < self.concurrency {
-                let Some(work) = waiting.pop_front() else { break };
-                attempts.spawn(self.caller().settle(work));
-            }
-            let room = self.places().free();
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                Some(work) = self.memory.recv() => waiting.push_back(work),
-                Some(_) = attempts.join_next() => {}
-                _ = tick.tick() => backlog = self.claim(&mut waiting).await,
-                () = std::future::ready(()), if backlog && room >= self.concurrency => {
-                    backlog = self.claim(&mut waiting).await;
-                }
-            }
-        }
-        while attempts.join_next().await.is_some() {}
-    }
-
-    fn places(&self) -> crate::ledger::Places {
-        self.room().of(&self.system)
-    }
-
-    fn room(&self) -> &Room {
-        &self.desk.lessee.room
-    }
-
-    /// Claims what is due while there is room; `true` when more may be due.
-    async fn claim(&self, waiting: &mut VecDeque<Work>) -> bool {
-        let places = self.places();
-        let mut taken = 0;
-        while taken < 256 && places.take() {
-            taken += 1;
-        }
-        if taken == 0 {
-            return true;
-        }
-        let claimed = self
-            .desk
-            .ledger
-            .claim_due(&self.system, taken, self.desk.clock.now(), self.desk.lessee.worker)
-            .await;
-        let claimed = claimed.unwrap_or_else(|error| {
-            tracing::error!(system = %self.system, error = &error as &dyn std::error::Error, "due calls could not be claimed");
-            Vec::new()
-        });
-        for _ in claimed.len()..taken {
-            places.give_back();
-        }
-        let more = claimed.len() == taken;
-        waiting.extend(claimed);
-        more
-    }
-
-    fn caller(&self) -> Caller {
-        Caller { desk: self.desk.clone(), rule: self.rule, connector: Arc::clone(&self.connector) }
-    }
+/// Why an attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// The call is due.
+    Ordinary,
+    /// It finds out whether the system answers again, and says nothing about the call: it is never the last.
+    Probe,
 }
 
 /// Makes one attempt at one call.
-struct Caller {
-    desk: Desk,
-    rule: RetryRule,
-    connector: Arc<Connector>,
+pub(super) struct Caller {
+    pub(super) desk: Desk,
+    pub(super) rule: RetryRule,
+    pub(super) connector: Arc<Connector>,
+}
+
+/// An attempt as it went.
+struct Made {
+    attempt: Attempt,
+    next: Next,
+    told: Told,
 }
 
 impl Caller {
     /// Makes the attempt and writes what came of it; a panic on the way parks the call.
-    async fn settle(self, mut work: Work) {
+    pub(super) async fn settle(self: Arc<Self>, mut work: Work, aim: Aim) -> (Told, Aim) {
         if let Some(system) = self.desk.catalogue.system(&work.system)
             && let Safe::Go(phase) = safe_phase(&work, &system.idempotency)
         {
@@ -142,27 +64,29 @@ impl Caller {
             work.phase = phase;
         }
         let span = telemetry::attempt_span(&work);
-        async {
+        let told = async {
             let started_at = self.desk.clock.now();
-            let tried = AssertUnwindSafe(self.attempt(&work)).catch_unwind().await;
+            let tried = AssertUnwindSafe(self.attempt(&work, aim)).catch_unwind().await;
             let tried = tried.unwrap_or_else(|_| {
                 Some(not_sent(
                     ParkClass::Technical,
                     "an internal fault stopped the attempt; it is in the log",
                 ))
             });
-            let Some((tried, next)) = tried else { return };
-            let attempt = Attempt { started_at, ended_at: self.desk.clock.now(), ..tried };
+            let Some(Made { attempt, next, told }) = tried else { return Told::Nothing };
+            let attempt = Attempt { started_at, ended_at: self.desk.clock.now(), ..attempt };
             telemetry::attempted(&work, &attempt);
             self.record(Settlement { work: work.clone(), attempt, next }).await;
+            told
         }
         .instrument(span)
         .await;
         self.desk.lessee.room.of(&work.system).give_back();
+        (told, aim)
     }
 
     /// One attempt; `None` when the lease was lost before anything was sent.
-    async fn attempt(&self, work: &Work) -> Option<(Attempt, Next)> {
+    async fn attempt(&self, work: &Work, aim: Aim) -> Option<Made> {
         let Some(system) = self.desk.catalogue.system(&work.system) else {
             return Some(not_sent(ParkClass::Technical, "no mapping of this system is loaded"));
         };
@@ -195,16 +119,23 @@ impl Caller {
         let call = self.connector.perform(steps, context(&work.document, &facts), now);
         let performed = failpoint::sent(call).await;
         failpoint::hit(Point::Answered).await;
-        Some(self.read(performed, work, phase, &system.idempotency))
+        Some(self.read(performed, work, aim, phase, &system.idempotency))
     }
 
     fn read(
         &self,
         performed: Performed,
         work: &Work,
+        aim: Aim,
         phase: Phase,
         idempotency: &Idempotency,
-    ) -> (Attempt, Next) {
+    ) -> Made {
+        let told = told(&performed);
+        let number = match aim {
+            Aim::Ordinary => work.attempt.saturating_sub(work.spent),
+            // A system that is down as a whole uses up nobody's attempts.
+            Aim::Probe => work.attempt.saturating_sub(work.spent).min(self.rule.attempts.saturating_sub(1)),
+        };
         let word = performed.outcome.word();
         let reason = outcome_reason(&performed);
         let next = match performed.render_failed {
@@ -212,7 +143,7 @@ impl Caller {
             None => retry::after(
                 performed.outcome,
                 phase,
-                work.attempt.saturating_sub(work.spent),
+                number,
                 &self.rule,
                 idempotency,
                 self.desk.clock.now(),
@@ -227,7 +158,7 @@ impl Caller {
             answer: performed.answer.filter(|_| !delivered),
             ..blank()
         };
-        (attempt, next)
+        Made { attempt, next, told }
     }
 
     /// Marks the attempt as begun; `false` when the lease was lost.
@@ -254,7 +185,7 @@ impl Caller {
                 }
                 Err(Failed::Stopped) => return,
                 Err(Failed::Unwritable(error)) => {
-                    let (attempt, next) = not_sent(
+                    let Made { attempt, next, .. } = not_sent(
                         ParkClass::Technical,
                         &format!("what came of the call cannot be kept: {error}"),
                     );
@@ -306,7 +237,6 @@ fn steps<'a>(system: &'a System, work: &Work, phase: Phase) -> Option<&'a Steps>
 }
 
 fn outcome_reason(performed: &Performed) -> Option<String> {
-    use connectors::Outcome;
     let reason = match &performed.outcome {
         Outcome::Delivered { note, .. } => note.clone(),
         Outcome::Retry { reason, .. } | Outcome::Rejected { reason, .. } | Outcome::Unknown { reason } => {
@@ -318,9 +248,24 @@ fn outcome_reason(performed: &Performed) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-fn not_sent(class: ParkClass, reason: &str) -> (Attempt, Next) {
+/// What an attempt says of the system as a whole. A refusal that the mapping reads is an answer, whatever its status.
+fn told(performed: &Performed) -> Told {
+    let (reason, pause) = match &performed.outcome {
+        Outcome::Retry { after, reason } => (reason, *after),
+        Outcome::Unknown { reason } => (reason, None),
+        Outcome::Rejected { .. } if performed.render_failed.is_some() => return Told::Nothing,
+        Outcome::Delivered { .. } | Outcome::Rejected { .. } | Outcome::Absent => return Told::Answered,
+    };
+    match performed.status {
+        Some(..500) => Told::Answered,
+        Some(503) => Told::Failed { reason: reason.clone(), pause },
+        Some(_) | None => Told::Failed { reason: reason.clone(), pause: None },
+    }
+}
+
+fn not_sent(class: ParkClass, reason: &str) -> Made {
     let attempt = Attempt { outcome: "not_sent".to_owned(), reason: Some(reason.to_owned()), ..blank() };
-    (attempt, Next::Park { class, reason: reason.to_owned() })
+    Made { attempt, next: Next::Park { class, reason: reason.to_owned() }, told: Told::Nothing }
 }
 
 fn blank() -> Attempt {

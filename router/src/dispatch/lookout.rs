@@ -1,0 +1,89 @@
+//! One look at how all systems stand, for all lanes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mappings::mapping::Catalogue;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Halts;
+use crate::api::Readiness;
+use crate::clock::Clock;
+use crate::gate;
+use crate::ledger::Ledger;
+
+/// Reads how systems stand and tells the lanes, readiness and the metrics.
+pub struct Lookout {
+    /// Where it is kept.
+    pub ledger: Arc<dyn Ledger>,
+    /// The mappings.
+    pub catalogue: Arc<Catalogue>,
+    /// The time.
+    pub clock: Clock,
+    /// How often to look.
+    pub every: Duration,
+    /// Where the lanes read.
+    pub halts: watch::Sender<Halts>,
+    /// Where readiness reads: a system that takes no calls is told there, and makes nobody unready.
+    pub readiness: watch::Sender<Readiness>,
+}
+
+impl Lookout {
+    /// Looks until shutdown. While the ledger is away, what was last read stays.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut tick = tokio::time::interval(self.every);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = BTreeMap::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => self.look(&mut told).await,
+            }
+        }
+    }
+
+    async fn look(&self, told: &mut BTreeMap<String, &'static str>) {
+        match self.ledger.halts().await {
+            Ok(halts) => {
+                let halts: Halts = halts.into_iter().map(|halt| (halt.system.clone(), halt)).collect();
+                self.halts.send_if_modified(|known| {
+                    let changed = *known != halts;
+                    *known = halts;
+                    changed
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "how systems stand could not be read");
+            }
+        }
+        let shut = self.shut();
+        if shut == *told {
+            return;
+        }
+        for (system, why) in told.iter().filter(|(system, why)| shut.get(*system) != Some(*why)) {
+            gauge(system, why).set(0.0);
+        }
+        for (system, why) in &shut {
+            gauge(system, why).set(1.0);
+        }
+        self.readiness.send_modify(|readiness| readiness.systems.clone_from(&shut));
+        *told = shut;
+    }
+
+    /// The systems that take no calls, and why in a word.
+    fn shut(&self) -> BTreeMap<String, &'static str> {
+        let (now, halts) = (self.clock.now(), self.halts.borrow());
+        let systems = self.catalogue.systems().filter_map(|system| {
+            let shut = gate::shut(halts.get(&system.name), &system.limits, now)?;
+            Some((system.name.to_string(), shut.word()))
+        });
+        systems.collect()
+    }
+}
+
+/// 1 while a system takes no calls, by reason.
+fn gauge(system: &str, why: &'static str) -> metrics::Gauge {
+    metrics::gauge!("dovetail_system_shut", "system" => system.to_owned(), "why" => why)
+}
