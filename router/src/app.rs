@@ -133,6 +133,7 @@ impl App {
         let keeper = rescue::Keeper {
             ledger: Arc::clone(&ledger),
             worker,
+            outbox: lessee.outbox.clone(),
             clock: clock.clone(),
             heartbeat: config.worker.heartbeat.0,
             dead_after: config.worker.dead_after.0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use connectors::{Connector, Performed};
 use futures::FutureExt;
-use mappings::domain::{ParkClass, Phase, SystemName};
+use mappings::domain::{Operation, ParkClass, Phase, SystemName};
 use mappings::mapping::{Catalogue, Facts, Idempotency, RetryRule, Steps, System, context};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -166,21 +166,30 @@ impl Caller {
         let Some(system) = self.desk.catalogue.system(&work.system) else {
             return Some(not_sent(ParkClass::Technical, "no mapping of this system is loaded"));
         };
-        let phase = match safe_phase(work, &system.idempotency) {
+        let idempotency = idempotency(system, work);
+        let phase = match safe_phase(work, idempotency) {
             Safe::Go(phase) => phase,
             Safe::Park(reason) => return Some(not_sent(ParkClass::Uncertain, reason)),
         };
         let Some(steps) = steps(system, work, phase) else {
+            if let Some(unable) = unable(work.operation) {
+                let (attempt, _) = not_sent(ParkClass::Technical, unable);
+                return Some((attempt, Next::Unable { reason: unable.to_owned() }));
+            }
             let reason = format!(
                 "{} cannot {} {}: its mapping has no such operation",
                 work.system, work.operation, work.service
             );
             return Some(not_sent(ParkClass::Technical, &reason));
         };
-        if matches!(system.idempotency, Idempotency::None) && !self.begin(work).await {
+        if matches!(idempotency, Idempotency::None) && !self.begin(work).await {
             return None;
         }
         let now = self.desk.clock.now();
+        let (closure, change) = match work.operation {
+            Operation::Close => (work.payload.clone(), None),
+            Operation::Create | Operation::Amend | Operation::Cancel => (None, work.payload.clone()),
+        };
         let facts = Facts {
             key: Some(work.call),
             request: Some(work.request),
@@ -188,14 +197,15 @@ impl Caller {
             operation: Some(work.operation),
             job: work.job.clone(),
             traceparent: telemetry::traceparent().or_else(|| work.traceparent.clone()),
-            closure: work.payload.clone(),
+            closure,
+            change,
             ..Facts::at(now)
         };
         failpoint::hit(Point::Sending).await;
         let call = self.connector.perform(steps, context(&work.document, &facts), now);
         let performed = failpoint::sent(call).await;
         failpoint::hit(Point::Answered).await;
-        Some(self.read(performed, work, phase, &system.idempotency))
+        Some(self.read(performed, work, phase, idempotency))
     }
 
     fn read(
@@ -271,6 +281,28 @@ impl Caller {
                 }
             }
         }
+    }
+}
+
+/// How a call whose outcome is unknown is made safe. The look-up finds the order, and can tell nothing of what was
+/// asked about it later: that is repeated under a key, or where the mapping says that it does no harm.
+fn idempotency<'a>(system: &'a System, work: &Work) -> &'a Idempotency {
+    match (work.operation, &system.idempotency) {
+        (Operation::Create | Operation::Close, own) => own,
+        (Operation::Amend | Operation::Cancel, Idempotency::Key) => &Idempotency::Key,
+        (Operation::Amend | Operation::Cancel, Idempotency::LookUp(_) | Idempotency::None) => {
+            let steps = system.operation(&work.service, work.operation);
+            if steps.is_some_and(|steps| steps.repeatable) { &Idempotency::Key } else { &Idempotency::None }
+        }
+    }
+}
+
+/// What a system without the operation cannot take; `None` for what every system must.
+fn unable(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::Amend => Some("it cannot take changes"),
+        Operation::Cancel => Some("it cannot call work off"),
+        Operation::Create | Operation::Close => None,
     }
 }
 

@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Readiness;
 use crate::bus::State;
 use crate::clock::Clock;
-use crate::ledger::{Ledger, WorkerId};
+use crate::ledger::{Ledger, Lessee, Outbox, Room, WorkerId};
+
+/// How long a revision waits for its request.
+pub const EARLY: Duration = Duration::from_secs(600);
 
 /// Says that this worker lives, before it writes anything. An SQLite ledger belongs to one router, so what
 /// others held there is taken over at once.
@@ -40,6 +43,8 @@ pub struct Keeper {
     pub ledger: Arc<dyn Ledger>,
     /// Who lives.
     pub worker: WorkerId,
+    /// Whether events go to a broker.
+    pub outbox: Outbox,
     /// The time.
     pub clock: Clock,
     /// How often it says so.
@@ -89,7 +94,18 @@ impl Keeper {
                 "taken over from a router that is silent"
             );
         }
+        if let Err(error) = self.ledger.settle_early(now - EARLY, &self.lessee()).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what came before its request could not be looked at"
+            );
+        }
         Ok(())
+    }
+
+    /// Without room: what the keeper leaves to be done is taken up by the lanes and the relay.
+    fn lessee(&self) -> Lessee {
+        Lessee { worker: self.worker, room: Room::default(), outbox: self.outbox.without_places() }
     }
 }
 

@@ -6,10 +6,12 @@ mod completing;
 mod fixture;
 mod leasing;
 mod model;
+mod ordering;
 mod polling;
 mod publishing;
 mod reading;
 mod recording;
+mod reopening;
 mod resolving;
 mod writing;
 
