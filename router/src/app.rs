@@ -88,6 +88,7 @@ impl App {
         let connecting = config.has_bus().then(|| "connecting".to_owned());
         let (readiness, ready) = watch::channel(Readiness { bus: connecting, ..Readiness::default() });
         let shared = shared(&catalogue);
+        let outbox = outbox(config);
         let mut keeper = rescue::Keeper {
             ledger: Arc::clone(&ledger),
             worker,
@@ -96,12 +97,13 @@ impl App {
             dead_after: config.worker.dead_after.0,
             readiness: readiness.clone(),
             shares: Shares::new(worker, shared.clone()),
+            outbox: outbox.clone(),
         };
         keeper.begin(&config.ledger.url).await?;
 
         // The lanes make room as far as their shares go.
         let room = Room::new(catalogue.systems().map(|system| (system.name.clone(), 0)));
-        let lessee = Lessee { worker, room, outbox: outbox(config) };
+        let lessee = Lessee { worker, room, outbox };
         let (events, to_relay) = mpsc::unbounded_channel();
         let (work, to_lanes) = mpsc::unbounded_channel();
         let [inward, calls, outward, links, writes] = std::array::from_fn(|_| Stage::new());

@@ -19,6 +19,8 @@ pub struct Standing {
     pub ticket: Ticket,
     /// What was asked for.
     pub service: Service,
+    /// The customer withdrew it: work that was called off closes the ticket whatever the mapping says.
+    pub withdrawn: bool,
     /// The pieces of work, without the closure itself.
     pub handovers: Vec<Part>,
 }
@@ -80,10 +82,12 @@ pub fn decide(standing: &Standing, catalogue: &Catalogue) -> Decision {
         }
     }
     for (part, disposition) in &ended {
-        let automatic = catalogue
-            .system(&part.system)
-            .map(|system| system.close_rules(&standing.service))
-            .is_some_and(|rules| rules.automatically.contains(disposition));
+        let as_asked = standing.withdrawn && *disposition == Disposition::Cancelled;
+        let automatic = as_asked
+            || catalogue
+                .system(&part.system)
+                .map(|system| system.close_rules(&standing.service))
+                .is_some_and(|rules| rules.automatically.contains(disposition));
         if !automatic {
             let ended = words::ended(*disposition);
             return Decision::Hold(match &part.said {

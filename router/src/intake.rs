@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mappings::domain::{Council, InvalidRequest, Request, SystemName, Ticket};
+use mappings::domain::{Council, InvalidRequest, Request, Revised, Revision, SystemName, Ticket};
 use mappings::mapping::Catalogue;
 use serde_json::Value;
 
@@ -105,7 +105,7 @@ impl Intake {
         for read in read {
             receipts.push(match read {
                 Ok(arrival) => match self.writer.accept(arrival.clone()).await {
-                    Ok(accepted) => Receipt::Accepted(arrival.ticket().clone(), accepted),
+                    Ok(accepted) => Receipt::Accepted(arrival.subject().1.clone(), accepted),
                     Err(Failed::Unwritable(error)) => {
                         self.refuse(Box::new(arrival.refused(error.to_string()))).await?
                     }
@@ -159,8 +159,8 @@ fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Un
     let word = envelope.kind.strip_prefix("uk.dovetail.request.").and_then(|rest| rest.strip_suffix(".v1"));
     let change = match word {
         Some("submitted") => submit(data.clone(), catalogue).map_err(|e| door.invalid(envelope, data, e))?,
-        Some(word @ ("amended" | "withdrawn" | "reopened")) => {
-            note(word, data).map_err(|e| door.invalid(envelope, data, e))?
+        Some(word) if word.parse::<Revision>().is_ok() => {
+            revise(word, data.clone()).map_err(|e| door.invalid(envelope, data, e))?
         }
         Some(_) | None => {
             let reason = format!(
@@ -218,34 +218,21 @@ fn submit(data: Value, catalogue: &Catalogue) -> Result<Change, InvalidRequest> 
     }
 }
 
-fn note(word: &str, data: &Value) -> Result<Change, InvalidRequest> {
-    let text = |field: &str| {
-        data.get(field)
-            .and_then(Value::as_str)
-            .ok_or_else(|| InvalidRequest { path: field.to_owned(), reason: "missing: expected text".into() })
-    };
-    let at = |path: &str| {
-        let path = path.to_owned();
-        move |error: mappings::domain::InvalidId| InvalidRequest { path, reason: error.to_string() }
-    };
-    Ok(Change::Noted {
-        council: Council::parse(text("council")?).map_err(at("council"))?,
-        ticket: Ticket::parse(text("ticket")?).map_err(at("ticket"))?,
-        word: match word {
-            "amended" => "amended",
-            "withdrawn" => "withdrawn",
-            _ => "reopened",
-        },
-        data: data.clone(),
-    })
+fn revise(word: &str, data: Value) -> Result<Change, InvalidRequest> {
+    let revision: Revision = word.parse().map_err(|error: mappings::domain::InvalidId| InvalidRequest {
+        path: "type".into(),
+        reason: error.to_string(),
+    })?;
+    Revised::parse(revision, data).map(Change::Revised)
 }
 
 impl Arrival {
     /// The refusal of an arrival that was understood but cannot be kept as it is.
     fn refused(&self, reason: String) -> Refusal {
-        let (council, ticket, document) = match &self.change {
-            Change::Submitted { request, .. } => (&request.council, &request.ticket, &*request.document),
-            Change::Noted { council, ticket, data, .. } => (council, ticket, data),
+        let (council, ticket) = self.subject();
+        let document = match &self.change {
+            Change::Submitted { request, .. } => &*request.document,
+            Change::Revised(revised) => &revised.data,
         };
         let (body, _) = beginning(document.to_string().as_bytes());
         Refusal {
@@ -257,14 +244,6 @@ impl Arrival {
             body,
             received_at: self.received_at,
             traceparent: self.traceparent.clone(),
-        }
-    }
-
-    /// The ticket it is about.
-    pub fn ticket(&self) -> &Ticket {
-        match &self.change {
-            Change::Submitted { request, .. } => &request.ticket,
-            Change::Noted { ticket, .. } => ticket,
         }
     }
 }

@@ -11,8 +11,11 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Readiness;
 use crate::bus::State;
 use crate::clock::Clock;
-use crate::ledger::{Ledger, WorkerId};
+use crate::ledger::{Ledger, Lessee, Outbox, Room, WorkerId};
 use crate::share::{self, Shares};
+
+/// How long a revision waits for its request.
+pub const EARLY: Duration = Duration::from_secs(600);
 
 /// The heartbeat of one worker.
 pub struct Keeper {
@@ -20,6 +23,8 @@ pub struct Keeper {
     pub ledger: Arc<dyn Ledger>,
     /// Who lives.
     pub worker: WorkerId,
+    /// Whether events go to a broker.
+    pub outbox: Outbox,
     /// The time.
     pub clock: Clock,
     /// How often it says so.
@@ -87,6 +92,12 @@ impl Keeper {
                 "taken over from a router that is silent"
             );
         }
+        if let Err(error) = self.ledger.settle_early(self.clock.now() - EARLY, &self.lessee()).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what came before its request could not be looked at"
+            );
+        }
         Ok(())
     }
 
@@ -105,6 +116,11 @@ impl Keeper {
         self.shares.grow(&peers);
         self.shares.tell(begun + share::validity(self.heartbeat, self.dead_after));
         Ok(())
+    }
+
+    /// Without room: what the keeper leaves to be done is taken up by the lanes and the relay.
+    fn lessee(&self) -> Lessee {
+        Lessee { worker: self.worker, room: Room::default(), outbox: self.outbox.without_places() }
     }
 }
 

@@ -3,6 +3,7 @@
 mod disposition;
 mod ids;
 mod request;
+mod revision;
 mod state;
 
 pub use disposition::{Disposition, Progress};
@@ -10,4 +11,5 @@ pub use ids::{CallId, Council, EventId, HandoverId, InvalidId, Job, RequestId, S
 pub use request::{
     Address, Attachment, Customer, InvalidRequest, Location, Priority, Request, Sharing, Submitted, schema,
 };
+pub use revision::{Revised, Revision, merge_patch, schema_of};
 pub use state::{HandoverState, Operation, ParkClass, Phase, RequestState};

@@ -74,16 +74,20 @@ impl Request {
                 None => Priority::Routine,
             },
             channel: wire.channel,
-            raised_at: wire.raised_at.parse().map_err(|_| InvalidRequest {
-                path: "raised_at".into(),
-                reason: format!(
-                    "{:?} is not a date and time: expected RFC 3339, for example 2026-11-22T09:15:00Z",
-                    wire.raised_at
-                ),
-            })?,
+            raised_at: time(&wire.raised_at)?,
             document: Arc::new(document),
         })
     }
+}
+
+/// When the customer called.
+pub(super) fn time(raised_at: &str) -> Result<Timestamp, InvalidRequest> {
+    raised_at.parse().map_err(|_| InvalidRequest {
+        path: "raised_at".into(),
+        reason: format!(
+            "{raised_at:?} is not a date and time: expected RFC 3339, for example 2026-11-22T09:15:00Z"
+        ),
+    })
 }
 
 /// The wire form of a submitted request: the `data` of `uk.dovetail.request.submitted.v1`.
@@ -212,10 +216,13 @@ pub struct Attachment {
 
 impl Submitted {
     fn check(&self) -> Result<(), InvalidRequest> {
-        let Some(location) = &self.location else { return Ok(()) };
-        for (path, found, most) in
-            [("location.uprn", &location.uprn, 12), ("location.usrn", &location.usrn, 8)]
-        {
+        self.location.as_ref().map_or(Ok(()), Location::check)
+    }
+}
+
+impl Location {
+    pub(super) fn check(&self) -> Result<(), InvalidRequest> {
+        for (path, found, most) in [("location.uprn", &self.uprn, 12), ("location.usrn", &self.usrn, 8)] {
             let Some(found) = found else { continue };
             let digits = !found.is_empty() && found.bytes().all(|b| b.is_ascii_digit());
             if !digits || found.len() > most {

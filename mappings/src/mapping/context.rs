@@ -29,7 +29,7 @@ pub struct Facts {
     pub callback_url: Option<String>,
     /// `$.closure`: `{disposition, reason, say, evidence: [{system, said, at}]}`, for the close operation.
     pub closure: Option<Value>,
-    /// `$.change`: what was amended and why, for the amend operation.
+    /// `$.change`: the revision as it was sent, for amend, cancel, and the create of a ticket that was opened again.
     pub change: Option<Value>,
     /// `$.event`: the body of a thin event, for its read-back.
     pub event: Option<Value>,

@@ -51,6 +51,16 @@ impl ServiceRules {
         let requires = fields.get("requires").map(|node| requires(check, node)).unwrap_or_default();
         let mut operation = |operation: Operation| {
             let node = fields.get(operation.as_str())?;
+            let told = matches!(operation, Operation::Amend | Operation::Cancel);
+            if let Some(flag) = node.get("repeatable").filter(|_| !told) {
+                let hint = "whether a create or close may be made again is said by the system's idempotency";
+                check.hinted(
+                    flag.line,
+                    format!("repeatable in {operation}"),
+                    "repeatable in amend or cancel",
+                    hint,
+                );
+            }
             Steps::compile(check, node, operation.as_str())
         };
         let mut create = operation(Operation::Create);

@@ -42,6 +42,8 @@ pub struct Rendered {
 pub struct Steps {
     /// In the order they are made; at least one, and at least one that is not optional.
     pub steps: Vec<Step>,
+    /// The mapping says that making the calls twice does no harm.
+    pub repeatable: bool,
 }
 
 /// One call of an operation, and how its answer is read.
@@ -75,9 +77,10 @@ impl Steps {
     pub(super) fn compile(check: &mut Check<'_>, node: &Node, name: &str) -> Option<Self> {
         check.in_call = true;
         check.steps.clear();
+        let repeatable = node.get("repeatable").is_some_and(|node| check.flag(node, "repeatable"));
         let steps = match node.get("steps") {
             Some(list) => {
-                check.fields(node, name, &["steps"]);
+                check.fields(node, name, &["steps", "repeatable"]);
                 Self::several(check, list)
             }
             None => Step::compile(check, node, Some(name)).map(|step| vec![step]),
@@ -88,7 +91,7 @@ impl Steps {
         if steps.iter().all(|step| step.optional) {
             check.error(node.line, format!("{name} with no step but optional ones"), "one step that decides");
         }
-        Some(Self { steps })
+        Some(Self { steps, repeatable })
     }
 
     fn several(check: &mut Check<'_>, node: &Node) -> Option<Vec<Step>> {
@@ -128,7 +131,7 @@ impl Steps {
 impl Step {
     fn compile(check: &mut Check<'_>, node: &Node, name: Option<&str>) -> Option<Self> {
         let mut known = if name.is_some() {
-            vec!["store"]
+            vec!["store", "repeatable"]
         } else {
             vec!["name", "optional", "repeatable", "when", "store"]
         };
@@ -350,7 +353,7 @@ mod tests {
             ("steps: []\n  post: /", "unknown key post in create"),
             ("post: /\n  store: {hours: 3}", "unknown key hours in store"),
             ("post: /\n  optional: true", "unknown key optional in a step"),
-            ("post: /\n  repeatable: true", "unknown key repeatable in a step"),
+            ("post: /\n  repeatable: true", "repeatable in create"),
             ("post: /\n  next: $.next", "next in a step that is no get"),
         ];
         for (create, expected) in cases {

@@ -46,6 +46,7 @@ create table requests (
     reason text,
     say text,
     traceparent text,
+    withdrawn bigint not null default 0,
     primary key (council, id)
 ) with (fillfactor = 90);
 create unique index requests_by_ticket on requests (ticket, council, opening);
@@ -61,7 +62,7 @@ create table documents (
     primary key (council, request)
 );
 
--- Request documents as they stood before a person put them right.
+-- Request documents as they stood before a person put them right, or the customer changed them.
 create table earlier_documents (
     council text collate "C" not null,
     request text collate "C" not null,
@@ -93,6 +94,9 @@ create table handovers (
     said_at bigint,
     ended_at bigint,
     asked_at bigint not null,
+    operation text,
+    payload text,
+    waiting bigint not null default 0,
     primary key (council, request, id)
 ) with (fillfactor = 90);
 create index handovers_by_job on handovers (system, job) where job is not null;
@@ -116,11 +120,41 @@ create table due (
     spent bigint not null,
     begun bigint not null,
     rescued bigint not null,
+    unsure bigint not null default 0,
     payload text,
+    document text,
     primary key (council, id)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 create index due_free on due (system, due_at) where worker is null;
 create index due_held on due (worker) where worker is not null;
+
+-- Calls of a handover that wait for the one before, so that a system hears of a ticket in order.
+create table waiting_calls (
+    council text collate "C" not null,
+    request text collate "C" not null,
+    handover text collate "C" not null,
+    number bigint not null,
+    call text collate "C" not null,
+    operation text not null,
+    payload text not null,
+    primary key (council, request, handover, number)
+);
+
+-- Revisions of tickets whose request is still on its way; kept for a while, then refused.
+create table early_changes (
+    council text collate "C" not null,
+    source text collate "C" not null,
+    id text collate "C" not null,
+    place text collate "C" not null,
+    ticket text collate "C" not null,
+    revision text not null,
+    data text not null,
+    received_at bigint not null,
+    traceparent text,
+    primary key (council, source, id)
+);
+create index early_changes_by_ticket on early_changes (ticket, council);
+create index early_changes_by_time on early_changes (received_at);
 
 -- Append-only: every try at a call.
 create table attempts (

@@ -46,6 +46,7 @@ create table requests (
     reason text,
     say text,
     traceparent text,
+    withdrawn integer not null default 0,
     primary key (council, id)
 ) strict;
 create unique index requests_by_ticket on requests (ticket, council, opening);
@@ -61,7 +62,7 @@ create table documents (
     primary key (council, request)
 ) strict;
 
--- Request documents as they stood before a person put them right.
+-- Request documents as they stood before a person put them right, or the customer changed them.
 create table earlier_documents (
     council text not null,
     request text not null,
@@ -93,6 +94,9 @@ create table handovers (
     said_at integer,
     ended_at integer,
     asked_at integer not null,
+    operation text,
+    payload text,
+    waiting integer not null default 0,
     primary key (council, request, id)
 ) strict;
 create index handovers_by_job on handovers (system, job) where job is not null;
@@ -116,11 +120,41 @@ create table due (
     spent integer not null,
     begun integer not null,
     rescued integer not null,
+    unsure integer not null default 0,
     payload text,
+    document text,
     primary key (council, id)
 ) strict, without rowid;
 create index due_free on due (system, due_at) where worker is null;
 create index due_held on due (worker) where worker is not null;
+
+-- Calls of a handover that wait for the one before, so that a system hears of a ticket in order.
+create table waiting_calls (
+    council text not null,
+    request text not null,
+    handover text not null,
+    number integer not null,
+    call text not null,
+    operation text not null,
+    payload text not null,
+    primary key (council, request, handover, number)
+) strict, without rowid;
+
+-- Revisions of tickets whose request is still on its way; kept for a while, then refused.
+create table early_changes (
+    council text not null,
+    source text not null,
+    id text not null,
+    place text not null,
+    ticket text not null,
+    revision text not null,
+    data text not null,
+    received_at integer not null,
+    traceparent text,
+    primary key (council, source, id)
+) strict;
+create index early_changes_by_ticket on early_changes (ticket, council);
+create index early_changes_by_time on early_changes (received_at);
 
 -- Append-only: every try at a call.
 create table attempts (

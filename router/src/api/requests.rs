@@ -82,11 +82,7 @@ fn answer(mut receipts: Vec<Receipt>) -> Result<Response, Problem> {
             path,
             ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "The request cannot be taken", reason)
         }),
-        Receipt::Accepted(ticket, Accepted::NoSuchTicket) => {
-            let detail = format!("{ticket} is not known: expected a ticket that was submitted before");
-            Err(Problem::new(StatusCode::NOT_FOUND, "No such ticket", detail))
-        }
-        Receipt::Accepted(_, Accepted::New(_)) => {
+        Receipt::Accepted(_, Accepted::New(_) | Accepted::Early) => {
             Ok((StatusCode::ACCEPTED, Json(receipt(&single))).into_response())
         }
         Receipt::Accepted(_, Accepted::DuplicateDelivery | Accepted::DuplicateTicket(_)) => {
@@ -106,7 +102,7 @@ fn receipt(receipt: &Receipt) -> Value {
             Accepted::DuplicateTicket(request) => {
                 json!({"result": "duplicate", "ticket": ticket.as_str(), "request": request.to_string()})
             }
-            Accepted::NoSuchTicket => json!({"result": "unknown ticket", "ticket": ticket.as_str()}),
+            Accepted::Early => json!({"result": "early", "ticket": ticket.as_str()}),
         },
     }
 }

@@ -26,7 +26,7 @@ use crate::config::{self, Config};
 use crate::demo;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
+use mappings::domain::{Council, Disposition, Operation, RequestState, Revision, SystemName, Ticket};
 
 use open::Books;
 
@@ -88,8 +88,8 @@ pub enum Command {
     Try(TryArgs),
     /// Connect to everything the configuration names, and say what can be reached
     Check(CheckArgs),
-    /// Print the JSON Schema of a submitted request
-    Schema,
+    /// Print the JSON Schema of a submitted request, or of what may follow it
+    Schema(SchemaArgs),
     /// Print the exchanges and queues as definitions that RabbitMQ can import
     Topology,
     /// List tickets, or tell the story of one
@@ -372,6 +372,14 @@ pub struct ResumeArgs {
     pub ledger: LedgerArgs,
 }
 
+/// Options of `schema`.
+#[derive(Debug, Clone, Args)]
+pub struct SchemaArgs {
+    /// What follows a request: amended, withdrawn or reopened; the request itself unless given
+    #[arg(value_parser = words::<Revision>(Revision::ALL.iter().map(|word| word.as_str())))]
+    pub revision: Option<Revision>,
+}
+
 /// Options of `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct CompletionsArgs {
@@ -403,7 +411,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             args.mappings = folder(args.mappings)?;
             preview::run(&args, clock::host_time())?
         }
-        Command::Schema => schema(),
+        Command::Schema(args) => schema(&args),
         Command::Topology => topology(&config()?.bus.settings().topology),
         Command::Tickets(TicketsCommand::List(args)) => {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
@@ -456,8 +464,8 @@ fn topology(topology: &Topology) -> Shown {
     Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
 }
 
-fn schema() -> Shown {
-    let json = mappings::domain::schema();
+fn schema(args: &SchemaArgs) -> Shown {
+    let json = args.revision.map_or_else(mappings::domain::schema, mappings::domain::schema_of);
     Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
 }
 

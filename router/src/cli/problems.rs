@@ -85,6 +85,11 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
                 when::short(completion.received_at)
             )
         }
+        Problem::Early { received_at, council, ticket, revision } => format!(
+            "{ticket} ({council}, {})\n  we were told that {}, and the request itself has not come yet",
+            when::short(*received_at),
+            words::change(*revision)
+        ),
         Problem::Refused { received_at, key, ticket, path, reason, .. } => {
             let ticket = ticket.as_ref().map_or("no ticket could be read".to_owned(), ToString::to_string);
             let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
@@ -125,6 +130,13 @@ fn as_json(problem: &Problem) -> Value {
             "said": completion.said,
             "note": completion.note,
             "received_at": completion.received_at.to_string(),
+        }),
+        Problem::Early { received_at, council, ticket, revision } => json!({
+            "kind": "early",
+            "received_at": received_at.to_string(),
+            "council": council.as_str(),
+            "ticket": ticket.as_str(),
+            "revision": revision.as_str(),
         }),
         Problem::Refused { received_at, key, council, ticket, path, reason } => json!({
             "kind": "refused",

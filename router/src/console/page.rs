@@ -98,6 +98,7 @@ pub(super) struct Problems {
     pub(super) held: Vec<Held>,
     pub(super) parked: Vec<Parked>,
     pub(super) orphans: Vec<Orphan>,
+    pub(super) early: Vec<Early>,
     pub(super) refused: Vec<Refused>,
     pub(super) most: usize,
     pub(super) nothing: bool,
@@ -133,6 +134,14 @@ pub(super) struct Orphan {
     pub(super) job: Option<String>,
     pub(super) reference: Option<String>,
     pub(super) said: String,
+    pub(super) at: Moment,
+}
+
+/// A revision whose request has not come yet.
+pub(super) struct Early {
+    pub(super) ticket: String,
+    pub(super) council: String,
+    pub(super) what: &'static str,
     pub(super) at: Moment,
 }
 

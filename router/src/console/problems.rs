@@ -3,7 +3,7 @@
 use axum::extract::State;
 
 use super::Desk;
-use super::page::{Halted, Held, Message, Orphan, Page, Parked, Problems, Refused};
+use super::page::{Early, Halted, Held, Message, Orphan, Page, Parked, Problems, Refused};
 use super::view::Row;
 use crate::ledger::Problem;
 use crate::timeline::{self, words};
@@ -22,6 +22,7 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
         held: Vec::new(),
         parked: Vec::new(),
         orphans: Vec::new(),
+        early: Vec::new(),
         refused: Vec::new(),
         most: MOST,
         nothing: found.is_empty(),
@@ -55,6 +56,12 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
                 said: timeline::quoted(&completion.said, completion.note.as_deref()),
                 at: completion.received_at.into(),
             }),
+            Problem::Early { received_at, council, ticket, revision } => page.early.push(Early {
+                ticket: ticket.to_string(),
+                council: council.to_string(),
+                what: words::change(revision),
+                at: received_at.into(),
+            }),
             Problem::Refused { received_at, key, council, ticket, path, reason } => {
                 page.refused.push(Refused {
                     ticket: ticket.as_ref().map(ToString::to_string),
@@ -68,6 +75,8 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
             }
         }
     }
-    page.cut = [page.held.len(), page.parked.len(), page.orphans.len(), page.refused.len()].contains(&MOST);
+    let lengths =
+        [page.held.len(), page.parked.len(), page.orphans.len(), page.early.len(), page.refused.len()];
+    page.cut = lengths.contains(&MOST);
     Ok(Page(page))
 }

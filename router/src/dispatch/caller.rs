@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use connectors::{Connector, Outcome, Performed};
 use futures::FutureExt;
-use mappings::domain::{ParkClass, Phase};
+use mappings::domain::{Operation, ParkClass, Phase};
 use mappings::mapping::{Facts, Idempotency, RetryRule, Steps, System, context};
 use tracing::Instrument;
 
@@ -58,7 +58,7 @@ impl Caller {
     /// Makes the attempt and writes what came of it; a panic on the way parks the call.
     pub(super) async fn settle(self: Arc<Self>, mut work: Work, aim: Aim) -> (Told, Aim) {
         if let Some(system) = self.desk.catalogue.system(&work.system)
-            && let Safe::Go(phase) = safe_phase(&work, &system.idempotency)
+            && let Safe::Go(phase) = safe_phase(&work, idempotency(system, &work))
         {
             // Kept with the attempt: whoever replays the call must know that it was to be looked up.
             work.phase = phase;
@@ -90,21 +90,30 @@ impl Caller {
         let Some(system) = self.desk.catalogue.system(&work.system) else {
             return Some(not_sent(ParkClass::Technical, "no mapping of this system is loaded"));
         };
-        let phase = match safe_phase(work, &system.idempotency) {
+        let idempotency = idempotency(system, work);
+        let phase = match safe_phase(work, idempotency) {
             Safe::Go(phase) => phase,
             Safe::Park(reason) => return Some(not_sent(ParkClass::Uncertain, reason)),
         };
         let Some(steps) = steps(system, work, phase) else {
+            if let Some(unable) = unable(work.operation) {
+                let next = Next::Unable { reason: unable.to_owned() };
+                return Some(Made { next, ..not_sent(ParkClass::Technical, unable) });
+            }
             let reason = format!(
                 "{} cannot {} {}: its mapping has no such operation",
                 work.system, work.operation, work.service
             );
             return Some(not_sent(ParkClass::Technical, &reason));
         };
-        if matches!(system.idempotency, Idempotency::None) && !self.begin(work).await {
+        if matches!(idempotency, Idempotency::None) && !self.begin(work).await {
             return None;
         }
         let now = self.desk.clock.now();
+        let (closure, change) = match work.operation {
+            Operation::Close => (work.payload.clone(), None),
+            Operation::Create | Operation::Amend | Operation::Cancel => (None, work.payload.clone()),
+        };
         let facts = Facts {
             key: Some(work.call),
             request: Some(work.request),
@@ -112,14 +121,15 @@ impl Caller {
             operation: Some(work.operation),
             job: work.job.clone(),
             traceparent: telemetry::traceparent().or_else(|| work.traceparent.clone()),
-            closure: work.payload.clone(),
+            closure,
+            change,
             ..Facts::at(now)
         };
         failpoint::hit(Point::Sending).await;
         let call = self.connector.perform(steps, context(&work.document, &facts), now);
         let performed = failpoint::sent(call).await;
         failpoint::hit(Point::Answered).await;
-        Some(self.read(performed, work, aim, phase, &system.idempotency))
+        Some(self.read(performed, work, aim, phase, idempotency))
     }
 
     fn read(
@@ -202,6 +212,28 @@ impl Caller {
                 }
             }
         }
+    }
+}
+
+/// How a call whose outcome is unknown is made safe. The look-up finds the order, and can tell nothing of what was
+/// asked about it later: that is repeated under a key, or where the mapping says that it does no harm.
+fn idempotency<'a>(system: &'a System, work: &Work) -> &'a Idempotency {
+    match (work.operation, &system.idempotency) {
+        (Operation::Create | Operation::Close, own) => own,
+        (Operation::Amend | Operation::Cancel, Idempotency::Key) => &Idempotency::Key,
+        (Operation::Amend | Operation::Cancel, Idempotency::LookUp(_) | Idempotency::None) => {
+            let steps = system.operation(&work.service, work.operation);
+            if steps.is_some_and(|steps| steps.repeatable) { &Idempotency::Key } else { &Idempotency::None }
+        }
+    }
+}
+
+/// What a system without the operation cannot take; `None` for what every system must.
+fn unable(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::Amend => Some("it cannot take changes"),
+        Operation::Cancel => Some("it cannot call work off"),
+        Operation::Create | Operation::Close => None,
     }
 }
 

@@ -1,8 +1,7 @@
 //! What comes in: deliveries that were understood, and those that were not.
 
 use jiff::Timestamp;
-use mappings::domain::{Council, Request, RequestId, SystemName, Ticket};
-use serde_json::Value;
+use mappings::domain::{Council, Request, RequestId, Revised, SystemName, Ticket};
 
 /// Where a delivery came from: CloudEvents `source` and `id`. A second delivery with the same key is a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,17 +35,18 @@ pub enum Change {
         /// The systems that get a handover each.
         systems: Vec<SystemName>,
     },
-    /// The customer or the CRM changed their mind about a ticket that is known: a person is told (held).
-    Noted {
-        /// The council.
-        council: Council,
-        /// The ticket.
-        ticket: Ticket,
-        /// What happened, for the timeline: amended, withdrawn or reopened.
-        word: &'static str,
-        /// What was sent.
-        data: Value,
-    },
+    /// The customer changed their mind about a ticket.
+    Revised(Revised),
+}
+
+impl Arrival {
+    /// The ticket it is about.
+    pub fn subject(&self) -> (&Council, &Ticket) {
+        match &self.change {
+            Change::Submitted { request, .. } => (&request.council, &request.ticket),
+            Change::Revised(revised) => (&revised.council, &revised.ticket),
+        }
+    }
 }
 
 /// What became of an arrival.
@@ -58,8 +58,8 @@ pub enum Accepted {
     DuplicateDelivery,
     /// Another delivery has opened this ticket already, and it is not closed.
     DuplicateTicket(RequestId),
-    /// A change for a ticket that the ledger does not know.
-    NoSuchTicket,
+    /// A revision of a ticket that the ledger does not know yet: it is kept, and applied when its request comes.
+    Early,
 }
 
 /// A delivery that could not be understood or routed. It is kept, answered where its ticket is known, and done with.

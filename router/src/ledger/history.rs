@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use mappings::domain::{
     Council, Disposition, HandoverId, HandoverState, Job, Operation, ParkClass, Phase, Progress, RequestId,
-    RequestState, Service, SystemName, Ticket,
+    RequestState, Revision, Service, SystemName, Ticket,
 };
 
 use super::{Attempt, Completion, Correlated, Halt, InboxKey};
@@ -95,6 +95,10 @@ pub struct Handover {
     pub say: Option<String>,
     /// The system's last status word, and when it was said.
     pub said: Option<(String, Option<Timestamp>)>,
+    /// What is asked of the system now, while that is under way or parked.
+    pub operation: Option<Operation>,
+    /// How much more waits to be asked after that.
+    pub waiting: u32,
     /// When its call is due next, where one is.
     pub due_at: Option<Timestamp>,
     /// How many attempts were made.
@@ -150,6 +154,17 @@ pub enum Problem {
     },
     /// A completion that no handover answers to.
     Orphan(Completion),
+    /// A revision whose request has not come yet.
+    Early {
+        /// When it came.
+        received_at: Timestamp,
+        /// The council.
+        council: Council,
+        /// The ticket.
+        ticket: Ticket,
+        /// What the customer did.
+        revision: Revision,
+    },
     /// A delivery that could not be understood.
     Refused {
         /// When it came.

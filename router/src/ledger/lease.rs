@@ -90,6 +90,16 @@ pub enum Outbox {
     On(Places),
 }
 
+impl Outbox {
+    /// The same, with all events left to whoever claims them.
+    pub fn without_places(&self) -> Self {
+        match self {
+            Self::Off => Self::Off,
+            Self::On(_) => Self::On(Places::new(0)),
+        }
+    }
+}
+
 /// Who writes, and how much new work it can take at once.
 #[derive(Debug, Clone)]
 pub struct Lessee {

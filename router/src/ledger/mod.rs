@@ -165,6 +165,10 @@ pub trait Ledger: Send + Sync {
     /// Frees what workers hold whose last heartbeat is before `dead_before`, and forgets them.
     async fn rescue(&self, dead_before: Timestamp) -> Result<Rescued, Error>;
 
+    /// Applies revisions that came before their request and were missed when it came; refuses those received before
+    /// `given_up_before` whose request never did. Returns how many were looked at.
+    async fn settle_early(&self, given_up_before: Timestamp, lessee: &Lessee) -> Result<u64, Error>;
+
     /// Frees what this worker holds and has not begun, and forgets the worker; called at the end of a graceful stop.
     ///
     /// What was on its way when the time for stopping ran out may have been carried out: the calls count as rescued.

@@ -46,7 +46,8 @@ pub struct Work {
     pub job: Option<Job>,
     /// The canonical request document.
     pub document: Arc<Value>,
-    /// What the operation carries besides: the closure as `{disposition, reason, say, evidence}`.
+    /// What the operation carries besides: the closure as `{disposition, reason, say, evidence}`, or the revision
+    /// that led to it.
     pub payload: Option<Value>,
     /// The W3C trace of the request.
     pub traceparent: Option<String>,
@@ -107,6 +108,11 @@ pub enum Next {
         reason: String,
         /// What the customer may be told.
         say: Option<String>,
+    },
+    /// The mapping has no such operation: a person must tell the system's team, and the work goes on.
+    Unable {
+        /// What the system cannot take, in plain words.
+        reason: String,
     },
     /// Set aside for a person.
     Park {

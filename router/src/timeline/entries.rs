@@ -1,7 +1,7 @@
 //! What happened, one entry after the other.
 
 use jiff::Timestamp;
-use mappings::domain::{Operation, ParkClass, Phase, SystemName};
+use mappings::domain::{Operation, ParkClass, Phase, Revision, SystemName};
 use mappings::mapping::Meaning;
 use serde_json::Value;
 
@@ -82,28 +82,57 @@ fn of_event(event: &Event, history: &History, names: &Names<'_>) -> Option<Entry
                 },
             )
         }),
-        Kind::Held => held(event, text_of),
+        Kind::Held => held(event, names, text_of),
         Kind::Decided => Some(decided(event, names, text_of)),
         Kind::Rejected => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),
             ..Entry::new(event.at, "A message about this ticket could not be understood.")
         }),
-        // The tries and the words of the systems tell the first two with more detail; a reopened ticket is held.
-        Kind::HandedOver | Kind::Progressed | Kind::Reopened => None,
+        Kind::Reopened => Some(Entry {
+            detail: text_of("reason").map(|reason| words::sentence(&reason)),
+            ..Entry::new(
+                event.at,
+                if event.data.get("opening").is_some() {
+                    "The ticket was opened again after it had closed, and the work is ordered anew."
+                } else {
+                    "We were told that the ticket was opened again. It had not closed, and the work goes on."
+                },
+            )
+        }),
+        Kind::Progressed => revised(event, text_of),
+        // The tries tell it with more detail.
+        Kind::HandedOver => None,
     }
 }
 
+/// What the customer did; all else that moves a ticket on is told by the tries and the words of the systems.
+fn revised(event: &Event, text_of: impl Fn(&str) -> Option<String>) -> Option<Entry> {
+    let revision: Revision = text_of("change")?.parse().ok()?;
+    let text = match revision {
+        Revision::Amended => "The customer changed the request.",
+        Revision::Withdrawn => "The customer does not want it any more.",
+        Revision::Reopened => "The ticket was opened again.",
+    };
+    let detail = text_of("reason").map(|reason| words::sentence(&reason));
+    Some(Entry { detail, ..Entry::new(event.at, text) })
+}
+
 /// Why a person is needed: work that stopped, a change of mind, a refused closure, or an ending that does not close.
-fn held(event: &Event, text_of: impl Fn(&str) -> Option<String>) -> Option<Entry> {
+fn held(event: &Event, names: &Names<'_>, text_of: impl Fn(&str) -> Option<String>) -> Option<Entry> {
     if text_of("said").is_some() {
         // The system's word itself is an entry.
         return None;
     }
     let class: Option<ParkClass> = text_of("class").and_then(|class| class.parse().ok());
-    let (text, detail) = match (class, text_of("change"), text_of("system")) {
+    let change: Option<Revision> = text_of("change").and_then(|word| word.parse().ok());
+    let (text, detail) = match (class, change, text_of("system")) {
         (Some(class), _, _) => (format!("Stopped. {}.", words::class(class)), text_of("reason")),
         (None, Some(change), _) => {
-            (format!("We were told that {}. A person must decide.", words::change(&change)), None)
+            (format!("We were told that {}. A person must decide.", words::change(change)), None)
+        }
+        (None, None, Some(_)) if text_of("why").is_some() => {
+            let reason = text_of("reason").map(|reason| reason_named(&reason, names));
+            ("The system could not be told. A person must tell its team.".to_owned(), reason)
         }
         (None, None, Some(_)) => ("The ticket must be closed by hand.".to_owned(), None),
         (None, None, None) => ("The ticket waits for a person to decide.".to_owned(), None),
@@ -137,6 +166,10 @@ fn decided(event: &Event, names: &Names<'_>, text_of: impl Fn(&str) -> Option<St
     let because = text_of("because").map(|because| words::sentence(&because));
     let detail: Vec<String> = because.into_iter().chain(changed).collect();
     Entry { detail: (!detail.is_empty()).then(|| detail.join(" ")), ..Entry::new(event.at, text) }
+}
+
+fn reason_named(reason: &str, names: &Names<'_>) -> String {
+    super::reason(reason, names.catalogue)
 }
 
 fn of_tries(tries: &[&Tried], handover: &Handover, name: &str) -> Entry {

@@ -88,7 +88,7 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
             .map(|piece| piece.holder(&names))
             .collect(),
         last_word: last_word(history, &names),
-        next: next::next(history, &work, closure, now),
+        next: next::next(history, &work, closure, &names, now),
         target: next::target(history, &work, &names),
         told: history.say.clone(),
         entries: entries::entries(history, &names),

@@ -1,7 +1,7 @@
 //! Where a ticket is and what happens next.
 
 use jiff::Timestamp;
-use mappings::domain::{HandoverState, ParkClass, RequestState, SystemName};
+use mappings::domain::{HandoverState, Operation, ParkClass, RequestState, SystemName};
 use serde_json::Value;
 
 use super::piece::Piece;
@@ -33,13 +33,14 @@ pub(super) fn next(
     history: &History,
     work: &[&Piece<'_>],
     closure: Option<&Piece<'_>>,
+    names: &Names<'_>,
     now: Timestamp,
 ) -> Vec<String> {
     let mut next: Vec<String> = match history.line.state {
         RequestState::Open => work.iter().filter_map(|piece| of_piece(piece, now)).collect(),
         RequestState::Held => {
             let parked = work.iter().filter(|piece| piece.handover.state == HandoverState::Parked);
-            let decision = std::iter::once(decision(history, work, closure));
+            let decision = std::iter::once(decision(history, work, closure, names));
             decision.chain(words_for_the_customer(work)).chain(parked.map(|piece| help(piece))).collect()
         }
         RequestState::Closing => match closure {
@@ -63,14 +64,23 @@ pub(super) fn next(
 }
 
 /// What a person must decide, as the last event that held the ticket tells.
-fn decision(history: &History, work: &[&Piece<'_>], closure: Option<&Piece<'_>>) -> String {
+fn decision(
+    history: &History,
+    work: &[&Piece<'_>],
+    closure: Option<&Piece<'_>>,
+    names: &Names<'_>,
+) -> String {
     let event = history
         .events
         .iter()
         .rev()
         .find(|event| event.kind == Kind::Held && event.data.get("class").is_none());
     let text = |key: &str| event.and_then(|event| event.data.get(key)).and_then(Value::as_str);
-    if let Some(change) = text("change") {
+    if text("why").is_some() {
+        let reason = text("reason").unwrap_or_default();
+        return format!("A person must act: {}", super::reason(reason, names.catalogue));
+    }
+    if let Some(change) = text("change").and_then(|word| word.parse().ok()) {
         let with: Vec<&str> = work.iter().map(|piece| piece.name.as_str()).collect();
         return format!(
             "A person must decide: {}, and {} has work of it. Call them, then settle the ticket by hand.",
@@ -125,9 +135,21 @@ fn name_of(system: &SystemName, work: &[&Piece<'_>]) -> String {
 fn of_piece(piece: &Piece<'_>, now: Timestamp) -> Option<String> {
     match piece.handover.state {
         HandoverState::Due => Some(next_try(piece, now)),
-        HandoverState::Awaiting => Some(news(piece)),
+        HandoverState::Awaiting => Some(match asked(piece) {
+            Some(asked) => format!("{asked} {}", news(piece)),
+            None => news(piece),
+        }),
         HandoverState::Parked => Some(help(piece)),
         HandoverState::Ended => None,
+    }
+}
+
+/// What is being asked of a system that has the work.
+fn asked(piece: &Piece<'_>) -> Option<String> {
+    match piece.handover.operation? {
+        Operation::Amend => Some(format!("{} is being told what changed.", piece.name)),
+        Operation::Cancel => Some(format!("{} is being asked to call the work off.", piece.name)),
+        Operation::Create | Operation::Close => None,
     }
 }
 
@@ -195,7 +217,12 @@ fn help(piece: &Piece<'_>) -> String {
         ),
         None => "A person must look at it.".to_owned(),
     };
-    format!("{todo} {reason}").trim().to_owned()
+    let waiting = match handover.waiting {
+        0 => String::new(),
+        1 => format!(" What was asked after that waits until then: one message to {name}."),
+        more => format!(" What was asked after that waits until then: {more} messages to {name}."),
+    };
+    format!("{} {reason}{waiting}", todo.trim()).trim().to_owned()
 }
 
 /// The promise to the customer, while the ticket is open.

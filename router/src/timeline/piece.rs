@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mappings::domain::{Disposition, HandoverState, ParkClass, Phase};
+use mappings::domain::{Disposition, HandoverState, Operation, ParkClass, Phase};
 use mappings::mapping::Poll;
 
 use super::{Holder, Names, halted, words};
@@ -101,6 +101,12 @@ impl<'a> Piece<'a> {
                 Some(disposition) => format!("{name} has finished its part: {}", words::ended(disposition)),
                 None => format!("{name} has finished its part"),
             },
+            HandoverState::Parked if self.handover.operation == Some(Operation::Amend) => {
+                format!("With {name}, who may not know what changed")
+            }
+            HandoverState::Parked if self.handover.operation == Some(Operation::Cancel) => {
+                format!("With {name}, who may not know that it is not wanted any more")
+            }
             HandoverState::Parked => match self.handover.class {
                 Some(ParkClass::Data) => format!("Stopped before {name}: the request lacks something"),
                 Some(ParkClass::Refused) => format!("Stopped: {name} refused it in words we do not know"),

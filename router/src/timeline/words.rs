@@ -1,6 +1,6 @@
 //! Our words as a person outside the project says them.
 
-use mappings::domain::{Disposition, ParkClass, Progress, RequestState};
+use mappings::domain::{Disposition, ParkClass, Progress, RequestState, Revision};
 
 use crate::ledger::Line;
 
@@ -59,13 +59,12 @@ pub fn class(class: ParkClass) -> &'static str {
     }
 }
 
-/// What the contact centre told us of a request that we have: `amended`, `withdrawn` or `reopened`.
-pub fn change(word: &str) -> &'static str {
-    match word {
-        "amended" => "the request was changed",
-        "withdrawn" => "the request was withdrawn",
-        "reopened" => "the ticket was opened again",
-        _ => "the contact centre came back about the ticket",
+/// What the contact centre told us of a request that we have.
+pub fn change(revision: Revision) -> &'static str {
+    match revision {
+        Revision::Amended => "the request was changed",
+        Revision::Withdrawn => "the request was withdrawn",
+        Revision::Reopened => "the ticket was opened again",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Putting a request right: a JSON merge patch, and what it changed.
 
-use mappings::domain::Request;
-use serde_json::{Map, Value, json};
+use mappings::domain::{Request, merge_patch};
+use serde_json::{Value, json};
 
 /// A request document that was put right.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub fn edit(document: &Value, patch: &Value) -> Result<Edited, String> {
         return Err("the edit is not a JSON object".to_owned());
     }
     let mut edited = document.clone();
-    merge(&mut edited, patch);
+    merge_patch(&mut edited, patch);
     let refused = |error: mappings::domain::InvalidRequest| format!("{}: {}", error.path, error.reason);
     let request = Request::parse(edited.clone()).map_err(refused)?;
     for (name, now) in [
@@ -36,24 +36,6 @@ pub fn edit(document: &Value, patch: &Value) -> Result<Edited, String> {
     let mut changes = Vec::new();
     compare("", Some(document), Some(&edited), &mut changes);
     Ok(Edited { document: edited, changes })
-}
-
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        target.clone_from(patch);
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(target) = target else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            target.shift_remove(name);
-        } else {
-            merge(target.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
 }
 
 fn compare(path: &str, from: Option<&Value>, to: Option<&Value>, changes: &mut Vec<Value>) {

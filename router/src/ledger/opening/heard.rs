@@ -1,9 +1,10 @@
 //! What a system's word means for its piece of work and for the ticket.
 
 use jiff::Timestamp;
-use mappings::domain::{HandoverId, HandoverState, RequestState};
+use mappings::domain::{HandoverId, HandoverState, Operation, RequestState};
 use serde_json::json;
 
+use super::queue::Untold;
 use super::{Effects, Opening, Piece};
 use crate::closing::{Decision, Standing};
 use crate::event::Kind;
@@ -39,7 +40,9 @@ impl Opening {
         match meaning {
             Meaning::Ended { disposition, reason, say } => {
                 self.keep_word(index, completion);
-                self.end(index, disposition, reason, say, at);
+                if self.end(index, disposition, reason, say, at) == Untold::Change {
+                    self.hold_untold(index, "its work has ended", at, effects);
+                }
                 if !self.decide(closer, at, effects) {
                     self.tell_ended(index, at, effects);
                 }
@@ -48,11 +51,14 @@ impl Opening {
             Meaning::Progress { progress, say } => {
                 self.keep_word(index, completion);
                 let piece = &mut self.pieces[index];
-                if piece.state == HandoverState::Parked {
+                let arrived = piece.state == HandoverState::Parked
+                    && matches!(piece.operation, Some(Operation::Create) | None);
+                if arrived {
                     // The system has the job after all.
                     piece.state = HandoverState::Awaiting;
                     piece.class = None;
                     piece.reason = None;
+                    piece.settle();
                 }
                 piece.progress = Some(progress);
                 piece.say = say;
@@ -64,6 +70,9 @@ impl Opening {
                     "say": piece.say,
                 });
                 effects.events.push(self.event(Kind::Progressed, at, data));
+                if arrived {
+                    self.release_next(index, at, effects);
+                }
                 Correlated::Applied
             }
             Meaning::Unrecognised => {
@@ -75,6 +84,30 @@ impl Opening {
                 Correlated::Held
             }
         }
+    }
+
+    /// Something is said by our reference alone of a ticket that was opened more than once: it may be about the
+    /// work of an earlier opening, so a person decides.
+    pub(in crate::ledger) fn doubted(
+        &mut self,
+        completion: &Completion,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) -> Correlated {
+        let system = &completion.system;
+        let reason = format!(
+            "{system} said {:?} without its own reference, and that may be about the work before the ticket was \
+             opened again",
+            completion.said
+        );
+        let data = json!({"system": system.as_str(), "said": completion.said});
+        self.hold(reason, data, at, effects);
+        Correlated::Held
+    }
+
+    /// Whether a piece ended.
+    pub(in crate::ledger) fn is_ended(&self, handover: HandoverId) -> bool {
+        self.pieces.iter().any(|piece| piece.id == handover && piece.state == HandoverState::Ended)
     }
 
     /// Something is said of a job that ended: the same again, something older, or a contradiction.

@@ -4,10 +4,14 @@
 
 mod edit;
 mod heard;
+mod queue;
 mod resolved;
+mod revised;
 mod settled;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mappings::domain::{
@@ -35,6 +39,8 @@ pub(super) struct Opening {
     pub(super) reason: Option<String>,
     pub(super) say: Option<String>,
     pub(super) traceparent: Option<String>,
+    /// The customer does not want the work any more.
+    pub(super) withdrawn: bool,
     pub(super) pieces: Vec<Piece>,
     pub(super) changed: bool,
 }
@@ -46,7 +52,16 @@ pub(super) struct Piece {
     pub(super) system: SystemName,
     pub(super) closure: bool,
     pub(super) state: HandoverState,
+    /// The latest call that was made or is to be made.
     pub(super) call: CallId,
+    /// What that call asks, while it is live or parked; while there is one, no other of this piece is live.
+    pub(super) operation: Option<Operation>,
+    /// What a parked call carries.
+    pub(super) payload: Option<Value>,
+    /// Calls that wait for the one before, in order.
+    pub(super) queue: Vec<Queued>,
+    /// The numbers of calls that wait no more, but do so in the database.
+    pub(super) gone: BTreeSet<i64>,
     pub(super) job: Option<Job>,
     pub(super) progress: Option<Progress>,
     pub(super) disposition: Option<Disposition>,
@@ -57,6 +72,17 @@ pub(super) struct Piece {
     pub(super) said_at: Option<Timestamp>,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) kept: Kept,
+}
+
+/// A call that waits for the one before it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Queued {
+    pub(super) number: i64,
+    pub(super) call: CallId,
+    pub(super) operation: Operation,
+    pub(super) payload: Value,
+    /// The database has it.
+    pub(super) kept: bool,
 }
 
 /// Whether the database has a piece as it stands.
@@ -75,6 +101,8 @@ pub(super) enum Kept {
 pub(super) struct Effects {
     pub(super) events: Vec<Event>,
     pub(super) calls: Vec<NewCall>,
+    /// Calls that are due no more.
+    pub(super) taken_out: Vec<CallId>,
 }
 
 /// A call that becomes due with a change.
@@ -85,6 +113,8 @@ pub(super) struct NewCall {
     pub(super) system: SystemName,
     pub(super) operation: Operation,
     pub(super) payload: Option<Value>,
+    /// The system's job reference, where it is known.
+    pub(super) job: Option<Job>,
     pub(super) due_at: Timestamp,
 }
 
@@ -97,6 +127,10 @@ impl Piece {
             closure,
             state: HandoverState::Due,
             call: CallId(Uuid::now_v7()),
+            operation: Some(if closure { Operation::Close } else { Operation::Create }),
+            payload: None,
+            queue: Vec::new(),
+            gone: BTreeSet::new(),
             job: None,
             progress: None,
             disposition: None,
@@ -107,6 +141,19 @@ impl Piece {
             said_at: None,
             ended_at: None,
             kept: Kept::New,
+        }
+    }
+
+    /// Its first call, which is due.
+    pub(super) fn first_call(&self, payload: Option<Value>, due_at: Timestamp) -> NewCall {
+        NewCall {
+            call: self.call,
+            handover: self.id,
+            system: self.system.clone(),
+            operation: if self.closure { Operation::Close } else { Operation::Create },
+            payload,
+            job: None,
+            due_at,
         }
     }
 
@@ -132,26 +179,6 @@ impl Opening {
         }
     }
 
-    /// The customer or the CRM changed their mind: a person must decide, whatever the state.
-    pub(super) fn noted(&mut self, word: &str, at: Timestamp, effects: &mut Effects) {
-        let closed = self.state == RequestState::Closed;
-        let reason = if closed {
-            format!("the CRM sent {word} after the ticket was closed")
-        } else {
-            format!("the CRM sent {word}")
-        };
-        if word == "reopened" {
-            effects.events.push(self.event(Kind::Reopened, at, json!({"reason": reason})));
-        }
-        self.state = RequestState::Held;
-        self.reason = Some(reason.clone());
-        self.closed_at = None;
-        self.disposition = None;
-        self.say = None;
-        self.changed = true;
-        effects.events.push(self.event(Kind::Held, at, json!({"reason": reason, "change": word})));
-    }
-
     /// A person must decide. What is closed or closing stays so: the event tells.
     fn hold(&mut self, reason: String, mut data: Value, at: Timestamp, effects: &mut Effects) {
         data["reason"] = json!(reason);
@@ -170,7 +197,9 @@ impl Opening {
         at: Timestamp,
         effects: &mut Effects,
     ) -> bool {
-        if self.state != RequestState::Open {
+        let asked = |piece: &Piece| piece.state == HandoverState::Ended && piece.operation.is_some();
+        // What was asked last of an ended piece is still under way: what it comes to is part of the decision.
+        if self.state != RequestState::Open || self.pieces.iter().any(asked) {
             return false;
         }
         match closer(&self.standing()) {
@@ -200,6 +229,7 @@ impl Opening {
             request: self.request,
             ticket: self.ticket.clone(),
             service: self.service.clone(),
+            withdrawn: self.withdrawn,
             handovers: parts.collect(),
         }
     }
@@ -216,14 +246,7 @@ impl Opening {
         effects.events.push(self.event(Kind::Closed, at, payload.clone()));
         let Some(crm) = crm else { return };
         let piece = Piece::due(crm, true);
-        effects.calls.push(NewCall {
-            call: piece.call,
-            handover: piece.id,
-            system: piece.system.clone(),
-            operation: Operation::Close,
-            payload: Some(payload),
-            due_at: at,
-        });
+        effects.calls.push(piece.first_call(Some(payload), at));
         self.pieces.push(piece);
     }
 
@@ -241,8 +264,10 @@ impl Opening {
 
 /// What a closure shows for a piece of work: the system's own word where it gave one.
 fn evidence(piece: &Piece) -> Value {
-    let said = piece.said.as_deref().or(piece.reason.as_deref());
+    // What the system said before the customer withdrew the request is no evidence of that.
+    let own = piece.reason.as_deref() != Some(revised::WITHDRAWN);
+    let said = piece.said.as_deref().filter(|_| own).or(piece.reason.as_deref());
     let said = said.or(piece.disposition.map(Disposition::as_str));
-    let at = piece.said_at.or(piece.ended_at).map(|at| at.to_string());
+    let at = piece.said_at.filter(|_| own).or(piece.ended_at).map(|at| at.to_string());
     json!({"system": piece.system.as_str(), "said": said, "at": at})
 }

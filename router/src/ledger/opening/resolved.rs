@@ -1,17 +1,17 @@
 //! What a person's decision means for a piece of work and for the ticket.
 
 use jiff::Timestamp;
-use mappings::domain::{Disposition, HandoverId, HandoverState, Job, RequestState};
+use mappings::domain::{Disposition, HandoverId, HandoverState, Job, Operation, RequestState};
 use serde_json::{Value, json};
 
 use super::{Effects, Opening};
-use crate::closing::Closure;
+use crate::closing::{Closure, Decision, Standing};
 use crate::event::Kind;
-use crate::ledger::{Person, SeenTicket};
+use crate::ledger::{Next, Person, SeenTicket};
 
 /// The call of a piece that goes on.
 pub(in crate::ledger) struct Released {
-    /// What the call carries, where it is the closure.
+    /// What the call carries.
     pub(in crate::ledger) payload: Option<Value>,
 }
 
@@ -23,6 +23,7 @@ impl Opening {
         job: Option<Job>,
         person: &Person,
         at: Timestamp,
+        closer: &dyn Fn(&Standing) -> Decision,
         effects: &mut Effects,
     ) -> Result<(), String> {
         let index = self.parked(handover)?;
@@ -38,16 +39,8 @@ impl Opening {
             self.closure_taken(index, Some(format!("{} says that it was closed", person.name)), at);
             return Ok(());
         }
-        let piece = &mut self.pieces[index];
-        piece.touch();
-        piece.job = job.or(piece.job.take());
-        piece.state = HandoverState::Awaiting;
-        piece.class = None;
-        piece.reason = None;
-        let data = json!({
-            "system": piece.system.as_str(), "job": piece.job.as_ref().map(|job| job.as_str()),
-        });
-        effects.events.push(self.event(Kind::HandedOver, at, data));
+        let operation = self.pieces[index].operation.unwrap_or(Operation::Create);
+        self.settled(handover, operation, &Next::Delivered { job, note: None }, at, closer, effects);
         Ok(())
     }
 
@@ -71,10 +64,14 @@ impl Opening {
             data["changes"] = Value::from(changes);
         }
         self.tell(index, decision, data, person, at, effects);
-        let payload = self.pieces[index].closure.then(|| self.payload());
+        let payload = if piece.closure { Some(self.payload()) } else { piece.payload.clone() };
         let piece = &mut self.pieces[index];
         piece.touch();
-        piece.state = HandoverState::Due;
+        // What is asked about work that the system has leaves the work with it.
+        piece.state = match piece.operation {
+            Some(Operation::Amend | Operation::Cancel) => HandoverState::Awaiting,
+            Some(Operation::Create | Operation::Close) | None => HandoverState::Due,
+        };
         piece.class = None;
         piece.reason = None;
         Ok(Released { payload })

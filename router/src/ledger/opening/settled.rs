@@ -1,9 +1,10 @@
 //! What an attempt means for its piece of work and for the ticket.
 
 use jiff::Timestamp;
-use mappings::domain::{Disposition, HandoverId, HandoverState, Operation, RequestState};
+use mappings::domain::{Disposition, HandoverId, HandoverState, Operation, ParkClass, RequestState};
 use serde_json::json;
 
+use super::queue::Untold;
 use super::{Effects, Opening};
 use crate::closing::{Decision, Standing};
 use crate::event::Kind;
@@ -25,6 +26,7 @@ impl Opening {
             (_, Next::Again { .. }) => {}
             (Operation::Close, Next::Delivered { note, .. }) => self.closure_taken(index, note.clone(), at),
             (Operation::Close, Next::Rejected { disposition, reason, say }) => {
+                self.pieces[index].settle();
                 self.end(index, *disposition, Some(reason.clone()), say.clone(), at);
                 let system = self.pieces[index].system.clone();
                 self.state = RequestState::Held;
@@ -33,9 +35,9 @@ impl Opening {
                 let data = json!({"system": system.as_str(), "reason": self.reason});
                 effects.events.push(self.event(Kind::Held, at, data));
             }
-            (Operation::Create | Operation::Amend | Operation::Cancel, Next::Delivered { job, note }) => {
+            (Operation::Create, Next::Delivered { job, note }) => {
                 let piece = &mut self.pieces[index];
-                piece.touch();
+                piece.settle();
                 piece.job = job.clone().or(piece.job.take());
                 if piece.state != HandoverState::Ended {
                     piece.state = HandoverState::Awaiting;
@@ -46,32 +48,111 @@ impl Opening {
                     "system": piece.system.as_str(), "job": piece.job.as_ref().map(|job| job.as_str()),
                 });
                 effects.events.push(self.event(Kind::HandedOver, at, data));
+                self.release_next(index, at, effects);
             }
-            (
-                Operation::Create | Operation::Amend | Operation::Cancel,
-                Next::Rejected { disposition, reason, say },
-            ) => {
+            (Operation::Create, Next::Rejected { disposition, reason, say }) => {
+                self.pieces[index].settle();
+                // What changed concerns nobody: there is no work.
                 self.end(index, *disposition, Some(reason.clone()), say.clone(), at);
-                if !self.decide(closer, at, effects) {
-                    self.tell_ended(index, at, effects);
+                self.decide_or_tell(index, at, closer, effects);
+            }
+            (Operation::Amend | Operation::Cancel, _) => {
+                self.asked(index, operation, next, at, closer, effects);
+            }
+            (Operation::Create | Operation::Close, Next::Park { class, reason }) => {
+                self.park(index, *class, reason, at, effects);
+            }
+            (Operation::Create | Operation::Close, Next::Unable { reason }) => {
+                self.park(index, ParkClass::Technical, reason, at, effects);
+            }
+        }
+    }
+
+    /// Applies what came of telling a system that something changed, or of asking it to call the work off.
+    fn asked(
+        &mut self,
+        index: usize,
+        operation: Operation,
+        next: &Next,
+        at: Timestamp,
+        closer: &dyn Fn(&Standing) -> Decision,
+        effects: &mut Effects,
+    ) {
+        let has_ended = self.pieces[index].state == HandoverState::Ended;
+        if !matches!(next, Next::Park { .. } | Next::Again { .. }) || has_ended {
+            self.pieces[index].settle();
+        }
+        match next {
+            Next::Again { .. } => return,
+            Next::Delivered { .. } if has_ended => {}
+            Next::Delivered { .. } if operation == Operation::Cancel => self.call_off(index, at),
+            Next::Delivered { .. } => {
+                let piece = &mut self.pieces[index];
+                piece.state = HandoverState::Awaiting;
+                piece.class = None;
+                piece.reason = None;
+                let data = json!({
+                    "system": piece.system.as_str(), "job": piece.job.as_ref().map(|job| job.as_str()),
+                    "told": operation.as_str(),
+                });
+                effects.events.push(self.event(Kind::Progressed, at, data));
+                return self.release_next(index, at, effects);
+            }
+            Next::Rejected { disposition, reason, say } => {
+                if !has_ended {
+                    self.end(index, *disposition, Some(reason.clone()), say.clone(), at);
+                }
+                if operation == Operation::Amend {
+                    self.hold_untold(index, &format!("it refused, {reason}"), at, effects);
                 }
             }
-            (_, Next::Park { class, reason }) => {
-                let piece = &mut self.pieces[index];
-                piece.touch();
-                piece.state = HandoverState::Parked;
-                piece.class = Some(*class);
-                piece.reason = Some(reason.clone());
-                let data = json!({
-                    "system": piece.system.as_str(), "class": class.as_str(), "reason": reason,
-                });
-                effects.events.push(self.event(Kind::Held, at, data));
+            Next::Unable { reason } | Next::Park { reason, .. } if has_ended => {
+                if operation == Operation::Amend {
+                    self.hold_untold(index, &format!("its work has ended, and {reason}"), at, effects);
+                }
             }
+            Next::Unable { reason } => {
+                self.hold_asked(index, operation, reason, at, effects);
+                return self.release_next(index, at, effects);
+            }
+            Next::Park { class, reason } => return self.park(index, *class, reason, at, effects),
+        }
+        if has_ended {
+            self.decide(closer, at, effects);
+        } else {
+            self.decide_or_tell(index, at, closer, effects);
+        }
+    }
+
+    /// Sets a piece aside for a person; what waits behind its call waits with it.
+    fn park(&mut self, index: usize, class: ParkClass, reason: &str, at: Timestamp, effects: &mut Effects) {
+        let piece = &mut self.pieces[index];
+        piece.touch();
+        piece.state = HandoverState::Parked;
+        piece.class = Some(class);
+        piece.reason = Some(reason.to_owned());
+        let data = json!({
+            "system": piece.system.as_str(), "class": class.as_str(), "reason": reason,
+            "operation": piece.operation.map(Operation::as_str), "waiting": piece.queue.len(),
+        });
+        effects.events.push(self.event(Kind::Held, at, data));
+    }
+
+    fn decide_or_tell(
+        &mut self,
+        index: usize,
+        at: Timestamp,
+        closer: &dyn Fn(&Standing) -> Decision,
+        effects: &mut Effects,
+    ) {
+        if !self.decide(closer, at, effects) {
+            self.tell_ended(index, at, effects);
         }
     }
 
     /// The CRM has the closure.
     pub(super) fn closure_taken(&mut self, index: usize, note: Option<String>, at: Timestamp) {
+        self.pieces[index].settle();
         self.end(index, Disposition::Completed, note, None, at);
         if self.state == RequestState::Closing {
             self.state = RequestState::Closed;
@@ -79,7 +160,7 @@ impl Opening {
         }
     }
 
-    /// A piece of work ended.
+    /// A piece of work ended: nothing more is asked of it. A call under way stays so until it is settled.
     pub(super) fn end(
         &mut self,
         index: usize,
@@ -87,15 +168,23 @@ impl Opening {
         reason: Option<String>,
         say: Option<String>,
         at: Timestamp,
-    ) {
+    ) -> Untold {
         let piece = &mut self.pieces[index];
         piece.touch();
+        let mut untold = piece.drop_queue();
+        if piece.state == HandoverState::Parked {
+            if piece.operation == Some(Operation::Amend) {
+                untold = Untold::Change;
+            }
+            piece.settle();
+        }
         piece.state = HandoverState::Ended;
         piece.disposition = Some(disposition);
         piece.reason = reason;
         piece.say = say;
         piece.class = None;
         piece.ended_at = Some(at);
+        untold
     }
 
     /// Tells that one piece ended while the ticket goes on.

@@ -1,10 +1,13 @@
 //! Which state and which news make which change, without a database.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use mappings::domain::{
-    Council, Disposition, HandoverState, Job, Operation, ParkClass, Phase, Progress, RequestId, RequestState,
-    Service, SystemName, Ticket,
+    CallId, Council, Disposition, HandoverState, Job, Operation, ParkClass, Phase, Progress, RequestId,
+    RequestState, Service, SystemName, Ticket,
 };
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Effects, Kept, Opening, Piece};
@@ -25,6 +28,7 @@ fn awaiting(systems: &[&str]) -> Opening {
     let pieces = systems.iter().map(|name| Piece {
         state: HandoverState::Awaiting,
         job: Job::parse(&format!("{name}-1")).ok(),
+        operation: None,
         kept: Kept::AsItIs,
         ..Piece::due(system(name), false)
     });
@@ -39,6 +43,7 @@ fn awaiting(systems: &[&str]) -> Opening {
         reason: None,
         say: None,
         traceparent: Some("00-trace".into()),
+        withdrawn: false,
         pieces: pieces.collect(),
         changed: false,
     }
@@ -248,15 +253,149 @@ fn a_call_that_is_due_again_changes_nothing_of_its_ticket() {
     assert_eq!((opening, effects), (before, Effects::default()));
 }
 
+fn amend(opening: &mut Opening, unsent: &HashSet<CallId>) -> Effects {
+    let mut effects = Effects::default();
+    opening.amended(&json!({"reason": "the gate is locked"}), unsent, at(40), &mut effects);
+    effects
+}
+
+fn withdraw(opening: &mut Opening, unsent: &HashSet<CallId>) -> Effects {
+    let mut effects = Effects::default();
+    opening.withdrawn(&json!({"reason": "found it"}), unsent, at(41), &closer, &mut effects);
+    effects
+}
+
+fn reopen(opening: &mut Opening) -> (Option<Opening>, Effects) {
+    let mut effects = Effects::default();
+    let next = opening.reopened(&json!({"reason": "it is back"}), at(200), &mut effects);
+    (next, effects)
+}
+
+fn nothing() -> Next {
+    Next::Delivered { job: None, note: None }
+}
+
+/// What is to be called now.
+fn asked(effects: &Effects) -> Vec<Operation> {
+    effects.calls.iter().map(|call| call.operation).collect()
+}
+
 #[test]
-fn a_reopened_ticket_is_held_and_forgets_how_it_closed() {
+fn what_is_asked_waits_for_what_was_asked_before() {
+    let mut opening = awaiting(&["waste"]);
+    opening.pieces[0].state = HandoverState::Due;
+    opening.pieces[0].operation = Some(Operation::Create);
+    opening.pieces[0].job = None;
+    assert_eq!(asked(&amend(&mut opening, &HashSet::new())), []);
+    assert_eq!(asked(&withdraw(&mut opening, &HashSet::new())), []);
+    assert_eq!(opening.pieces[0].queue.iter().map(|queued| queued.number).collect::<Vec<_>>(), [1, 2]);
+
+    let create = Next::Delivered { job: Job::parse("W-7").ok(), note: None };
+    let effects = settle(&mut opening, 0, Operation::Create, &create);
+    assert_eq!(asked(&effects), [Operation::Amend]);
+    assert_eq!(effects.calls[0].job, Job::parse("W-7").ok());
+    assert_eq!(opening.pieces[0].call, effects.calls[0].call);
+    let effects = settle(&mut opening, 0, Operation::Amend, &nothing());
+    assert_eq!(asked(&effects), [Operation::Cancel]);
+    let effects = settle(&mut opening, 0, Operation::Cancel, &nothing());
+    assert_eq!((asked(&effects), kinds(&effects)), (vec![Operation::Close], vec![Kind::Closed]));
+    let piece = &opening.pieces[0];
+    assert_eq!((piece.disposition, piece.operation), (Some(Disposition::Cancelled), None));
+    assert!(opening.withdrawn);
+}
+
+#[test]
+fn a_piece_that_was_not_sent_is_neither_told_nor_asked() {
+    let mut opening = awaiting(&["waste", "housing"]);
+    opening.pieces[0].state = HandoverState::Due;
+    opening.pieces[0].operation = Some(Operation::Create);
+    let unsent = HashSet::from([opening.pieces[0].call]);
+    let effects = amend(&mut opening, &unsent);
+    assert_eq!(effects.calls.iter().map(|call| call.system.as_str()).collect::<Vec<_>>(), ["housing"]);
+    let effects = withdraw(&mut opening, &unsent);
+    assert_eq!(effects.taken_out, [opening.pieces[0].call]);
+    assert_eq!(opening.pieces[0].state, HandoverState::Ended);
+    assert_eq!(opening.pieces[1].queue.len(), 1, "the cancel waits for the change");
+    assert_eq!(opening.state, RequestState::Open);
+}
+
+#[test]
+fn a_park_keeps_what_waits_behind_it() {
+    let mut opening = awaiting(&["waste"]);
+    amend(&mut opening, &HashSet::new());
+    withdraw(&mut opening, &HashSet::new());
+    let park = Next::Park { class: ParkClass::Uncertain, reason: "lost".into() };
+    let effects = settle(&mut opening, 0, Operation::Amend, &park);
+    assert_eq!(asked(&effects), []);
+    assert_eq!(effects.events[0].data["waiting"], 1);
+    let piece = &opening.pieces[0];
+    assert_eq!((piece.state, piece.operation), (HandoverState::Parked, Some(Operation::Amend)));
+    // Whoever resolves it lets the next go.
+    opening.pieces[0].settle();
+    let mut effects = Effects::default();
+    opening.release_next(0, at(60), &mut effects);
+    assert_eq!(asked(&effects), [Operation::Cancel]);
+    opening.release_next(0, at(60), &mut effects);
+    assert_eq!(effects.calls.len(), 1, "one at a time");
+}
+
+#[test]
+fn work_that_ends_before_it_was_told_of_a_change_is_a_persons() {
+    let mut opening = awaiting(&["waste"]);
+    amend(&mut opening, &HashSet::new());
+    amend(&mut opening, &HashSet::new());
+    let (correlated, effects) =
+        hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+    assert_eq!((correlated, opening.state), (Correlated::Applied, RequestState::Held));
+    assert_eq!(kinds(&effects), [Kind::Held, Kind::Progressed]);
+    assert!(opening.pieces[0].queue.is_empty());
+}
+
+#[test]
+fn a_cancel_that_comes_too_late_does_not_hold_what_was_done() {
+    let mut opening = awaiting(&["waste"]);
+    withdraw(&mut opening, &HashSet::new());
+    hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
+    assert_eq!(opening.state, RequestState::Open, "the cancel is under way");
+    let refused = Next::Rejected { disposition: Disposition::Declined, reason: "done".into(), say: None };
+    let effects = settle(&mut opening, 0, Operation::Cancel, &refused);
+    assert_eq!(asked(&effects), [Operation::Close]);
+    assert_eq!(opening.pieces[0].disposition, Some(Disposition::Completed));
+}
+
+#[test]
+fn a_closed_ticket_is_opened_again_with_the_same_systems() {
+    let mut opening = awaiting(&["waste", "housing"]);
+    opening.state = RequestState::Closed;
+    let before = opening.clone();
+    let (next, effects) = reopen(&mut opening);
+    let next = next.expect("a new opening");
+    assert_eq!((opening, effects), (before.clone(), Effects::default()));
+    assert_eq!(next.state, RequestState::Open);
+    assert_ne!(next.request, before.request);
+    let systems: Vec<&str> = next.pieces.iter().map(|piece| piece.system.as_str()).collect();
+    assert_eq!(systems, ["waste", "housing"]);
+    assert!(next.pieces.iter().all(|piece| piece.kept == Kept::New && piece.job.is_none()));
+}
+
+#[test]
+fn a_closure_that_was_not_taken_is_broken_off_by_a_reopening() {
     let mut opening = awaiting(&["waste"]);
     hear(&mut opening, 0, &completion("waste", "Done", None), ended(Disposition::Completed));
-    opening.state = RequestState::Closed;
-    let mut effects = Effects::default();
-    opening.noted("reopened", at(200), &mut effects);
-    assert_eq!(kinds(&effects), [Kind::Reopened, Kind::Held]);
-    assert_eq!(opening.state, RequestState::Held);
-    assert_eq!((opening.closed_at, opening.disposition), (None, None));
-    assert_eq!(opening.reason.as_deref(), Some("the CRM sent reopened after the ticket was closed"));
+    assert_eq!(opening.state, RequestState::Closing);
+    let (next, effects) = reopen(&mut opening);
+    assert_eq!(effects.taken_out, [opening.pieces[1].call]);
+    assert_eq!((opening.state, opening.pieces[1].state), (RequestState::Closed, HandoverState::Ended));
+    assert_eq!(next.map(|next| next.pieces.len()), Some(1));
+}
+
+#[test]
+fn what_is_open_or_held_is_not_opened_again() {
+    for state in [RequestState::Open, RequestState::Held] {
+        let mut opening = awaiting(&["waste"]);
+        opening.state = state;
+        let (next, effects) = reopen(&mut opening);
+        assert_eq!((next, kinds(&effects)), (None, vec![Kind::Reopened]));
+        assert_eq!(opening.state, state);
+    }
 }

@@ -28,6 +28,8 @@ struct Leased {
     rescued: bool,
     payload: Option<Value>,
     due_at: Timestamp,
+    /// The request as it was when the call may have been sent for the first time, where it has changed since.
+    document: Option<Value>,
 }
 
 /// What a call needs to know of its request and its handover.
@@ -57,7 +59,7 @@ impl SqlLedger {
              update due set worker = $4, lease = due.lease + 1, attempts = due.attempts + 1 from picked \
              where due.council = picked.council and due.id = picked.id \
              returning due.council, due.id, due.handover, due.request, due.operation, due.phase, due.lease, \
-             due.attempts, due.spent, due.begun, due.rescued, due.payload, due.due_at",
+             due.attempts, due.spent, due.begun, due.rescued, due.payload, due.due_at, due.document",
         )
         .text(system.as_str())
         .int(now.as_millisecond())
@@ -125,6 +127,7 @@ fn leased(row: &mut Row) -> Result<Leased, Error> {
         rescued: row.flag("due.rescued")?,
         payload: row.maybe("due.payload", str::parse)?,
         due_at: row.time("due.due_at")?,
+        document: row.maybe("due.document", str::parse)?,
     })
 }
 
@@ -172,7 +175,7 @@ impl Leased {
             rescued: self.rescued,
             begun: self.begun,
             job: about.job,
-            document: about.document,
+            document: self.document.map_or(about.document, Arc::new),
             payload: self.payload,
             traceparent: about.traceparent,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mappings::domain::{HandoverState, RequestId};
+use mappings::domain::{CallId, HandoverState, RequestId};
 use serde_json::Value;
 
 use super::store::{Statement, Tx};
@@ -20,6 +20,8 @@ pub(super) struct Draft<'a> {
     events: Vec<(Event, bool)>,
     calls: Vec<Call>,
     taken: Vec<Places>,
+    /// Places of calls that were taken out again.
+    returned: Vec<Places>,
 }
 
 struct Call {
@@ -30,7 +32,7 @@ struct Call {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(lessee: &'a Lessee) -> Self {
-        Self { lessee, events: Vec::new(), calls: Vec::new(), taken: Vec::new() }
+        Self { lessee, events: Vec::new(), calls: Vec::new(), taken: Vec::new(), returned: Vec::new() }
     }
 
     /// The worker that writes.
@@ -65,12 +67,27 @@ impl<'a> Draft<'a> {
             spent: 0,
             rescued: false,
             begun: false,
-            job: None,
+            job: call.job,
             document,
             payload: call.payload,
             traceparent: opening.traceparent.clone(),
         };
         self.calls.push(Call { work, due_at: call.due_at, leased });
+    }
+
+    /// Whether a call was added by this transaction: nobody has seen it yet.
+    pub(super) fn has(&self, call: CallId) -> bool {
+        self.calls.iter().any(|own| own.work.call == call)
+    }
+
+    /// Takes a call out that was added by this transaction; `false` when it was not.
+    pub(super) fn take_out(&mut self, call: CallId) -> bool {
+        let Some(place) = self.calls.iter().position(|own| own.work.call == call) else { return false };
+        let call = self.calls.remove(place);
+        if call.leased {
+            self.returned.push(self.lessee.room.of(&call.work.system));
+        }
+        true
     }
 
     /// Gives the calls of a request its document, which was not at hand when they were added.
@@ -162,6 +179,7 @@ impl<'a> Draft<'a> {
     /// What the worker is left with once the transaction is committed.
     pub(super) fn kept<R>(mut self, replies: Vec<R>) -> Written<R> {
         self.taken.clear();
+        self.returned.drain(..).for_each(|places| places.give_back());
         Written {
             replies: replies.into_iter().map(Ok::<R, Unwritable>).collect(),
             events: self.events.drain(..).filter(|(_, leased)| *leased).map(|(event, _)| event).collect(),
@@ -192,7 +210,7 @@ pub(super) async fn store_changes(tx: &mut Tx, openings: &mut [Opening]) -> Resu
     if !changed.is_empty() {
         let statement = Statement::new(
             "with v as ({rows}) update requests set state = v.state, closed_at = v.closed_at, \
-             disposition = v.disposition, reason = v.reason, say = v.say from v \
+             disposition = v.disposition, reason = v.reason, say = v.say, withdrawn = v.withdrawn from v \
              where requests.council = v.council and requests.id = v.id",
         )
         .texts("council", &changed, |opening| opening.council.as_str())
@@ -201,15 +219,19 @@ pub(super) async fn store_changes(tx: &mut Tx, openings: &mut [Opening]) -> Resu
         .ints("closed_at", &changed, |opening| opening.closed_at.map(Timestamp::as_millisecond))
         .texts("disposition", &changed, |opening| opening.disposition.map(|word| word.as_str()))
         .texts("reason", &changed, |opening| opening.reason.as_deref())
-        .texts("say", &changed, |opening| opening.say.as_deref());
+        .texts("say", &changed, |opening| opening.say.as_deref())
+        .ints("withdrawn", &changed, |opening| i64::from(opening.withdrawn));
         tx.run(statement).await?;
     }
     insert_pieces(tx, openings).await?;
     update_pieces(tx, openings).await?;
+    store_queues(tx, openings).await?;
     for opening in openings {
         opening.changed = false;
         for piece in &mut opening.pieces {
             piece.kept = Kept::AsItIs;
+            piece.gone.clear();
+            piece.queue.iter_mut().for_each(|queued| queued.kept = true);
         }
     }
     Ok(())
@@ -229,7 +251,8 @@ async fn insert_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     }
     let statement = Statement::new(
         "with v as ({rows}) insert into handovers (council, request, id, ticket, service, system, closure, state, \
-         call, asked_at) select council, request, id, ticket, service, system, closure, state, call, 0 from v",
+         call, operation, asked_at) select council, request, id, ticket, service, system, closure, state, call, \
+         operation, 0 from v",
     )
     .texts("council", &new, |(opening, _)| opening.council.as_str())
     .texts("request", &new, |(opening, _)| opening.request.to_string())
@@ -239,7 +262,8 @@ async fn insert_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("system", &new, |(_, piece)| piece.system.as_str())
     .ints("closure", &new, |(_, piece)| i64::from(piece.closure))
     .texts("state", &new, |_| HandoverState::Due.as_str())
-    .texts("call", &new, |(_, piece)| piece.call.to_string());
+    .texts("call", &new, |(_, piece)| piece.call.to_string())
+    .texts("operation", &new, |(_, piece)| piece.operation.map(|word| word.as_str()));
     tx.run(statement).await.map(drop)
 }
 
@@ -251,7 +275,8 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     let statement = Statement::new(
         "with v as ({rows}) update handovers set state = v.state, job = v.job, progress = v.progress, \
          disposition = v.disposition, reason = v.reason, class = v.class, say = v.say, said = v.said, \
-         said_at = v.said_at, ended_at = v.ended_at from v where handovers.council = v.council \
+         said_at = v.said_at, ended_at = v.ended_at, call = v.call, operation = v.operation, payload = v.payload, \
+         waiting = v.waiting from v where handovers.council = v.council \
          and handovers.request = v.request and handovers.id = v.id",
     )
     .texts("council", &changed, |(opening, _)| opening.council.as_str())
@@ -266,6 +291,45 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("say", &changed, |(_, piece)| piece.say.as_deref())
     .texts("said", &changed, |(_, piece)| piece.said.as_deref())
     .ints("said_at", &changed, |(_, piece)| piece.said_at.map(Timestamp::as_millisecond))
-    .ints("ended_at", &changed, |(_, piece)| piece.ended_at.map(Timestamp::as_millisecond));
+    .ints("ended_at", &changed, |(_, piece)| piece.ended_at.map(Timestamp::as_millisecond))
+    .texts("call", &changed, |(_, piece)| piece.call.to_string())
+    .texts("operation", &changed, |(_, piece)| piece.operation.map(|word| word.as_str()))
+    .texts("payload", &changed, |(_, piece)| piece.payload.as_ref().map(Value::to_string))
+    .ints("waiting", &changed, |(_, piece)| i64::try_from(piece.queue.len()).unwrap_or(i64::MAX));
+    tx.run(statement).await.map(drop)
+}
+
+/// Stores which calls wait, and takes out those that do no more.
+async fn store_queues(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
+    let all = || openings.iter().flat_map(|opening| opening.pieces.iter().map(move |piece| (opening, piece)));
+    let gone: Vec<_> =
+        all().flat_map(|(of, piece)| piece.gone.iter().map(move |number| (of, piece, *number))).collect();
+    if !gone.is_empty() {
+        let statement = Statement::new(
+            "with v as ({rows}) delete from waiting_calls where (council, request, handover, number) in \
+             (select council, request, handover, number from v)",
+        )
+        .texts("council", &gone, |(opening, ..)| opening.council.as_str())
+        .texts("request", &gone, |(opening, ..)| opening.request.to_string())
+        .texts("handover", &gone, |(_, piece, _)| piece.id.to_string())
+        .ints("number", &gone, |(.., number)| *number);
+        tx.run(statement).await?;
+    }
+    let queued = all().flat_map(|(of, piece)| piece.queue.iter().map(move |queued| (of, piece, queued)));
+    let new: Vec<_> = queued.filter(|(.., queued)| !queued.kept).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let statement = Statement::new(
+        "with v as ({rows}) insert into waiting_calls (council, request, handover, number, call, operation, payload) \
+         select council, request, handover, number, call, operation, payload from v",
+    )
+    .texts("council", &new, |(opening, ..)| opening.council.as_str())
+    .texts("request", &new, |(opening, ..)| opening.request.to_string())
+    .texts("handover", &new, |(_, piece, _)| piece.id.to_string())
+    .ints("number", &new, |(.., queued)| queued.number)
+    .texts("call", &new, |(.., queued)| queued.call.to_string())
+    .texts("operation", &new, |(.., queued)| queued.operation.as_str())
+    .texts("payload", &new, |(.., queued)| queued.payload.to_string());
     tx.run(statement).await.map(drop)
 }

@@ -67,11 +67,16 @@ pub(super) async fn hear(
         }
         let mut verdict = Verdict { completion, correlated: Correlated::Waiting, request: None };
         for (request, handover) in targets(&openings.all, completion) {
+            let doubtful = is_doubtful(&openings.all, request, completion);
             let Some(opening) = openings.get(request) else { continue };
             let meaning = reader(&completion.system, &opening.service, completion);
             let at = heard.not_before.map_or(completion.received_at, |at| at.max(completion.received_at));
             let mut effects = Effects::default();
-            let correlated = opening.heard(handover, completion, meaning, at, &**closer, &mut effects);
+            let correlated = if doubtful && !opening.is_ended(handover) {
+                opening.doubted(completion, at, &mut effects)
+            } else {
+                opening.heard(handover, completion, meaning, at, &**closer, &mut effects)
+            };
             if verdict.request.is_none() {
                 verdict.correlated = correlated;
                 verdict.request = Some((opening.council.clone(), request));
@@ -177,6 +182,29 @@ fn targets(openings: &[Opening], completion: &Completion) -> Vec<(RequestId, Han
         &found[found.len().saturating_sub(1)..]
     };
     chosen.iter().map(|(opening, piece, _)| (opening.request, piece.id)).collect()
+}
+
+/// Whether a completion names a ticket that was opened more than once, and not the job: it may be about the work of
+/// an earlier opening.
+fn is_doubtful(openings: &[Opening], request: RequestId, completion: &Completion) -> bool {
+    let Some(target) = openings.iter().find(|opening| opening.request == request) else { return false };
+    if completion.reference.as_ref() != Some(&target.ticket) {
+        return false;
+    }
+    let mut ours = 0;
+    let same = |opening: &&Opening| opening.council == target.council && opening.ticket == target.ticket;
+    for opening in openings.iter().filter(same) {
+        let pieces =
+            || opening.pieces.iter().filter(|piece| !piece.closure && piece.system == completion.system);
+        // A job that we know speaks for itself; one that we do not may become known with the answer to our order.
+        let known = |job: &Job| pieces().any(|piece| piece.job.as_ref() == Some(job));
+        let unanswered = || pieces().any(|piece| piece.job.is_none() && piece.state != HandoverState::Ended);
+        if completion.job.as_ref().is_some_and(|job| known(job) || unanswered()) {
+            return false;
+        }
+        ours += usize::from(pieces().next().is_some());
+    }
+    ours > 1
 }
 
 async fn insert(tx: &mut Tx, verdicts: &[Verdict<'_>]) -> Result<(), Error> {

@@ -6,7 +6,6 @@ use mappings::domain::RequestId;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::accept::subject;
 use super::store::{Statement, Tx};
 use crate::ledger::{Arrival, Error, InboxKey};
 
@@ -29,7 +28,7 @@ impl Key {
 
     /// The key of an arrival.
     pub(super) fn of(arrival: &Arrival) -> Self {
-        Self::new(subject(arrival).0.as_str(), &arrival.key)
+        Self::new(arrival.subject().0.as_str(), &arrival.key)
     }
 }
 

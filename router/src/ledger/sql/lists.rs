@@ -47,6 +47,7 @@ impl SqlLedger {
         let mut problems = held(&mut tx, most).await?;
         problems.extend(parked(&mut tx, most).await?);
         problems.extend(orphans(&mut tx, most).await?);
+        problems.extend(early(&mut tx, most).await?);
         problems.extend(refused(&mut tx, most).await?);
         tx.commit().await?;
         Ok(problems)
@@ -145,6 +146,22 @@ async fn orphans(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
                where state = 'waiting' and request is null order by received_at desc limit $1";
     let rows = tx.run(Statement::new(sql).int(limit(most))).await?;
     rows.into_iter().map(|mut row| Ok(Problem::Orphan(hear::completion(&mut row)?.completion))).collect()
+}
+
+async fn early(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
+    let sql =
+        "select received_at, council, ticket, revision from early_changes order by received_at desc limit $1";
+    let rows = tx.run(Statement::new(sql).int(limit(most))).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(Problem::Early {
+                received_at: row.time("early_changes.received_at")?,
+                council: row.get("early_changes.council", Council::parse)?,
+                ticket: row.get("early_changes.ticket", Ticket::parse)?,
+                revision: row.get("early_changes.revision", str::parse)?,
+            })
+        })
+        .collect()
 }
 
 async fn refused(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {

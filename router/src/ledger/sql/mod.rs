@@ -6,6 +6,8 @@ mod complete;
 mod defer;
 mod doubts;
 mod draft;
+mod early;
+mod fresh;
 mod hear;
 mod history;
 mod inbox;
@@ -17,6 +19,7 @@ mod polls;
 mod record;
 mod refuse;
 mod replay;
+mod revise;
 mod store;
 mod systems;
 mod transition;
@@ -114,7 +117,8 @@ impl Ledger for SqlLedger {
     }
 
     async fn accept(&self, batch: &[Arrival], lessee: &Lessee) -> Result<Written<Accepted>, Error> {
-        failpoint::during(Write::Accept, self.write(&Accept, batch, lessee)).await
+        let accept = Accept { closer: &self.closer };
+        failpoint::during(Write::Accept, self.write(&accept, batch, lessee)).await
     }
 
     async fn refuse(&self, batch: &[Refusal], lessee: &Lessee) -> Result<Written<bool>, Error> {
@@ -220,6 +224,10 @@ impl Ledger for SqlLedger {
 
     async fn rescue(&self, dead_before: Timestamp) -> Result<Rescued, Error> {
         failpoint::during(Write::Rescue, self.take_over(dead_before)).await
+    }
+
+    async fn settle_early(&self, given_up_before: Timestamp, lessee: &Lessee) -> Result<u64, Error> {
+        SqlLedger::settle_early(self, given_up_before, lessee).await
     }
 
     async fn release(&self, worker: WorkerId) -> Result<(), Error> {

@@ -1,15 +1,16 @@
 //! Loading openings of tickets, locked in the order of their ids.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mappings::domain::{CallId, Council, HandoverId, Job, RequestId, Service, SystemName, Ticket};
 use serde_json::Value;
 
 use super::draft::Draft;
+use super::revise::Documents;
 use super::store::{Row, Statement, Tx};
 use crate::ledger::Error;
-use crate::ledger::opening::{Effects, Kept, Opening, Piece};
+use crate::ledger::opening::{Effects, Kept, Opening, Piece, Queued};
 
 /// Openings that a transaction has locked.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ impl Openings {
         }
         let statement = Statement::new(
             "with v as ({rows}) select r.council, r.id, r.ticket, r.service, r.state, r.closed_at, r.disposition, \
-             r.reason, r.say, r.traceparent from v join requests r on r.council = v.council and r.id = v.id \
+             r.reason, r.say, r.traceparent, r.withdrawn from v join requests r on r.council = v.council and r.id = v.id \
              order by r.id {lock}",
         );
         let mut openings = Self::default();
@@ -41,17 +42,67 @@ impl Openings {
         }
         let statement = Statement::new(
             "with v as ({rows}) select h.request, h.id, h.system, h.closure, h.state, h.call, h.job, h.progress, \
-             h.disposition, h.reason, h.class, h.say, h.said, h.said_at, h.ended_at from v join handovers h \
-             on h.council = v.council and h.request = v.id order by h.id",
+             h.disposition, h.reason, h.class, h.say, h.said, h.said_at, h.ended_at, \
+             h.operation, h.payload, h.waiting from v join handovers h on h.council = v.council and h.request = v.id order by h.id",
         );
+        let mut waiting = BTreeMap::new();
         for mut row in tx.run(of(statement, &wanted)).await? {
             let request = row.get("handovers.request", RequestId::parse)?;
             let piece = piece(&mut row)?;
+            if row.int("handovers.waiting")? > 0 {
+                waiting.extend(wanted.iter().filter(|(wanted, _)| *wanted == request).cloned());
+            }
             if let Some(opening) = openings.get(request) {
                 opening.pieces.push(piece);
             }
         }
+        if !waiting.is_empty() {
+            openings.load_queues(tx, &waiting.into_iter().collect::<Vec<_>>()).await?;
+        }
         Ok(openings)
+    }
+
+    /// Loads what waits for the call before it, of openings that have such.
+    async fn load_queues(&mut self, tx: &mut Tx, wanted: &[(RequestId, Council)]) -> Result<(), Error> {
+        let statement = Statement::new(
+            "with v as ({rows}) select w.request, w.handover, w.number, w.call, w.operation, w.payload from v \
+             join waiting_calls w on w.council = v.council and w.request = v.id order by w.number",
+        );
+        for mut row in tx.run(of(statement, wanted)).await? {
+            let request = row.get("waiting_calls.request", RequestId::parse)?;
+            let handover = row.get("waiting_calls.handover", HandoverId::parse)?;
+            let queued = Queued {
+                number: row.int("waiting_calls.number")?,
+                call: row.get("waiting_calls.call", CallId::parse)?,
+                operation: row.get("waiting_calls.operation", str::parse)?,
+                payload: row.get("waiting_calls.payload", str::parse)?,
+                kept: true,
+            };
+            let pieces = self.get(request).map(|opening| &mut opening.pieces);
+            if let Some(piece) = pieces.and_then(|all| all.iter_mut().find(|piece| piece.id == handover)) {
+                piece.queue.push(queued);
+            }
+        }
+        Ok(())
+    }
+
+    /// The requests of all of them, as they are now.
+    pub(super) async fn documents(&self, tx: &mut Tx) -> Result<Documents, Error> {
+        let mut documents = Documents::new();
+        if self.all.is_empty() {
+            return Ok(documents);
+        }
+        let statement = Statement::new(
+            "with v as ({rows}) select d.request, d.document from v join documents d \
+             on d.council = v.council and d.request = v.id",
+        )
+        .texts("council", &self.all, |opening| opening.council.as_str())
+        .texts("id", &self.all, |opening| opening.request.to_string());
+        for mut row in tx.run(statement).await? {
+            let request = row.get("documents.request", RequestId::parse)?;
+            documents.insert(request, Arc::new(row.get("documents.document", str::parse)?));
+        }
+        Ok(documents)
     }
 
     /// One of them.
@@ -78,6 +129,7 @@ fn opening(row: &mut Row) -> Result<Opening, Error> {
         reason: row.maybe_text("requests.reason")?,
         say: row.maybe_text("requests.say")?,
         traceparent: row.maybe_text("requests.traceparent")?,
+        withdrawn: row.flag("requests.withdrawn")?,
         pieces: Vec::new(),
         changed: false,
     })
@@ -99,6 +151,10 @@ fn piece(row: &mut Row) -> Result<Piece, Error> {
         said: row.maybe_text("handovers.said")?,
         said_at: row.maybe_time("handovers.said_at")?,
         ended_at: row.maybe_time("handovers.ended_at")?,
+        operation: row.maybe("handovers.operation", str::parse)?,
+        payload: row.maybe("handovers.payload", str::parse)?,
+        queue: Vec::new(),
+        gone: BTreeSet::new(),
         kept: Kept::AsItIs,
     })
 }

@@ -59,6 +59,9 @@ impl Transition for Record<'_> {
             let at = settlement.attempt.ended_at;
             let (handover, operation) = (work.handover, work.operation);
             opening.settled(handover, operation, &settlement.next, at, &**self.closer, &mut effects);
+            if matches!(settlement.next, Next::Park { .. } | Next::Unable { .. }) {
+                opening.keep_payload(handover, work.payload.as_ref());
+            }
             openings::add(draft, opening, effects);
         }
         add_attempts(tx, &written).await?;
@@ -82,7 +85,7 @@ impl Record<'_> {
             .copied()
             .filter(|settlement| match settlement.next {
                 Next::Again { .. } => false,
-                Next::Delivered { .. } | Next::Rejected { .. } | Next::Park { .. } => {
+                Next::Delivered { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => {
                     settlement.work.operation != Operation::Close
                 }
             })
@@ -103,7 +106,7 @@ impl Record<'_> {
 fn awaited(settlement: &Settlement) -> Awaited<'_> {
     let job = match &settlement.next {
         Next::Delivered { job, .. } => job.as_ref(),
-        Next::Again { .. } | Next::Rejected { .. } | Next::Park { .. } => None,
+        Next::Again { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => None,
     };
     Awaited { system: &settlement.work.system, ticket: &settlement.work.ticket, job }
 }
@@ -112,7 +115,7 @@ fn awaited(settlement: &Settlement) -> Awaited<'_> {
 fn systems(settled: &[&Settlement]) -> Vec<Arc<str>> {
     let with_job = settled.iter().filter(|settlement| match &settlement.next {
         Next::Delivered { job, .. } => job.is_some(),
-        Next::Again { .. } | Next::Rejected { .. } | Next::Park { .. } => false,
+        Next::Again { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => false,
     });
     let systems: BTreeSet<&str> = with_job.map(|settlement| settlement.work.system.as_str()).collect();
     systems.into_iter().map(Arc::from).collect()
@@ -148,6 +151,7 @@ async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<Ha
     let rows: Vec<_> = first.into_values().collect();
     let statement = Statement::new(
         "with v as ({rows}) update due set worker = null, due_at = v.due_at, phase = v.phase, begun = 0, \
+         unsure = case when v.unsure >= 0 then v.unsure when due.rescued = 1 then 1 else due.unsure end, \
          rescued = 0 from v where due.council = v.council and due.id = v.id and due.lease = v.lease \
          and due.worker is not distinct from v.worker returning due.id",
     )
@@ -156,7 +160,13 @@ async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<Ha
     .texts("id", &rows, |(settlement, ..)| settlement.work.call.to_string())
     .ints("lease", &rows, |(settlement, ..)| settlement.work.lease.0)
     .ints("due_at", &rows, |(_, at, _)| at.as_millisecond())
-    .texts("phase", &rows, |(.., phase)| phase.as_str());
+    .texts("phase", &rows, |(.., phase)| phase.as_str())
+    .ints("unsure", &rows, |(settlement, ..)| match settlement.attempt.outcome.as_str() {
+        "unknown" => 1,
+        // Asked, the system said that it has nothing.
+        "absent" => 0,
+        _ => -1,
+    });
     held(tx, statement).await
 }
 

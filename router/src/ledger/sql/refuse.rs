@@ -23,12 +23,21 @@ impl Transition for Refuse {
     type Reply = bool;
 
     async fn write(&self, tx: &mut Tx, batch: &[Refusal], draft: &mut Draft<'_>) -> Result<Vec<bool>, Error> {
-        let mut places = BTreeMap::new();
-        for (place, refusal) in batch.iter().enumerate() {
-            let council = refusal.council.as_ref().map_or("", Council::as_str);
-            places.entry(Key::new(council, &refusal.key)).or_insert(place);
-        }
-        let statement = Statement::new(
+        keep(tx, batch, draft).await
+    }
+}
+
+/// Keeps refusals, and answers those whose ticket is known; says which were not kept before.
+pub(super) async fn keep(tx: &mut Tx, batch: &[Refusal], draft: &mut Draft<'_>) -> Result<Vec<bool>, Error> {
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut places = BTreeMap::new();
+    for (place, refusal) in batch.iter().enumerate() {
+        let council = refusal.council.as_ref().map_or("", Council::as_str);
+        places.entry(Key::new(council, &refusal.key)).or_insert(place);
+    }
+    let statement = Statement::new(
             "with v as ({rows}) insert into refusals (council, source, id, ticket, path, reason, body, received_at, \
              traceparent) select council, source, id, ticket, path, reason, body, received_at, traceparent from v \
              where true on conflict (council, source, id) do nothing returning council, source, id",
@@ -42,24 +51,23 @@ impl Transition for Refuse {
         .texts("body", &places, |(_, at)| String::from_utf8_lossy(&batch[*at].body).into_owned())
         .ints("received_at", &places, |(_, at)| batch[*at].received_at.as_millisecond())
         .texts("traceparent", &places, |(_, at)| batch[*at].traceparent.as_deref());
-        let mut replies = vec![false; batch.len()];
-        for mut row in tx.run(statement).await? {
-            let key = Key {
-                council: row.text("refusals.council")?,
-                source: row.text("refusals.source")?,
-                id: row.text("refusals.id")?,
-            };
-            if let Some(place) = places.get(&key) {
-                replies[*place] = true;
-            }
+    let mut replies = vec![false; batch.len()];
+    for mut row in tx.run(statement).await? {
+        let key = Key {
+            council: row.text("refusals.council")?,
+            source: row.text("refusals.source")?,
+            id: row.text("refusals.id")?,
+        };
+        if let Some(place) = places.get(&key) {
+            replies[*place] = true;
         }
-        for (refusal, new) in batch.iter().zip(&replies) {
-            if *new && refusal.ticket.is_some() {
-                draft.event(rejected(refusal));
-            }
-        }
-        Ok(replies)
     }
+    for (refusal, new) in batch.iter().zip(&replies) {
+        if *new && refusal.ticket.is_some() {
+            draft.event(rejected(refusal));
+        }
+    }
+    Ok(replies)
 }
 
 fn rejected(refusal: &Refusal) -> Event {

@@ -14,8 +14,9 @@ use super::openings::{self, Openings};
 use super::store::{Statement, Tx};
 use super::transition::Transition;
 use super::waiting::{Awaited, waiting};
+use crate::closing::{Decision, Standing};
 use crate::ledger::opening::{Effects, Opening, edit};
-use crate::ledger::{Choice, Closer, Error, Person, Reader, Resolution, Resolved, Seen};
+use crate::ledger::{Choice, Closer, Error, Reader, Resolution, Resolved, Seen};
 
 /// Writes decisions.
 pub(super) struct Resolve<'a> {
@@ -47,14 +48,15 @@ struct Again {
     payload: Option<Value>,
 }
 
-/// A document that was put right.
-struct Version {
-    council: Council,
-    request: RequestId,
-    before: Value,
-    after: Value,
-    at: Timestamp,
-    person: Person,
+/// A document that was put right, or changed by the customer.
+pub(super) struct Version {
+    pub(super) council: Council,
+    pub(super) request: RequestId,
+    pub(super) before: Value,
+    pub(super) after: Value,
+    pub(super) at: Timestamp,
+    /// Who did so.
+    pub(super) person: String,
 }
 
 /// What a batch of decisions adds.
@@ -90,7 +92,8 @@ impl Transition for Resolve<'_> {
             };
             let mut effects = Effects::default();
             let document = documents.get_mut(&resolution.request);
-            let resolved = apply(opening, resolution, &last, document, &mut made, &mut effects);
+            let closer = &**self.closer;
+            let resolved = apply(opening, resolution, &last, document, closer, &mut made, &mut effects);
             replies.push(match resolved {
                 Ok(()) => {
                     openings::add(draft, opening, effects);
@@ -104,6 +107,7 @@ impl Transition for Resolve<'_> {
         add_calls(tx, &made.again).await?;
         store_changes(tx, &mut openings.all).await?;
         self.hear_waiting(tx, &done, &mut openings, draft).await?;
+        openings::add_documents(tx, draft).await?;
         Ok(replies)
     }
 }
@@ -158,6 +162,7 @@ fn apply(
     resolution: &Resolution,
     last: &HashMap<CallId, Last>,
     document: Option<&mut Value>,
+    closer: &dyn Fn(&Standing) -> Decision,
     made: &mut Made,
     effects: &mut Effects,
 ) -> Result<(), String> {
@@ -165,7 +170,7 @@ fn apply(
     match choice {
         Choice::WasDone { seen, job } => {
             as_seen(opening, seen, last)?;
-            opening.was_done(seen.handover, job.clone(), person, *at, effects)
+            opening.was_done(seen.handover, job.clone(), person, *at, closer, effects)
         }
         Choice::SendAgain { seen } => {
             let last = as_seen(opening, seen, last)?;
@@ -197,7 +202,7 @@ fn apply(
                     before: std::mem::replace(document, edited.document.clone()),
                     after: edited.document,
                     at: *at,
-                    person: person.clone(),
+                    person: person.name.clone(),
                 });
             }
             Ok(())
@@ -313,7 +318,7 @@ async fn documents(tx: &mut Tx, batch: &[Resolution]) -> Result<HashMap<RequestI
 }
 
 /// Keeps documents as they were, and puts the new ones in their place.
-async fn add_versions(tx: &mut Tx, versions: &[Version]) -> Result<(), Error> {
+pub(super) async fn add_versions(tx: &mut Tx, versions: &[Version]) -> Result<(), Error> {
     for Version { council, request, before, after, at, person } in versions {
         let statement = Statement::new(
             "insert into earlier_documents (council, request, version, document, until_at, person) \
@@ -324,7 +329,7 @@ async fn add_versions(tx: &mut Tx, versions: &[Version]) -> Result<(), Error> {
         .text(request.to_string())
         .text(before.to_string())
         .int(at.as_millisecond())
-        .text(person.name.as_str());
+        .text(person.as_str());
         tx.run(statement).await?;
         let statement =
             Statement::new("update documents set document = $3 where council = $1 and request = $2")

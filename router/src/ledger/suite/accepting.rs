@@ -1,28 +1,11 @@
 //! Deliveries, those that are understood and those that are not.
 
 use mappings::domain::{Disposition, HandoverState, Operation, RequestState};
-use serde_json::json;
 
 use super::fixture::*;
 use super::{Fixture, both};
 use crate::event::Kind;
-use crate::ledger::{
-    Accepted, Arrival, Change, Correlated, InboxKey, Next, Problem, Recorded, Refusal, Settlement,
-};
-
-fn noted(delivery: &str, reference: &str, word: &'static str) -> Arrival {
-    Arrival {
-        key: InboxKey { source: "/crm".into(), id: delivery.into() },
-        change: Change::Noted {
-            council: council(),
-            ticket: ticket(reference),
-            word,
-            data: json!({"reason": "moved"}),
-        },
-        traceparent: None,
-        received_at: at(30),
-    }
-}
+use crate::ledger::{Accepted, Correlated, InboxKey, Next, Problem, Recorded, Refusal, Settlement};
 
 fn refusal(id: &str, reference: Option<&str>) -> Refusal {
     Refusal {
@@ -219,43 +202,5 @@ both! {
         assert_eq!(problems.len(), 2);
         let Problem::Refused { reason, path, .. } = &problems[0] else { panic!("{problems:?}") };
         assert_eq!((reason.as_str(), path.as_deref()), ("12345 is not text", Some("location.uprn")));
-    }
-
-    async fn a_change_to_a_ticket_holds_it_for_a_person(fixture: &Fixture) {
-        fixture.deliver("CRM-1", "waste", "W-1").await;
-        let written = fixture.accept(&[noted("c1", "CRM-1", "withdrawn"), noted("c2", "CRM-9", "withdrawn")]).await;
-        assert!(matches!(written.replies[..], [Ok(Accepted::New(_)), Ok(Accepted::NoSuchTicket)]));
-        assert_eq!(written.events.len(), 1);
-        let again = fixture.accept(&[noted("c1", "CRM-1", "withdrawn")]).await;
-        assert_eq!(again.replies, [Ok(Accepted::DuplicateDelivery)]);
-        let history = fixture.history("CRM-1").await;
-        assert_eq!(history.line.state, RequestState::Held);
-        assert_eq!(history.line.reason.as_deref(), Some("the CRM sent withdrawn"));
-
-        // What the system says is kept, and closes nothing behind the person's back.
-        assert_eq!(fixture.hear(said("waste", "k", "W-1", "Completed")).await, Correlated::Applied);
-        let history = fixture.history("CRM-1").await;
-        assert_eq!(history.line.state, RequestState::Held);
-        assert_eq!(history.handovers[0].state, HandoverState::Ended);
-    }
-
-    async fn a_closed_ticket_that_is_reopened_is_held_and_says_so(fixture: &Fixture) {
-        let work = fixture.accept(&[arrival_of("epping", "1", "T-1", &["waste"])]).await.work.remove(0);
-        fixture.record(&[settle(&work, rejected(Disposition::Declined))]).await;
-        let mut reopened = noted("c1", "T-1", "reopened");
-        let Change::Noted { council, .. } = &mut reopened.change else { panic!("a note") };
-        *council = work.council.clone();
-        let written = fixture.accept(&[reopened]).await;
-        let kinds: Vec<Kind> = written.events.iter().map(|event| event.kind).collect();
-        assert_eq!(kinds, [Kind::Reopened, Kind::Held]);
-        let history = fixture.ledger.ticket(None, &work.ticket).await.expect("a read").expect("a ticket");
-        assert_eq!(history.line.state, RequestState::Held);
-        assert_eq!(history.line.closed_at, None);
-    }
-
-    async fn a_change_in_the_batch_of_its_request_finds_it(fixture: &Fixture) {
-        let written = fixture.accept(&[noted("c1", "CRM-1", "amended"), arrival("1", "CRM-1", &["waste"])]).await;
-        assert!(matches!(written.replies[..], [Ok(Accepted::New(_)), Ok(Accepted::New(_))]));
-        assert_eq!(fixture.history("CRM-1").await.line.state, RequestState::Held);
     }
 }

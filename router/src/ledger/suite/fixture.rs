@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mappings::domain::{
-    Council, Disposition, HandoverState, Job, Operation, ParkClass, Phase, Progress, Request, Service,
-    SystemName, Ticket,
+    Council, Disposition, HandoverState, Job, Operation, ParkClass, Phase, Progress, Request, Revised,
+    Revision, Service, SystemName, Ticket,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
@@ -201,7 +201,9 @@ pub(super) fn closer() -> Closer {
         }
         let mut dispositions = standing.handovers.iter().filter_map(|part| part.disposition);
         let automatic = [Disposition::Completed, Disposition::Declined, Disposition::Duplicate];
-        if let Some(other) = dispositions.clone().find(|disposition| !automatic.contains(disposition)) {
+        let as_asked = |disposition| standing.withdrawn && disposition == Disposition::Cancelled;
+        let by_itself = |disposition| automatic.contains(&disposition) || as_asked(disposition);
+        if let Some(other) = dispositions.clone().find(|disposition| !by_itself(*disposition)) {
             return Decision::Hold(format!("it ended as {other}"));
         }
         let whole = dispositions.clone().find(|disposition| *disposition != Disposition::Completed);
@@ -274,11 +276,41 @@ pub(super) fn deferral(work: &Work, at: Option<Timestamp>) -> Deferral {
     Deferral { call: work.call, council: work.council.clone(), lease: work.lease, at }
 }
 
+/// What the customer changed their mind to, half a minute after the beginning.
+pub(super) fn revised(delivery: &str, ticket: &str, revision: Revision, data: Value) -> Arrival {
+    revised_of("harlow", delivery, ticket, revision, data)
+}
+
+pub(super) fn revised_of(
+    council: &str,
+    delivery: &str,
+    ticket: &str,
+    revision: Revision,
+    mut data: Value,
+) -> Arrival {
+    data["council"] = council.into();
+    data["ticket"] = ticket.into();
+    Arrival {
+        key: InboxKey { source: "/changes".into(), id: delivery.into() },
+        change: Change::Revised(Revised::parse(revision, data).expect("a revision")),
+        traceparent: None,
+        received_at: at(30),
+    }
+}
+
+/// An attempt that may have been carried out: what is next is due at once.
+pub(super) fn unsure(work: &Work, phase: Phase) -> Settlement {
+    let mut settlement = settle(work, again(at(2), phase));
+    settlement.attempt.outcome = "unknown".into();
+    settlement
+}
+
 pub(super) fn settle(work: &Work, next: Next) -> Settlement {
     let outcome = match &next {
         Next::Delivered { .. } => "delivered",
         Next::Again { .. } => "retry",
         Next::Rejected { .. } => "rejected",
+        Next::Unable { .. } => "not_sent",
         Next::Park { .. } => "unknown",
     };
     Settlement {

@@ -7,10 +7,12 @@ mod fixture;
 mod isolating;
 mod leasing;
 mod model;
+mod ordering;
 mod polling;
 mod publishing;
 mod reading;
 mod recording;
+mod reopening;
 mod resolving;
 mod writing;
 

@@ -148,6 +148,8 @@ pub(super) fn handover(id: u128, system: &str) -> Handover {
         class: None,
         say: None,
         said: None,
+        operation: None,
+        waiting: 0,
         due_at: Some(at(1)),
         attempts: 0,
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mappings::domain::{CallId, Disposition, HandoverId, HandoverState, RequestId, RequestState, SystemName};
+use mappings::domain::{
+    CallId, Disposition, HandoverId, HandoverState, Operation, RequestId, RequestState, SystemName,
+};
 
 use crate::event::Kind;
 use crate::ledger::{Handover, History, Lease, Work};
@@ -17,6 +19,8 @@ pub(super) struct Books {
     calls: HashMap<CallId, Call>,
     requests: HashMap<RequestId, RequestState>,
     handovers: HashMap<HandoverId, (HandoverState, Option<Disposition>)>,
+    /// What each handover's system heard last.
+    order: HashMap<HandoverId, (Operation, String, CallId)>,
 }
 
 struct Call {
@@ -31,7 +35,9 @@ struct Call {
 
 impl Books {
     /// A call was leased: never while another holds it, never once it is settled, each time under the next number.
+    /// No two calls of one handover are live, and a system hears of a ticket in order.
     pub(super) fn lease(&mut self, work: &Work) {
+        self.compare_order(work);
         let call = self.calls.entry(work.call).or_insert_with(|| Call {
             work: work.clone(),
             lease: Lease(0),
@@ -56,6 +62,41 @@ impl Books {
         call.held = false;
         call.unused += 1;
         true
+    }
+
+    fn compare_order(&mut self, work: &Work) {
+        let others = self.calls.values().filter(|call| call.work.handover == work.handover);
+        for other in others.filter(|call| call.work.call != work.call) {
+            assert!(other.settled, "two calls of one handover are live");
+        }
+        let said = work.payload.as_ref().and_then(|payload| payload["reason"].as_str()).unwrap_or_default();
+        let now = (work.operation, said.to_owned(), work.call);
+        if let Some((operation, before, call)) = self.order.insert(work.handover, now)
+            && call != work.call
+        {
+            let follows = match (operation, work.operation) {
+                (Operation::Create, Operation::Amend | Operation::Cancel) => true,
+                (Operation::Amend, Operation::Amend | Operation::Cancel) => *before < *said,
+                (Operation::Create | Operation::Amend | Operation::Cancel | Operation::Close, _) => false,
+            };
+            assert!(follows, "{} {said} after {operation} {before}", work.operation);
+        }
+    }
+
+    /// A ticket was opened again: what was asked for the opening before is asked no more.
+    pub(super) fn leave(&mut self, history: &History) {
+        assert!(matches!(history.line.state, RequestState::Closing | RequestState::Closed));
+        for handover in &history.handovers {
+            self.void(handover.id);
+            self.handovers.remove(&handover.id);
+        }
+    }
+
+    fn void(&mut self, handover: HandoverId) {
+        for call in self.calls.values_mut().filter(|call| call.work.handover == handover) {
+            call.settled = true;
+            call.held = false;
+        }
     }
 
     /// A call is settled; whether the lease allows it.
@@ -108,7 +149,9 @@ impl Books {
         }
         let mut work = history.handovers.iter().filter(|handover| !handover.closure);
         if state == RequestState::Open {
-            assert!(work.any(|handover| handover.state != HandoverState::Ended), "all ended, yet open");
+            let goes_on =
+                |handover: &Handover| handover.state != HandoverState::Ended || handover.operation.is_some();
+            assert!(work.any(goes_on), "all ended, yet open");
         }
     }
 
@@ -117,14 +160,20 @@ impl Books {
         let before = self.handovers.insert(handover.id, now).unwrap_or((HandoverState::Due, None));
         let legal = match before.0 {
             HandoverState::Due => true,
-            HandoverState::Awaiting => matches!(now.0, HandoverState::Awaiting | HandoverState::Ended),
+            HandoverState::Awaiting => now.0 != HandoverState::Due,
             HandoverState::Parked => now.0 != HandoverState::Due,
             HandoverState::Ended => now == before,
         };
         assert!(legal, "the handover went from {before:?} to {now:?}");
-        assert_eq!(handover.due_at.is_some(), handover.state == HandoverState::Due, "{handover:?}");
+        let live = handover.operation.is_some() && handover.state != HandoverState::Parked;
+        assert_eq!(handover.due_at.is_some(), live, "{handover:?}");
+        assert!(handover.operation.is_some() || handover.waiting == 0, "nothing goes on: {handover:?}");
+        assert!(handover.state != HandoverState::Due || live, "{handover:?}");
         assert_eq!(handover.disposition.is_some(), handover.state == HandoverState::Ended, "{handover:?}");
         assert_eq!(handover.class.is_some(), handover.state == HandoverState::Parked, "{handover:?}");
+        if !live {
+            self.void(handover.id);
+        }
         let calls = self.calls.values().filter(|call| call.work.handover == handover.id);
         let recorded: u32 = calls.map(|call| call.recorded).sum();
         assert_eq!(handover.attempts, recorded, "every attempt is on record, and no other");

@@ -4,9 +4,10 @@ mod books;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mappings::domain::{Disposition, Phase};
+use mappings::domain::{Disposition, Phase, Revision};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use self::books::Books;
 use super::fixture::*;
 use super::{Fixture, both};
 use crate::ledger::{
-    Accepted, Completion, Correlated, InboxKey, Lessee, Next, Outbox, Places, Recorded, Room, Work, WorkerId,
+    Accepted, Completion, Correlated, Lessee, Next, Outbox, Places, Recorded, Room, Work, WorkerId,
 };
 
 /// One thing that happens.
@@ -31,8 +32,10 @@ enum Step {
     Settle { pick: prop::sample::Index, how: How },
     /// A system says something.
     Hear { ticket: u8, system: u8, by_job: bool, word: u8, said_at: Option<u8>, key: u8 },
-    /// The CRM changes its mind.
-    Note { ticket: u8, delivery: u8 },
+    /// The customer changes their mind.
+    Revise { ticket: u8, delivery: u8, revision: Revision },
+    /// The keeper looks after what came early.
+    Keep { gives_up: bool },
     /// The worker dies, and another takes its place.
     Die,
 }
@@ -42,7 +45,9 @@ enum How {
     Delivered,
     DeliveredWithoutJob,
     Again,
+    Unsure,
     Rejected,
+    Unable,
     Park,
 }
 
@@ -53,7 +58,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(How::Delivered),
         1 => Just(How::DeliveredWithoutJob),
         2 => Just(How::Again),
+        1 => Just(How::Unsure),
         1 => Just(How::Rejected),
+        1 => Just(How::Unable),
         1 => Just(How::Park),
     ];
     prop_oneof![
@@ -65,7 +72,9 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..4_u8, 0..2_u8, any::<bool>(), 0..6_u8, prop::option::of(0..6_u8), 0..40_u8).prop_map(
             |(ticket, system, by_job, word, said_at, key)| Step::Hear { ticket, system, by_job, word, said_at, key }
         ),
-        1 => (0..3_u8, 0..3_u8).prop_map(|(ticket, delivery)| Step::Note { ticket, delivery }),
+        4 => (0..3_u8, 0..12_u8, prop::sample::select(Revision::ALL))
+            .prop_map(|(ticket, delivery, revision)| Step::Revise { ticket, delivery, revision }),
+        1 => any::<bool>().prop_map(|gives_up| Step::Keep { gives_up }),
         1 => Just(Step::Die),
     ]
 }
@@ -78,6 +87,8 @@ struct Case<'a> {
     /// Calls as they were leased, to the living worker and to dead ones.
     leased: Vec<(Work, Lessee)>,
     books: Books,
+    /// How many revisions were sent.
+    revisions: u32,
 }
 
 static CASES: AtomicU32 = AtomicU32::new(0);
@@ -85,7 +96,14 @@ static CASES: AtomicU32 = AtomicU32::new(0);
 impl<'a> Case<'a> {
     async fn new(fixture: &'a Fixture) -> Self {
         let name = CASES.fetch_add(1, Ordering::Relaxed).to_string();
-        let mut case = Self { fixture, lessee: lessee(), name, leased: Vec::new(), books: Books::default() };
+        let mut case = Self {
+            fixture,
+            lessee: lessee(),
+            name,
+            leased: Vec::new(),
+            books: Books::default(),
+            revisions: 0,
+        };
         case.be_born().await;
         case
     }
@@ -130,7 +148,12 @@ impl<'a> Case<'a> {
                 }
             }
             Step::Hear { .. } => self.hear(step).await,
-            Step::Note { ticket, delivery } => self.note(ticket, delivery).await,
+            Step::Revise { ticket, delivery, revision } => self.revise(ticket, delivery, revision).await,
+            Step::Keep { gives_up } => {
+                // Other cases share the database: only what this one sent is old enough to be given up.
+                let before = if gives_up { at(31) } else { at(0) };
+                self.fixture.ledger.settle_early(before, &full_lessee()).await.expect("a look");
+            }
             Step::Die => {
                 self.fixture.ledger.release(self.lessee.worker).await.expect("a release");
                 self.books.all_free();
@@ -152,7 +175,7 @@ impl<'a> Case<'a> {
                 assert!(self.books.deliveries.insert(delivery), "a delivery was accepted twice");
             }
             Accepted::DuplicateDelivery => assert!(self.books.deliveries.contains(&delivery)),
-            Accepted::NoSuchTicket => panic!("a request needs no ticket"),
+            Accepted::Early => panic!("a request is never early"),
         }
         self.hold(written.work);
     }
@@ -181,12 +204,18 @@ impl<'a> Case<'a> {
         let next = match how {
             How::Delivered => delivered(&job),
             How::DeliveredWithoutJob => Next::Delivered { job: None, note: None },
-            How::Again => again(at(50), Phase::LookUp),
+            How::Again => again(at(50), work.phase),
+            How::Unsure => again(at(50), Phase::LookUp),
             How::Rejected => rejected(Disposition::Declined),
+            How::Unable => Next::Unable { reason: "it cannot".into() },
             How::Park => park(),
         };
         let ends = !matches!(next, Next::Again { .. });
-        let written = self.fixture.ledger.record(&[settle(work, next)], lessee).await.expect("record");
+        let mut settlement = settle(work, next);
+        if matches!(how, How::Unsure) {
+            settlement.attempt.outcome = "unknown".into();
+        }
+        let written = self.fixture.ledger.record(&[settlement], lessee).await.expect("record");
         let expected = if self.books.settle(work, ends) { Recorded::Written } else { Recorded::LeaseLost };
         assert_eq!(written.replies, [Ok(expected)]);
         // A write on behalf of a dead worker leases nothing, since it is refused.
@@ -214,19 +243,25 @@ impl<'a> Case<'a> {
         self.hold(written.work);
     }
 
-    async fn note(&mut self, ticket: u8, delivery: u8) {
-        let arrival = crate::ledger::Arrival {
-            key: InboxKey { source: "/changes".into(), id: delivery.to_string() },
-            change: crate::ledger::Change::Noted {
-                council: mappings::domain::Council::parse(&self.council()).expect("a council"),
-                ticket: super::fixture::ticket(&self.ticket(ticket)),
-                word: "reopened",
-                data: serde_json::Value::Null,
-            },
-            traceparent: None,
-            received_at: at(20),
-        };
-        self.fixture.ledger.accept(&[arrival], &self.lessee).await.expect("accept");
+    async fn revise(&mut self, ticket: u8, delivery: u8, revision: Revision) {
+        let reference = self.ticket(ticket);
+        self.revisions += 1;
+        let data = json!({"reason": format!("{:05}", self.revisions)});
+        let arrival = revised_of(&self.council(), &delivery.to_string(), &reference, revision, data);
+        let ledger = &self.fixture.ledger;
+        let before = ledger.ticket(None, &super::fixture::ticket(&reference)).await.expect("a read");
+        let written = ledger.accept(&[arrival], &self.lessee).await.expect("accept");
+        match (written.replies[0].as_ref().expect("writable"), before) {
+            (Accepted::DuplicateDelivery, _) => assert!(written.work.is_empty() && written.events.is_empty()),
+            (Accepted::Early, before) => assert!(before.is_none(), "a ticket is known"),
+            (Accepted::New(request), Some(before)) if *request != before.line.request => {
+                assert_eq!(revision, Revision::Reopened, "a new opening");
+                self.books.leave(&before);
+            }
+            (Accepted::New(_), before) => assert!(before.is_some(), "a ticket is not known"),
+            (Accepted::DuplicateTicket(_), _) => panic!("a revision opens nothing"),
+        }
+        self.hold(written.work);
     }
 
     /// Compares the ledger with the books.
