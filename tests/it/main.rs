@@ -11,6 +11,7 @@ mod pressure;
 mod project;
 mod readme;
 mod reported;
+mod revisions;
 mod running;
 mod supply;
 mod tidy;

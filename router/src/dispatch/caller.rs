@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use connectors::{Connector, Outcome, Performed};
 use futures::FutureExt;
-use mappings::domain::{Operation, ParkClass, Phase};
+use mappings::domain::{Operation, ParkClass, Phase, Service};
 use mappings::mapping::{Facts, Idempotency, RetryRule, Steps, System, context};
 use tracing::Instrument;
 
@@ -58,7 +58,7 @@ impl Caller {
     /// Makes the attempt and writes what came of it; a panic on the way parks the call.
     pub(super) async fn settle(self: Arc<Self>, mut work: Work, aim: Aim) -> (Told, Aim) {
         if let Some(system) = self.desk.catalogue.system(&work.system)
-            && let Safe::Go(phase) = safe_phase(&work, idempotency(system, &work))
+            && let Safe::Go(phase) = safe_phase(&work, idempotency(system, &work.service, work.operation))
         {
             // Kept with the attempt: whoever replays the call must know that it was to be looked up.
             work.phase = phase;
@@ -90,12 +90,12 @@ impl Caller {
         let Some(system) = self.desk.catalogue.system(&work.system) else {
             return Some(not_sent(ParkClass::Technical, "no mapping of this system is loaded"));
         };
-        let idempotency = idempotency(system, work);
+        let idempotency = idempotency(system, &work.service, work.operation);
         let phase = match safe_phase(work, idempotency) {
             Safe::Go(phase) => phase,
             Safe::Park(reason) => return Some(not_sent(ParkClass::Uncertain, reason)),
         };
-        let Some(steps) = steps(system, work, phase) else {
+        let Some(steps) = steps(system, work, idempotency, phase) else {
             if let Some(unable) = unable(work.operation) {
                 let next = Next::Unable { reason: unable.to_owned() };
                 return Some(Made { next, ..not_sent(ParkClass::Technical, unable) });
@@ -150,14 +150,9 @@ impl Caller {
         let reason = outcome_reason(&performed);
         let next = match performed.render_failed {
             Some(error) => Next::Park { class: ParkClass::Data, reason: error.to_string() },
-            None => retry::after(
-                performed.outcome,
-                phase,
-                number,
-                &self.rule,
-                idempotency,
-                self.desk.clock.now(),
-            ),
+            None => {
+                retry::after(performed.outcome, phase, number, &self.rule, idempotency, self.desk.clock.now())
+            }
         };
         let delivered = word == "delivered";
         let attempt = Attempt {
@@ -217,12 +212,12 @@ impl Caller {
 
 /// How a call whose outcome is unknown is made safe. The look-up finds the order, and can tell nothing of what was
 /// asked about it later: that is repeated under a key, or where the mapping says that it does no harm.
-fn idempotency<'a>(system: &'a System, work: &Work) -> &'a Idempotency {
-    match (work.operation, &system.idempotency) {
+fn idempotency<'a>(system: &'a System, service: &Service, operation: Operation) -> &'a Idempotency {
+    match (operation, &system.idempotency) {
         (Operation::Create | Operation::Close, own) => own,
         (Operation::Amend | Operation::Cancel, Idempotency::Key) => &Idempotency::Key,
         (Operation::Amend | Operation::Cancel, Idempotency::LookUp(_) | Idempotency::None) => {
-            let steps = system.operation(&work.service, work.operation);
+            let steps = system.operation(service, operation);
             if steps.is_some_and(|steps| steps.repeatable) { &Idempotency::Key } else { &Idempotency::None }
         }
     }
@@ -259,8 +254,8 @@ fn safe_phase(work: &Work, idempotency: &Idempotency) -> Safe {
     }
 }
 
-fn steps<'a>(system: &'a System, work: &Work, phase: Phase) -> Option<&'a Steps> {
-    match (phase, &system.idempotency) {
+fn steps<'a>(system: &'a System, work: &Work, idempotency: &Idempotency, phase: Phase) -> Option<&'a Steps> {
+    match (phase, idempotency) {
         (Phase::LookUp, Idempotency::LookUp(name)) => system.call(name),
         (Phase::Send | Phase::LookUp, Idempotency::Key | Idempotency::LookUp(_) | Idempotency::None) => {
             system.operation(&work.service, work.operation)
@@ -309,5 +304,45 @@ fn blank() -> Attempt {
         reason: None,
         call: None,
         answer: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mappings::domain::SystemName;
+    use mappings::mapping::Source;
+
+    use super::*;
+
+    fn system(idempotency: &str) -> Arc<System> {
+        let text = format!(
+            "system: waste\nname: Waste\nrole: back_office\nowner: {{team: T, contact: c@example.org}}\n\
+             connection: {{base_url: \"https://waste.test\", auth: none, timeout: 30s, connect_timeout: 5s}}\n\
+             idempotency: {idempotency}\ncalls: {{find: {{get: /find}}}}\n"
+        );
+        let service = "service: waste.missed-bin\nname: Bin\ncreate: {post: /}\n\
+             amend: {post: /notes, repeatable: true}\ncancel: {post: /cancel}\n";
+        let sources = [("systems/waste/system.yaml", text.as_str()), ("systems/waste/bin.yaml", service)]
+            .map(|(path, text)| Source { path: path.to_owned(), text: text.to_owned() });
+        let catalogue =
+            crate::library::compile(&sources, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+        let name = SystemName::parse("waste").expect("a system");
+        Arc::clone(catalogue.system(&name).expect("compiled"))
+    }
+
+    #[test]
+    fn what_is_asked_about_an_order_is_never_taken_for_the_order_itself() {
+        use Idempotency::{Key, LookUp, None};
+        let service = Service::parse("waste.missed-bin").expect("a service");
+        let find = || LookUp("find".to_owned());
+        for (text, create, amend, cancel) in
+            [("{key: id}", Key, Key, Key), ("{look_up: find}", find(), Key, None), ("none", None, Key, None)]
+        {
+            let system = system(text);
+            let of = |operation| idempotency(&system, &service, operation).clone();
+            assert_eq!(of(Operation::Create), create, "{text}");
+            assert_eq!(of(Operation::Amend), amend, "{text}, where the mapping says that it may be repeated");
+            assert_eq!(of(Operation::Cancel), cancel, "{text}");
+        }
     }
 }

@@ -232,7 +232,10 @@ pub(super) fn target(history: &History, work: &[&Piece<'_>], names: &Names<'_>) 
         RequestState::Closing | RequestState::Closed => return None,
     }
     let service = &history.line.service;
-    let within =
-        work.iter().find_map(|piece| names.system(&piece.handover.system).and_then(|s| s.target(service)))?;
+    let within = work.iter().find_map(|piece| {
+        names
+            .system(&piece.handover.system)
+            .and_then(|s| s.target(service, mappings::domain::Priority::Routine))
+    })?;
     Some(format!("within {within}, counted from {}", when::stamp(history.line.raised_at)))
 }

@@ -40,7 +40,7 @@ pub fn remedies(problem: &Problem) -> Vec<Remedy> {
                 command: format!("dovetail replay --where 'system={system}' --because WHY"),
             },
         ],
-        Problem::Orphan(_) | Problem::Refused { .. } => Vec::new(),
+        Problem::Orphan(_) | Problem::Early { .. } | Problem::Refused { .. } => Vec::new(),
     }
 }
 

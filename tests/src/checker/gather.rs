@@ -97,7 +97,10 @@ async fn problems(ledger: &dyn Ledger) -> (HashMap<String, Vec<Park>>, Vec<(Stri
             Problem::Refused { ticket: Some(ticket), reason, .. } => {
                 refusals.push((ticket.to_string(), reason))
             }
-            Problem::Refused { ticket: None, .. } | Problem::Held { .. } | Problem::Orphan(..) => {}
+            Problem::Refused { ticket: None, .. }
+            | Problem::Held { .. }
+            | Problem::Orphan(..)
+            | Problem::Early { .. } => {}
         }
     }
     (parks, refusals)

@@ -42,9 +42,10 @@ use self::refuse::Refuse;
 use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
-    Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter, Halt,
-    History, Lease, Ledger, Lessee, Line, Peer, Problem, Reader, Recorded, Refusal, Rescued, Resolution, Resolved,
-    Selection, Settlement, Stuck, Switch, Switched, SystemChange, Work, WorkerId, Written,
+    Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter,
+    Halt, History, Lease, Ledger, Lessee, Line, Peer, Problem, Reader, Recorded, Refusal, Rescued,
+    Resolution, Resolved, Selection, Settlement, Stuck, Switch, Switched, SystemChange, Work, WorkerId,
+    Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
@@ -209,12 +210,7 @@ impl Ledger for SqlLedger {
         self.all_halts().await
     }
 
-    async fn switch(
-        &self,
-        system: &SystemName,
-        switch: &Switch,
-        now: Timestamp,
-    ) -> Result<Switched, Error> {
+    async fn switch(&self, system: &SystemName, switch: &Switch, now: Timestamp) -> Result<Switched, Error> {
         self.halt_or_go_on(system, switch, now).await
     }
 

@@ -1,6 +1,8 @@
 //! What people decide: of what is parked and of what is held, once, and only as they saw it.
 
-use mappings::domain::{Disposition, HandoverState, Job, Operation, ParkClass, Phase, RequestState};
+use mappings::domain::{
+    Disposition, HandoverState, Job, Operation, ParkClass, Phase, RequestState, Revision,
+};
 use serde_json::json;
 
 use super::fixture::*;
@@ -320,5 +322,42 @@ both! {
         let seen = Seen { handover: other.handover, system: system("waste"), attempts: 1 };
         let reply = resolve(fixture, &[resolution(&one, Choice::Replay { seen, edit: None })]).await;
         assert_eq!(refused(&reply), "the ledger has no such handover");
+    }
+
+    async fn what_waits_behind_a_park_goes_on_when_a_person_has_resolved_it(fixture: &Fixture) {
+        let amended = |ticket: &str| {
+            revised(&format!("a{ticket}"), ticket, Revision::Amended, json!({"reason": "gate", "details": {"notes": "gate"}}))
+        };
+        let withdrawn = |ticket: &str| revised(&format!("w{ticket}"), ticket, Revision::Withdrawn, json!({}));
+        let lost = parking(ParkClass::Uncertain, "the answer was lost");
+
+        // The order was taken after all: the change follows it.
+        let create = parked(fixture, "CRM-1", ParkClass::Uncertain, "the answer was lost").await;
+        assert!(fixture.accept(&[amended("CRM-1")]).await.work.is_empty());
+        let seen = only(fixture, "CRM-1").await.seen();
+        let went_on = written(fixture, resolution(&create, Choice::WasDone { seen, job: job("W-1") })).await;
+        assert_eq!(operations(&went_on.work), [Operation::Amend]);
+        let amend = &went_on.work[0];
+        assert_eq!((&amend.job, &amend.document["details"]["notes"]), (&job("W-1"), &json!("gate")));
+
+        // The change is parked in its turn, and told again with what it says.
+        fixture.accept(&[withdrawn("CRM-1")]).await;
+        fixture.record(&[settle(amend, lost.clone())]).await;
+        let seen = only(fixture, "CRM-1").await.seen();
+        written(fixture, resolution(&create, Choice::SendAgain { seen })).await;
+        let history = fixture.history("CRM-1").await;
+        assert_eq!((history.handovers[0].state, history.handovers[0].waiting), (HandoverState::Awaiting, 1));
+        let again = fixture.claim("waste", 9, at(101)).await.remove(0);
+        assert_eq!((again.call, again.operation), (amend.call, Operation::Amend));
+        assert_eq!(again.payload.as_ref().expect("a change")["reason"], "gate");
+        let cancel = fixture.record(&[settle(&again, Next::Delivered { job: None, note: None })]).await.work;
+        assert_eq!(operations(&cancel), [Operation::Cancel]);
+
+        // A cancel that a person knows to be done ends the work, and the ticket.
+        fixture.record(&[settle(&cancel[0], lost)]).await;
+        let seen = only(fixture, "CRM-1").await.seen();
+        let ended = written(fixture, resolution(&create, Choice::WasDone { seen, job: None })).await;
+        assert_eq!(operations(&ended.work), [Operation::Close]);
+        assert_eq!(fixture.history("CRM-1").await.line.disposition, Some(Disposition::Cancelled));
     }
 }
