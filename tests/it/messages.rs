@@ -113,6 +113,26 @@ impl Client {
         self.send(to, body.as_bytes(), "application/cloudevents+json", FieldTable::default()).await;
     }
 
+    /// Binds a queue to the events that takes no more than one, so that the broker refuses all others.
+    pub(crate) async fn bind_a_full_queue(&self) {
+        let (queue, exchange) = (format!("{}.full", self.name), format!("{}.events", self.name));
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(queue.as_str().into(), options, arguments).await.expect("a queue");
+        let (queue, exchange) = (queue.as_str().into(), exchange.as_str().into());
+        let bound =
+            self.channel.queue_bind(queue, exchange, "#".into(), Default::default(), FieldTable::default());
+        bound.await.expect("a binding");
+    }
+
+    /// Deletes the full queue.
+    pub(crate) async fn delete_the_full_queue(&self) {
+        let queue = format!("{}.full", self.name);
+        self.channel.queue_delete(queue.as_str().into(), Default::default()).await.expect("deleted");
+    }
+
     /// How many messages wait in a queue of the router, and how many consume from it.
     pub(crate) async fn queue(&self, queue: &str) -> (u32, u32) {
         let name = format!("{}.{queue}", self.name);
