@@ -10,11 +10,13 @@ mod poison;
 mod pressure;
 mod project;
 mod readme;
+mod replayed;
 mod reported;
 mod revisions;
 mod running;
 mod supply;
 mod tidy;
 mod traces;
+mod unheard;
 
 use tests::{council, messages, program, services, wait};

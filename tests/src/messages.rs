@@ -199,6 +199,28 @@ impl Client {
         self.send(to, body.as_bytes(), "application/cloudevents+json", FieldTable::default()).await;
     }
 
+    /// Binds a queue to the events that takes no more than one, so that the broker refuses all others.
+    pub async fn bind_a_full_queue(&self) {
+        let (queue, exchange) =
+            (format!("{}.full", self.broker.name), format!("{}.events", self.broker.name));
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let channel = &self.end.channel;
+        channel.queue_declare(queue.as_str().into(), options, arguments).await.expect("a queue");
+        let (queue, exchange) = (queue.as_str().into(), exchange.as_str().into());
+        let bound = channel.queue_bind(queue, exchange, "#".into(), Default::default(), FieldTable::default());
+        bound.await.expect("a binding");
+    }
+
+    /// Deletes the full queue.
+    pub async fn delete_the_full_queue(&self) {
+        let queue = format!("{}.full", self.broker.name);
+        let deleted = self.end.channel.queue_delete(queue.as_str().into(), Default::default()).await;
+        deleted.expect("deleted");
+    }
+
     /// How many messages wait in a queue of the router, and how many consume from it.
     pub async fn queue(&self, queue: &str) -> (u32, u32) {
         let name = self.broker.queue_name(queue);

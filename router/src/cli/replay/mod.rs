@@ -25,8 +25,11 @@ use crate::ledger::{Lessee, Selection, Stuck};
 const MOST: usize = 100_000;
 
 /// How many are let go in a time, as `5/s` or `30/m`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate(f64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    count: u32,
+    seconds: u32,
+}
 
 impl FromStr for Rate {
     type Err = String;
@@ -36,23 +39,21 @@ impl FromStr for Rate {
         let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
         let count: u32 = count.trim().parse().map_err(|_| wrong())?;
         let seconds = match unit.trim() {
-            "s" => 1.0,
-            "m" => 60.0,
+            "s" => 1,
+            "m" => 60,
             _ => return Err(wrong()),
         };
-        if count == 0 { Err(wrong()) } else { Ok(Self(f64::from(count) / seconds)) }
+        if count == 0 { Err(wrong()) } else { Ok(Self { count, seconds }) }
     }
 }
 
 impl Rate {
     /// How many are let go together, and the time until the next: a fifth of a second or more.
     fn batches(self) -> (usize, Duration) {
-        // A rate is at most u32::MAX a second: the conversion is exact enough and never negative.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-        let size = (self.0 / 5.0).ceil().max(1.0) as usize;
-        #[expect(clippy::cast_precision_loss, reason = "small")]
-        let pause = Duration::from_secs_f64(size as f64 / self.0);
-        (size, pause)
+        let Self { count, seconds } = self;
+        let size = count.div_ceil(5 * seconds);
+        let pause = Duration::from_secs(seconds.into()) * size / count;
+        (usize::try_from(size).unwrap_or(usize::MAX), pause)
     }
 }
 

@@ -88,14 +88,15 @@ impl Opening {
     ) -> Result<(), String> {
         self.is_as(seen)?;
         let stopped = |state: HandoverState| matches!(state, HandoverState::Ended | HandoverState::Parked);
+        match self.state {
+            RequestState::Held | RequestState::Open => {}
+            RequestState::Closing | RequestState::Closed => return Err("it is closed already".to_owned()),
+        }
         if let Some(piece) = self.pieces.iter().find(|piece| piece.state == HandoverState::Due) {
             return Err(format!("a call to {} is still to be made", piece.system));
         }
-        match self.state {
-            RequestState::Held => {}
-            RequestState::Open if self.pieces.iter().all(|piece| stopped(piece.state)) => {}
-            RequestState::Open => return Err("its work has not ended".to_owned()),
-            RequestState::Closing | RequestState::Closed => return Err("it is closed already".to_owned()),
+        if self.state == RequestState::Open && !self.pieces.iter().all(|piece| stopped(piece.state)) {
+            return Err("its work has not ended".to_owned());
         }
         let data = json!({"disposition": closure.disposition.as_str(), "reason": self.reason});
         self.tell_of_all("close", data, person, at, effects);

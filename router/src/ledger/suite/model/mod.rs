@@ -4,7 +4,7 @@ mod books;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mappings::domain::{Disposition, Phase, Revision};
+use mappings::domain::{Disposition, HandoverState, Phase, RequestState, Revision};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -15,8 +15,10 @@ use uuid::Uuid;
 use self::books::Books;
 use super::fixture::*;
 use super::{Fixture, both};
+use crate::closing::Closure;
 use crate::ledger::{
-    Accepted, Completion, Correlated, Lessee, Next, Outbox, Places, Recorded, Room, Work, WorkerId,
+    Accepted, Choice, Completion, Correlated, Lessee, Next, Outbox, Person, Places, Recorded, Resolution,
+    Resolved, Room, Seen, SeenTicket, Work, WorkerId,
 };
 
 /// One thing that happens.
@@ -36,6 +38,8 @@ enum Step {
     Revise { ticket: u8, delivery: u8, revision: Revision },
     /// The keeper looks after what came early.
     Keep { gives_up: bool },
+    /// A person decides, on what stands there now or on what stood there once.
+    Resolve { ticket: u8, system: u8, what: What, stale: bool },
     /// The worker dies, and another takes its place.
     Die,
 }
@@ -51,6 +55,15 @@ enum How {
     Park,
 }
 
+/// What a person decides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum What {
+    SendAgain,
+    WasDone,
+    Close,
+    KeepOpen,
+}
+
 const WORDS: [&str; 6] = ["Completed", "Not Out", "No Access", "In Progress", "Scheduled", "Zzz"];
 
 fn step() -> impl Strategy<Value = Step> {
@@ -63,6 +76,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(How::Unable),
         1 => Just(How::Park),
     ];
+    let what =
+        prop_oneof![Just(What::SendAgain), Just(What::WasDone), Just(What::Close), Just(What::KeepOpen)];
     prop_oneof![
         4 => (0..3_u8, 0..6_u8, 1..4_u8)
             .prop_map(|(ticket, delivery, systems)| Step::Submit { ticket, delivery, systems }),
@@ -75,6 +90,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..3_u8, 0..12_u8, prop::sample::select(Revision::ALL))
             .prop_map(|(ticket, delivery, revision)| Step::Revise { ticket, delivery, revision }),
         1 => any::<bool>().prop_map(|gives_up| Step::Keep { gives_up }),
+        3 => (0..3_u8, 0..3_u8, what, prop::bool::weighted(0.2))
+            .prop_map(|(ticket, system, what, stale)| Step::Resolve { ticket, system, what, stale }),
         1 => Just(Step::Die),
     ]
 }
@@ -154,6 +171,7 @@ impl<'a> Case<'a> {
                 let before = if gives_up { at(31) } else { at(0) };
                 self.fixture.ledger.settle_early(before, &full_lessee()).await.expect("a look");
             }
+            Step::Resolve { ticket, system, what, stale } => self.resolve(ticket, system, what, stale).await,
             Step::Die => {
                 self.fixture.ledger.release(self.lessee.worker).await.expect("a release");
                 self.books.all_free();
@@ -260,6 +278,52 @@ impl<'a> Case<'a> {
             }
             (Accepted::New(_), before) => assert!(before.is_some(), "a ticket is not known"),
             (Accepted::DuplicateTicket(_), _) => panic!("a revision opens nothing"),
+        }
+        self.hold(written.work);
+    }
+
+    async fn resolve(&mut self, ticket: u8, n: u8, what: What, stale: bool) {
+        let reference = super::fixture::ticket(&self.ticket(ticket));
+        let found = self.fixture.ledger.ticket(None, &reference).await.expect("a read");
+        let Some(history) = found else { return };
+        let system = self.system(n);
+        let parked = history
+            .handovers
+            .iter()
+            .find(|handover| handover.system == system && handover.state == HandoverState::Parked);
+        let tried = history.attempts.iter().filter(|tried| parked.is_some_and(|it| it.id == tried.handover));
+        let seen = parked.map(|handover| Seen {
+            handover: handover.id,
+            system: system.clone(),
+            attempts: tried.map(|tried| tried.number).max().unwrap_or(0) + u32::from(stale),
+        });
+        let line = &history.line;
+        let reason = if stale { Some("another".to_owned()) } else { line.reason.clone() };
+        let as_seen = SeenTicket { state: line.state, reason };
+        let choice = match (what, seen) {
+            (What::SendAgain | What::WasDone, None) => return,
+            (What::SendAgain, Some(seen)) => Choice::SendAgain { seen },
+            (What::WasDone, Some(seen)) => Choice::WasDone { seen, job: None },
+            (What::Close, _) => {
+                let crm = Some(self.system(2));
+                let disposition = Disposition::Declined;
+                let closure = Closure { disposition, reason: None, say: "No.".into(), crm };
+                Choice::Close { seen: as_seen, closure }
+            }
+            (What::KeepOpen, _) => Choice::KeepOpen { seen: as_seen },
+        };
+        let person = Person { name: "jo".into(), because: "it is so".into() };
+        let (council, request) = (line.council.clone(), line.request);
+        let resolution = Resolution { council, request, person, at: at(30), choice };
+        let written = self.fixture.ledger.resolve(&[resolution], &self.lessee).await.expect("resolve");
+        if written.replies == [Ok(Resolved::Written)] {
+            assert!(!stale, "a decision on what is no more was written");
+            let released = parked.filter(|_| what == What::SendAgain).map(|handover| handover.id);
+            self.books.decided(request, released, what == What::Close);
+        } else {
+            let decidable = line.state == RequestState::Held && what == What::KeepOpen;
+            assert!(stale || !decidable, "{:?}", written.replies);
+            assert!(written.work.is_empty() && written.events.is_empty());
         }
         self.hold(written.work);
     }
