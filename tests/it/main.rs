@@ -4,6 +4,7 @@
 mod council;
 mod deploy;
 mod documents;
+mod isolation;
 mod journeys;
 mod messages;
 mod poison;
