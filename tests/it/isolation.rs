@@ -166,8 +166,11 @@ async fn left_alone(ledger: &str) {
     let mut failed = 0;
     for ticket in &tickets {
         let tried = history(&*books, ticket).await.attempts;
-        let numbers: Vec<u32> =
-            tried.iter().filter(|tried| tried.operation.as_str() == "create").map(|tried| tried.number).collect();
+        let numbers: Vec<u32> = tried
+            .iter()
+            .filter(|tried| tried.operation.as_str() == "create")
+            .map(|tried| tried.number)
+            .collect();
         assert_eq!(numbers, (1..=u32::try_from(numbers.len()).expect("few")).collect::<Vec<_>>(), "{ticket}");
         failed += numbers.len() - 1;
     }
@@ -196,7 +199,8 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
     let url = database.url();
     let command = async |arguments: &[&str]| {
         let output = dovetail(&[arguments, &["--database", &url]].concat()).await;
-        let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (said, error) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {error}");
         said.into_owned()
     };
@@ -204,7 +208,8 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
     now_stands(&program, "waste", "paused").await;
     let tickets = council.open_simulated(12).await;
     give_in(&program, &tickets, |at| if at < 4 { 0 } else { others(at) }).await;
-    until("all but what is paused is done", PATIENCE, async || (counts(&url).await.due == 4).then_some(())).await;
+    until("all but what is paused is done", PATIENCE, async || (counts(&url).await.due == 4).then_some(()))
+        .await;
     assert_eq!(counts(&url).await.leased, 0, "nothing is held for a system that is paused");
     let paused = "Environmental services is paused by jo since";
     let story = command(&["tickets", "show", &tickets[0]]).await;
@@ -213,9 +218,14 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
     assert!(problems.contains(paused), "{problems}");
     let page = http().get(program.url("/problems")).send().await.expect("a page").text().await.expect("text");
     assert!(page.contains(paused), "{page}");
-    let listed: Value = serde_json::from_str(&command(&["system", "list", "--output", "json"]).await).expect("JSON");
-    let stands: Vec<&Value> =
-        listed["systems"].as_array().expect("systems").iter().filter(|system| system["stands"] == "paused").collect();
+    let listed: Value =
+        serde_json::from_str(&command(&["system", "list", "--output", "json"]).await).expect("JSON");
+    let stands: Vec<&Value> = listed["systems"]
+        .as_array()
+        .expect("systems")
+        .iter()
+        .filter(|system| system["stands"] == "paused")
+        .collect();
     assert!(matches!(stands[..], [system] if system["system"] == "waste"), "{listed}");
 
     command(&["system", "resume", "waste", "--by", "sam"]).await;

@@ -160,7 +160,12 @@ mod tests {
 
     fn pause_args(by: &str) -> PauseArgs {
         let reason = Some("moving to a new server".to_owned());
-        PauseArgs { system: waste(), reason, by: Some(by.to_owned()), ledger: crate::cli::LedgerArgs { database: None } }
+        PauseArgs {
+            system: waste(),
+            reason,
+            by: Some(by.to_owned()),
+            ledger: crate::cli::LedgerArgs { database: None },
+        }
     }
 
     #[tokio::test]
@@ -175,9 +180,14 @@ mod tests {
         assert_eq!(second.text, format!("waste was paused already. {words}\n"));
         let listed = list(ledger, catalogue, at(7)).await.expect("a list");
         assert!(listed.text.contains("housing  open\n"), "{}", listed.text);
-        assert!(listed.text.contains("23 Nov 2026, 09:05  waste was paused by jo: moving"), "{}", listed.text);
+        assert!(
+            listed.text.contains("23 Nov 2026, 09:05  waste was paused by jo: moving"),
+            "{}",
+            listed.text
+        );
         assert_eq!(listed.json["changes"][0]["by"], "jo");
-        let args = || ResumeArgs { system: waste(), by: None, ledger: crate::cli::LedgerArgs { database: None } };
+        let args =
+            || ResumeArgs { system: waste(), by: None, ledger: crate::cli::LedgerArgs { database: None } };
         let resumed = resume(args(), ledger, catalogue, at(8)).await.expect("resumed");
         assert_eq!((resumed.text.as_str(), &resumed.json["stands"]), ("It takes calls.\n", &json!("open")));
         let again = resume(args(), ledger, catalogue, at(9)).await.expect("no change");
@@ -188,7 +198,8 @@ mod tests {
     async fn a_system_that_is_not_there_is_a_mistake_with_the_known_ones() {
         let seed = Seed::new().await;
         let args = PauseArgs { system: SystemName::parse("wast").expect("a name"), ..pause_args("jo") };
-        let error = pause(args, &*seed.ledger, &seed.catalogue, at(5)).await.map(|_| ()).expect_err("refused");
+        let error =
+            pause(args, &*seed.ledger, &seed.catalogue, at(5)).await.map(|_| ()).expect_err("refused");
         assert!(error.to_string().contains("no system wast: expected one of"), "{error}");
     }
 }

@@ -131,14 +131,9 @@ impl Caller {
         let reason = outcome_reason(&performed);
         let next = match performed.render_failed {
             Some(error) => Next::Park { class: ParkClass::Data, reason: error.to_string() },
-            None => retry::after(
-                performed.outcome,
-                phase,
-                number,
-                &self.rule,
-                idempotency,
-                self.desk.clock.now(),
-            ),
+            None => {
+                retry::after(performed.outcome, phase, number, &self.rule, idempotency, self.desk.clock.now())
+            }
         };
         let delivered = word == "delivered";
         let attempt = Attempt {

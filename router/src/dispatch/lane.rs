@@ -274,7 +274,9 @@ impl Lane {
             match reply {
                 Ok(_) => self.room.give_back(),
                 // Held still; tried again at the next turn.
-                Err(Failed::Ledger(_) | Failed::Unwritable(_) | Failed::Stopped) => self.waiting.push_back(work),
+                Err(Failed::Ledger(_) | Failed::Unwritable(_) | Failed::Stopped) => {
+                    self.waiting.push_back(work)
+                }
             }
         }
     }

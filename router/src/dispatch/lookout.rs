@@ -55,7 +55,10 @@ impl Lookout {
                 });
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "how systems stand could not be read");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "how systems stand could not be read"
+                );
             }
         }
         let shut = self.shut();

@@ -46,6 +46,8 @@ pub struct Desk {
 impl Desk {
     /// Lets all lanes know how a system stands, before the next look would.
     fn learn(&self, halt: Halt) {
-        self.halts.send_if_modified(|halts| halts.insert(halt.system.clone(), halt.clone()).as_ref() != Some(&halt));
+        self.halts.send_if_modified(|halts| {
+            halts.insert(halt.system.clone(), halt.clone()).as_ref() != Some(&halt)
+        });
     }
 }

@@ -137,12 +137,7 @@ pub trait Ledger: Send + Sync {
     async fn halts(&self) -> Result<Vec<Halt>, Error>;
 
     /// Changes how a system stands, where the condition of the switch holds.
-    async fn switch(
-        &self,
-        system: &SystemName,
-        switch: &Switch,
-        now: Timestamp,
-    ) -> Result<Switched, Error>;
+    async fn switch(&self, system: &SystemName, switch: &Switch, now: Timestamp) -> Result<Switched, Error>;
 
     /// The latest changes of how systems stand, newest first.
     async fn system_changes(&self, most: usize) -> Result<Vec<SystemChange>, Error>;

@@ -40,10 +40,10 @@ impl Share {
             return Self { concurrency: 0, rate: limits.rate.map(|rate| Rate { calls: 0, ..rate }) };
         }
         let part = |whole: usize| whole / holders + usize::from(place < whole % holders);
-        let rate = limits.rate.zip(calls).map(|(rate, calls)| Rate {
-            calls: u32::try_from(part(calls)).unwrap_or(rate.calls),
-            ..rate
-        });
+        let rate = limits
+            .rate
+            .zip(calls)
+            .map(|(rate, calls)| Rate { calls: u32::try_from(part(calls)).unwrap_or(rate.calls), ..rate });
         Self { concurrency: part(limits.concurrency), rate }
     }
 

@@ -16,7 +16,9 @@ fn limits(concurrency: usize, calls: Option<u32>) -> Limits {
 
 #[test]
 fn shares_add_up_to_the_limit_for_any_number_of_workers() {
-    for (concurrency, calls) in [(1, None), (8, None), (8, Some(1)), (3, Some(20)), (8, Some(3)), (1000, Some(7))] {
+    for (concurrency, calls) in
+        [(1, None), (8, None), (8, Some(1)), (3, Some(20)), (8, Some(3)), (1000, Some(7))]
+    {
         for live in 1..12 {
             let limits = limits(concurrency, calls);
             let shares: Vec<Share> =
@@ -26,7 +28,11 @@ fn shares_add_up_to_the_limit_for_any_number_of_workers() {
             assert_eq!(rates, calls.unwrap_or(0));
             for share in shares {
                 let idle = share.concurrency == 0;
-                assert_eq!(share.rate.is_some_and(|rate| rate.calls == 0), idle && calls.is_some(), "{share:?}");
+                assert_eq!(
+                    share.rate.is_some_and(|rate| rate.calls == 0),
+                    idle && calls.is_some(),
+                    "{share:?}"
+                );
                 assert_eq!(share.memory(4) == 0, idle, "{share:?}");
             }
         }
@@ -35,7 +41,8 @@ fn shares_add_up_to_the_limit_for_any_number_of_workers() {
 
 #[test]
 fn a_worker_of_several_does_not_get_all_that_cannot_be_split() {
-    let systems = ["housing", "revenues", "waste", "partner", "crm", "crm-sap", "parking", "trees"].map(system);
+    let systems =
+        ["housing", "revenues", "waste", "partner", "crm", "crm-sap", "parking", "trees"].map(system);
     let holders: BTreeSet<usize> = systems
         .iter()
         .filter_map(|name| (0..3).find(|rank| Share::of(name, &limits(1, None), *rank, 3).concurrency == 1))
@@ -103,7 +110,10 @@ impl World {
     }
 
     fn peers(&self) -> Vec<Peer> {
-        let peer = |(id, agreed): (&Uuid, &Option<Agreement>)| Peer { worker: WorkerId(*id), agreed: agreed.clone() };
+        let peer = |(id, agreed): (&Uuid, &Option<Agreement>)| Peer {
+            worker: WorkerId(*id),
+            agreed: agreed.clone(),
+        };
         self.rows.iter().map(peer).collect()
     }
 

@@ -56,7 +56,10 @@ pub(super) fn told(name: &str, shut: &Shut<'_>, now: Timestamp) -> String {
                 at => when::spoken(at, now),
             };
             let since = when::stamp(breaker.since);
-            format!("{name} is not answering since {since}; tried again {again}. The last failure: {}", breaker.reason)
+            format!(
+                "{name} is not answering since {since}; tried again {again}. The last failure: {}",
+                breaker.reason
+            )
         }
     }
 }

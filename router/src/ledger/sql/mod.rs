@@ -34,8 +34,9 @@ use self::record::Record;
 use self::refuse::Refuse;
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
-    Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter, History, Lease, Ledger,
-    Lessee, Line, Peer, Problem, Reader, Recorded, Refusal, Rescued, Settlement, Halt, Switch, Switched, SystemChange, Work, WorkerId, Written,
+    Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter,
+    Halt, History, Lease, Ledger, Lessee, Line, Peer, Problem, Reader, Recorded, Refusal, Rescued,
+    Settlement, Switch, Switched, SystemChange, Work, WorkerId, Written,
 };
 use crate::event::Event;
 
@@ -185,12 +186,7 @@ impl Ledger for SqlLedger {
         self.all_halts().await
     }
 
-    async fn switch(
-        &self,
-        system: &SystemName,
-        switch: &Switch,
-        now: Timestamp,
-    ) -> Result<Switched, Error> {
+    async fn switch(&self, system: &SystemName, switch: &Switch, now: Timestamp) -> Result<Switched, Error> {
         self.halt_or_go_on(system, switch, now).await
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::SqlLedger;
 use super::store::{Row, Statement, Tx};
-use crate::ledger::{Breaker, Error, Pause, Halt, Switch, Switched, SystemChange, WorkerId};
+use crate::ledger::{Breaker, Error, Halt, Pause, Switch, Switched, SystemChange, WorkerId};
 
 const COLUMNS: &str = "system, paused_at, paused_by, pause_reason, failing_since, openings, probe_at, failure, \
      prober, probe_until";
@@ -62,38 +62,41 @@ fn update(system: &SystemName, switch: &Switch, now: Timestamp) -> Statement {
     let now = now.as_millisecond();
     let of = |sql: &'static str| Statement::new(sql).text(system.as_str()).int(now);
     match switch {
-        Switch::Pause { by, reason } => of("update systems set paused_at = $2, paused_by = $3, pause_reason = $4 \
+        Switch::Pause { by, reason } => {
+            of("update systems set paused_at = $2, paused_by = $3, pause_reason = $4 \
              where system = $1 and paused_at is null returning system")
-        .text(by.as_str())
-        .text(reason.as_deref()),
-        Switch::Resume { .. } => of("update systems set paused_at = null, paused_by = null, pause_reason = null, \
+            .text(by.as_str())
+            .text(reason.as_deref())
+        }
+        Switch::Resume { .. } => {
+            of("update systems set paused_at = null, paused_by = null, pause_reason = null, \
              probe_at = case when openings > 0 then $2 end, prober = null, probe_until = null \
-             where system = $1 and (paused_at is not null or openings > 0) returning system"),
+             where system = $1 and (paused_at is not null or openings > 0) returning system")
+        }
         Switch::Open { openings, probe_at, reason } => of("update systems set openings = openings + 1, \
              failing_since = coalesce(failing_since, $2), probe_at = $3, failure = $4, prober = null, \
              probe_until = null where system = $1 and openings = $5 returning system")
         .int(probe_at.as_millisecond())
         .text(reason.as_str())
         .int(i64::from(*openings)),
-        Switch::Probe { worker, until } => of("update systems set prober = $3, probe_until = $4 where system = $1 \
+        Switch::Probe { worker, until } => {
+            of("update systems set prober = $3, probe_until = $4 where system = $1 \
              and openings > 0 and paused_at is null and probe_at <= $2 \
              and (prober is null or probe_until <= $2) returning system")
-        .text(worker.0.to_string())
-        .int(until.as_millisecond()),
+            .text(worker.0.to_string())
+            .int(until.as_millisecond())
+        }
         // The time is not needed, but a statement must use what it binds.
-        Switch::Close { worker } => of("update systems set openings = 0, failing_since = null, probe_at = null, \
+        Switch::Close { worker } => {
+            of("update systems set openings = 0, failing_since = null, probe_at = null, \
              failure = null, prober = null, probe_until = null where system = $1 and openings > 0 \
              and prober = $3 and $2 > 0 returning system")
-        .text(worker.0.to_string()),
+            .text(worker.0.to_string())
+        }
     }
 }
 
-async fn add_change(
-    tx: &mut Tx,
-    system: &SystemName,
-    switch: &Switch,
-    now: Timestamp,
-) -> Result<(), Error> {
+async fn add_change(tx: &mut Tx, system: &SystemName, switch: &Switch, now: Timestamp) -> Result<(), Error> {
     let (change, by, reason) = match switch {
         Switch::Pause { by, reason } => ("paused", Some(by), reason.as_ref()),
         Switch::Resume { by } => ("resumed", Some(by), None),
@@ -121,11 +124,7 @@ async fn of_one(tx: &mut Tx, system: &SystemName) -> Result<Halt, Error> {
 }
 
 /// The standings of the systems that have a part in a ticket.
-pub(super) async fn of_request(
-    tx: &mut Tx,
-    council: &str,
-    request: String,
-) -> Result<Vec<Halt>, Error> {
+pub(super) async fn of_request(tx: &mut Tx, council: &str, request: String) -> Result<Vec<Halt>, Error> {
     let statement = Statement::new(format!(
         "select {COLUMNS} from systems where (paused_at is not null or openings > 0) and system in \
          (select h.system from handovers h where h.council = $1 and h.request = $2)"

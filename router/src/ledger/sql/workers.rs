@@ -29,11 +29,7 @@ impl SqlLedger {
         rows.into_iter().map(|mut row| peer(&mut row)).collect()
     }
 
-    pub(super) async fn keep_agreement(
-        &self,
-        worker: WorkerId,
-        agreement: &Agreement,
-    ) -> Result<(), Error> {
+    pub(super) async fn keep_agreement(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error> {
         let lagging: Vec<&str> = agreement.lagging.iter().map(SystemName::as_str).collect();
         let statement = Statement::new("update workers set agreed = $2, lagging = $3 where id = $1")
             .text(worker.0.to_string())
@@ -79,9 +75,8 @@ fn peer(row: &mut Row) -> Result<Peer, Error> {
     let among = row.maybe_int("workers.agreed")?;
     let lagging = row.maybe_text("workers.lagging")?.unwrap_or_default();
     let lagging = lagging.split(',').filter(|name| !name.is_empty()).map(SystemName::parse).collect();
-    let lagging: Vec<SystemName> = Result::map_err(lagging, |_: mappings::domain::InvalidId| Error::Stored {
-        column: "workers.lagging",
-        found: "a name that is none".to_owned(),
+    let lagging: Vec<SystemName> = Result::map_err(lagging, |_: mappings::domain::InvalidId| {
+        Error::Stored { column: "workers.lagging", found: "a name that is none".to_owned() }
     })?;
     Ok(Peer { worker, agreed: among.map(|among| Agreement { among, lagging }) })
 }

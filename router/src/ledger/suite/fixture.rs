@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use crate::closing::{Closure, Decision, Standing};
 use crate::ledger::{
-    Accepted, Arrival, Attempt, Change, Closer, Completion, Correlated, Deferral, History, InboxKey, Ledger, Lessee,
-    Meaning, Next, Outbox, Places, Reader, Recorded, Room, Settlement, Way, Work, WorkerId, Written, open,
+    Accepted, Arrival, Attempt, Change, Closer, Completion, Correlated, Deferral, History, InboxKey, Ledger,
+    Lessee, Meaning, Next, Outbox, Places, Reader, Recorded, Room, Settlement, Way, Work, WorkerId, Written,
+    open,
 };
 
 /// Runs a test on a fresh PostgreSQL database and on a fresh SQLite file.

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::lane::{Entry, Lane};
 use super::{
-    Accepted, Arrival, Completion, Correlated, Deferral, Error, Lease, Ledger, Lessee, Recorded, Refusal, Settlement,
-    Unwritable, Work, Written,
+    Accepted, Arrival, Completion, Correlated, Deferral, Error, Lease, Ledger, Lessee, Recorded, Refusal,
+    Settlement, Unwritable, Work, Written,
 };
 use crate::event::Event;
 

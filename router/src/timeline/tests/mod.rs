@@ -350,17 +350,27 @@ fn a_ticket_whose_system_is_paused_says_by_whom_and_why() {
     assert_eq!(story.headline, "Waiting: Environmental services takes no calls for now");
     assert_eq!(
         story.next,
-        ["Waiting: Environmental services is paused by jo since Monday 23 November 2026, 09:05: moving to a new server."]
+        [
+            "Waiting: Environmental services is paused by jo since Monday 23 November 2026, 09:05: moving to a new server."
+        ]
     );
 }
 
 #[test]
 fn a_ticket_whose_system_does_not_answer_says_when_it_is_tried_again() {
-    let breaker = Breaker { since: at(5), openings: 2, probe_at: at(30), reason: "cannot connect".to_owned(), prober: None };
+    let breaker = Breaker {
+        since: at(5),
+        openings: 2,
+        probe_at: at(30),
+        reason: "cannot connect".to_owned(),
+        prober: None,
+    };
     let history = History { halts: vec![halt(None, Some(breaker))], ..history(vec![handover(2, "waste")]) };
     assert_eq!(
         told(&history, 10).next,
-        ["Waiting: Environmental services is not answering since Monday 23 November 2026, 09:05; tried again today at 09:30. The last failure: cannot connect."]
+        [
+            "Waiting: Environmental services is not answering since Monday 23 November 2026, 09:05; tried again today at 09:30. The last failure: cannot connect."
+        ]
     );
     assert!(told(&history, 40).next[0].contains("tried again now"));
     // What is with the system already does not wait for it to take calls.

@@ -50,7 +50,8 @@ impl Books {
 
     /// A call is given back; whether the lease allows it.
     pub(super) fn defer(&mut self, work: &Work) -> bool {
-        let Some(call) = self.calls.get_mut(&work.call).filter(|call| call.held && call.lease == work.lease) else {
+        let Some(call) = self.calls.get_mut(&work.call).filter(|call| call.held && call.lease == work.lease)
+        else {
             return false;
         };
         call.held = false;
