@@ -297,6 +297,7 @@ fn start_listeners(
             ledger: Arc::clone(&desk.ledger),
             writer: desk.writer.clone(),
             clock: desk.clock.clone(),
+            halts: desk.halts.subscribe(),
         };
         if let Some(poll) = &system.poll {
             let every = config.pace.poll_every.given().unwrap_or(poll_interval(poll));

@@ -9,11 +9,14 @@ use jiff::Timestamp;
 use mappings::domain::SystemName;
 use mappings::mapping::{Catalogue, Facts, Poll, Report, System, context};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::dispatch::Halts;
 use crate::envelope;
 use crate::failpoint::{self, Point};
+use crate::gate::{self, Shut};
 use crate::ledger::{Check, Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
 
 /// How many open jobs are asked about in one round.
@@ -36,6 +39,8 @@ pub struct Listener {
     pub writer: Writer,
     /// The time.
     pub clock: Clock,
+    /// How the systems stand.
+    pub halts: watch::Receiver<Halts>,
 }
 
 /// Why an event of a system was not taken.
@@ -137,11 +142,21 @@ impl Listener {
     /// # Errors
     /// The system or the ledger failed; the position stays where it was, so nothing is missed.
     pub async fn poll(&self, every: Duration) -> anyhow::Result<Step> {
-        let Some(system) = self.mapping() else { return Ok(Step::Idle) };
+        let Some(system) = self.mapping().filter(|system| self.may_ask(system)) else {
+            return Ok(Step::Idle);
+        };
         match &system.poll {
             None => Ok(Step::Idle),
             Some(Poll::Changed { overlap, call, .. }) => self.changed(system, call, *overlap, every).await,
             Some(Poll::EachJob { call, .. }) => self.each_job(system, call, every).await,
+        }
+    }
+
+    /// Whether the system may be asked now: not while it is paused or closed. One that did not answer may be.
+    fn may_ask(&self, system: &System) -> bool {
+        match gate::shut(self.halts.borrow().get(&self.system), &system.limits, self.clock.now()) {
+            None | Some(Shut::NotAnswering(_)) => true,
+            Some(Shut::Paused(_) | Shut::Closed { .. }) => false,
         }
     }
 

@@ -4,6 +4,7 @@
 mod comeback;
 mod deploy;
 mod documents;
+mod isolation;
 mod journeys;
 mod parts;
 mod poison;

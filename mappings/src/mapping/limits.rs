@@ -116,7 +116,6 @@ impl Rate {
 
 impl BreakerRule {
     /// `Some(None)` where the mapping wants none.
-    #[expect(clippy::option_option, reason = "what cannot be read is not the same as none")]
     fn compile(check: &mut Check<'_>, node: &Node) -> Option<Option<Self>> {
         if node.as_text() == Some("none") {
             return Some(None);

@@ -1,0 +1,259 @@
+//! One system's trouble is its own: hanging, down, paused; alone and shared by several routers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use connectors::simulator::{Fault, Kind, Scope, Switch};
+use futures::StreamExt;
+use mappings::domain::{Council as CouncilName, Ticket};
+use mappings::mapping::Meaning;
+use router::closing::Decision;
+use router::ledger::{Closer, History, Ledger, Reader};
+use serde_json::Value;
+
+use crate::council::{Council, KEY, request, submitted};
+use crate::journeys::{counts, settled};
+use crate::program::{Program, dovetail};
+use crate::services::{FreshSqlite, fresh_postgres, http};
+use crate::wait::until;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Gives requests in, several at once; `number` says which service a ticket is for.
+async fn give_in(program: &Program, tickets: &[String], number: impl Fn(usize) -> usize) {
+    let posts = tickets.iter().enumerate().map(|(at, ticket)| {
+        let event = submitted(&format!("isolation-{ticket}"), &request(ticket, number(at)));
+        let post = http()
+            .post(program.url("/v1/requests"))
+            .bearer_auth(KEY)
+            .header("content-type", "application/cloudevents+json")
+            .body(event.to_string());
+        async move { assert_eq!(post.send().await.expect("an answer").status(), 202) }
+    });
+    futures::stream::iter(posts.collect::<Vec<_>>()).buffer_unordered(8).collect::<Vec<()>>().await;
+}
+
+fn waste(_: usize) -> usize {
+    0
+}
+
+/// Housing, revenues and highways by turns.
+fn others(at: usize) -> usize {
+    1 + at % 3
+}
+
+async fn opened(ledger: &str) -> Arc<dyn Ledger> {
+    let closer: Closer = Arc::new(|_| Decision::Wait);
+    let reader: Reader = Arc::new(|_, _, _| Meaning::Unrecognised);
+    router::ledger::open(ledger, closer, reader, 1).await.expect("the ledger opens")
+}
+
+async fn history(ledger: &dyn Ledger, ticket: &str) -> History {
+    let harlow = CouncilName::parse("harlow").expect("a council");
+    let ticket = Ticket::parse(ticket).expect("a ticket");
+    ledger.ticket(Some(&harlow), &ticket).await.expect("a read").expect("the ticket is known")
+}
+
+/// From acceptance to the system's answer, for each ticket, the quickest first.
+async fn delivered(ledger: &dyn Ledger, tickets: &[String]) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for ticket in tickets {
+        let time = until("it is handed over", PATIENCE, async || {
+            let history = history(ledger, ticket).await;
+            let tried = history.attempts.iter().find(|tried| tried.attempt.outcome == "delivered")?;
+            Duration::try_from(tried.attempt.ended_at.duration_since(history.line.accepted_at)).ok()
+        });
+        took.push(time.await);
+    }
+    took.sort();
+    took
+}
+
+fn p99(times: &[Duration]) -> Duration {
+    times[times.len() * 99 / 100 - 1]
+}
+
+async fn stands(program: &Program, system: &str) -> Option<String> {
+    let answer = http().get(program.url("/health/ready")).send().await.ok()?;
+    assert_eq!(answer.status(), 200, "a system in trouble makes no router unready");
+    let ready: Value = answer.json().await.ok()?;
+    Some(ready["systems"][system].as_str().unwrap_or("open").to_owned())
+}
+
+async fn now_stands(program: &Program, system: &str, how: &str) {
+    until(&format!("{system} is {how}"), PATIENCE, async || {
+        (stands(program, system).await? == how).then_some(())
+    })
+    .await;
+}
+
+fn strike(council: &Council, fault: Fault, how: Switch) {
+    let simulator = council.simulator(Kind::Waste);
+    let mut faults = simulator.faults().with(fault, how);
+    faults.only = Scope::Writes;
+    simulator.set_faults(faults);
+}
+
+async fn struck(council: &Council, fault: &str) -> u64 {
+    council.told(Kind::Waste, "counts").await["struck"][fault].as_u64().unwrap_or(0)
+}
+
+/// A hundred requests to others take as long beside a system that hangs on every call as they take without it.
+async fn bulkhead(ledger: &str) {
+    let council = Council::without_broker(ledger, 11).await;
+    let program = council.start().await;
+    let books = opened(ledger).await;
+    let tickets = council.open_simulated(300).await;
+    let (before, rest) = tickets.split_at(100);
+    let (beside, hung) = rest.split_at(100);
+    give_in(&program, before, others).await;
+    let alone = delivered(&*books, before).await;
+
+    strike(&council, Fault::Hang, Switch::Rate(1.0));
+    give_in(&program, hung, waste).await;
+    until("eight calls hang", PATIENCE, async || (struck(&council, "hang").await == 8).then_some(())).await;
+    let began = Instant::now();
+    give_in(&program, beside, others).await;
+    let together = delivered(&*books, beside).await;
+    assert!(began.elapsed() < Duration::from_secs(25), "the others had to wait for what hangs");
+    let (alone, together) = (p99(&alone), p99(&together));
+    assert!(
+        together <= alone * 2 + Duration::from_millis(250),
+        "p99 {together:?} beside a hanging system, {alone:?} without it"
+    );
+
+    // What waits for it is not hoarded: eight calls on the wire, four times as many in memory, the rest in the ledger.
+    let counts = until("nothing else is left to do", PATIENCE, async || {
+        let counts = counts(ledger).await;
+        (counts.due == hung.len() as u64).then_some(counts)
+    })
+    .await;
+    assert!((8..=32).contains(&counts.leased), "{counts:?}");
+    assert_eq!(struck(&council, "hang").await, 8, "no more calls than the mapping allows");
+    program.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_system_delays_nobody_else_on_postgresql() {
+    bulkhead(&fresh_postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_system_delays_nobody_else_on_sqlite() {
+    let database = FreshSqlite::new();
+    bulkhead(&database.url()).await;
+}
+
+/// A system that is down is left alone, tried by one call at a time, and taken up again.
+async fn left_alone(ledger: &str) {
+    let council = Council::without_broker(ledger, 12).await;
+    strike(&council, Fault::Down, Switch::Rate(1.0));
+    let program = council.start().await;
+    let tickets = council.open_simulated(40).await;
+    give_in(&program, &tickets, waste).await;
+    now_stands(&program, "waste", "not_answering").await;
+    let (books, began) = (opened(ledger).await, Instant::now());
+    until("it was tried three times more", PATIENCE, async || {
+        let halts = books.halts().await.expect("a read");
+        let breaker = halts.into_iter().find_map(|halt| halt.breaker)?;
+        (breaker.openings >= 4).then_some(())
+    })
+    .await;
+    // The journey's settings let a second pass between two tries.
+    let tries = began.elapsed().as_secs() + 2;
+    strike(&council, Fault::Down, Switch::Off);
+    settled(ledger, tickets.len() as u64).await;
+    let mut failed = 0;
+    for ticket in &tickets {
+        let tried = history(&*books, ticket).await.attempts;
+        let numbers: Vec<u32> = tried
+            .iter()
+            .filter(|tried| tried.operation.as_str() == "create")
+            .map(|tried| tried.number)
+            .collect();
+        assert_eq!(numbers, (1..=u32::try_from(numbers.len()).expect("few")).collect::<Vec<_>>(), "{ticket}");
+        failed += numbers.len() - 1;
+    }
+    // Eight were on the way when it opened; each try may take a look-up besides.
+    assert!(failed as u64 <= 8 + 2 * tries + 8, "{failed} attempts were wasted in {tries} tries");
+    now_stands(&program, "waste", "open").await;
+    assert!(program.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_is_down_is_left_alone_and_taken_up_again_on_postgresql() {
+    left_alone(&fresh_postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_is_down_is_left_alone_and_taken_up_again_on_sqlite() {
+    let database = FreshSqlite::new();
+    left_alone(&database.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_pauses_a_system_and_lets_it_go_on() {
+    let database = FreshSqlite::new();
+    let council = Council::without_broker(&database.url(), 13).await;
+    let program = council.start().await;
+    let url = database.url();
+    let command = async |arguments: &[&str]| {
+        let output = dovetail(&[arguments, &["--database", &url]].concat()).await;
+        let (said, error) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        said.into_owned()
+    };
+    command(&["system", "pause", "waste", "--reason", "a new server", "--by", "jo"]).await;
+    now_stands(&program, "waste", "paused").await;
+    let tickets = council.open_simulated(12).await;
+    give_in(&program, &tickets, |at| if at < 4 { 0 } else { others(at) }).await;
+    until("all but what is paused is done", PATIENCE, async || (counts(&url).await.due == 4).then_some(()))
+        .await;
+    assert_eq!(counts(&url).await.leased, 0, "nothing is held for a system that is paused");
+    let paused = "Environmental services is paused by jo since";
+    let story = command(&["tickets", "show", &tickets[0]]).await;
+    assert!(story.contains(&format!("Waiting: {paused}")) && story.contains("a new server"), "{story}");
+    let problems = command(&["problems"]).await;
+    assert!(problems.contains(paused), "{problems}");
+    let page = http().get(program.url("/problems")).send().await.expect("a page").text().await.expect("text");
+    assert!(page.contains(paused), "{page}");
+    let listed: Value =
+        serde_json::from_str(&command(&["system", "list", "--output", "json"]).await).expect("JSON");
+    let stands: Vec<&Value> = listed["systems"]
+        .as_array()
+        .expect("systems")
+        .iter()
+        .filter(|system| system["stands"] == "paused")
+        .collect();
+    assert!(matches!(stands[..], [system] if system["system"] == "waste"), "{listed}");
+
+    command(&["system", "resume", "waste", "--by", "sam"]).await;
+    settled(&url, 12).await;
+    for ticket in &tickets[..4] {
+        let tried = history(&*opened(&url).await, ticket).await.attempts;
+        assert_eq!(tried.iter().map(|tried| tried.number).max(), Some(1), "waiting used up no attempt");
+    }
+    assert!(program.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_routers_together_call_no_more_at_once_than_the_mapping_allows() {
+    let ledger = fresh_postgres().await;
+    let council = Council::without_broker(&ledger, 14).await;
+    strike(&council, Fault::Hang, Switch::Rate(1.0));
+    let one = council.start().await;
+    let two = council.start().await;
+    let tickets = council.open_simulated(60).await;
+    let (first, second) = tickets.split_at(30);
+    tokio::join!(give_in(&one, first, waste), give_in(&two, second, waste));
+    let began = Instant::now();
+    until("both routers call as much as they may", PATIENCE, async || {
+        let calls = struck(&council, "hang").await;
+        assert!(calls <= 8, "{calls} calls at once");
+        (calls == 8 && began.elapsed() > Duration::from_secs(8)).then_some(())
+    })
+    .await;
+    one.kill();
+    two.kill();
+}
