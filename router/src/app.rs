@@ -85,6 +85,7 @@ impl App {
         let clock = Clock::started_at(ledger.now().await.context("the ledger does not answer")?);
         let worker = WorkerId(Uuid::now_v7());
         rescue::begin(&*ledger, &config.ledger.url, worker, &clock).await?;
+        let pulse = rescue::Pulse::new(clock.clone(), config.worker.dead_after.0);
 
         let lessee = Lessee { worker, room: room(config, &catalogue), outbox: outbox(config) };
         let (events, to_relay) = mpsc::unbounded_channel();
@@ -104,6 +105,7 @@ impl App {
             lessee: lessee.clone(),
             clock: clock.clone(),
             claim_every: config.worker.claim_every.0,
+            pulse: pulse.clone(),
         };
         start_lanes(config, &desk, &connectors, to_lanes, &calls)?;
         let listeners = start_listeners(config, &desk, &connectors, &inward)?;
@@ -137,6 +139,7 @@ impl App {
             heartbeat: config.worker.heartbeat.0,
             dead_after: config.worker.dead_after.0,
             readiness: readiness.clone(),
+            pulse,
         };
         links.tasks.spawn(keeper.run(links.stop.clone()));
 

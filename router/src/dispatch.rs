@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::ledger::{Attempt, Failed, Ledger, Lessee, Next, Recorded, Room, Settlement, Work, Writer};
+use crate::rescue::Pulse;
 use crate::{retry, telemetry};
 
 /// What every lane needs.
@@ -34,6 +35,8 @@ pub struct Desk {
     pub clock: Clock,
     /// How often the ledger is asked for what is due.
     pub claim_every: Duration,
+    /// Whether the leases are sure to be ours still.
+    pub pulse: Pulse,
 }
 
 /// The calls of one system.
@@ -171,8 +174,8 @@ impl Caller {
             );
             return Some(not_sent(ParkClass::Technical, &reason));
         };
-        if matches!(system.idempotency, Idempotency::None) && phase == Phase::Send && !self.begin(work).await
-        {
+        let must_begin = matches!(system.idempotency, Idempotency::None) && phase == Phase::Send;
+        if (must_begin || !self.desk.pulse.is_sure()) && !self.begin(work).await {
             return None;
         }
         let now = self.desk.clock.now();
@@ -225,14 +228,19 @@ impl Caller {
         (attempt, next)
     }
 
-    /// Marks the attempt as begun; `false` when the lease was lost.
+    /// Marks the attempt as begun, again and again while the database is away: nobody else looks after the call as
+    /// long as we live. `false` when the lease was lost.
     async fn begin(&self, work: &Work) -> bool {
-        match self.desk.writer.begin(work.call, work.council.clone(), work.lease).await {
-            Ok(Recorded::Written) => true,
-            Ok(Recorded::LeaseLost) => false,
-            Err(error) => {
-                tracing::error!(system = %work.system, error = %error, "an attempt could not be begun");
-                false
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.desk.writer.begin(work.call, work.council.clone(), work.lease).await {
+                Ok(Recorded::Written) => return true,
+                Ok(Recorded::LeaseLost) | Err(Failed::Stopped) => return false,
+                Err(error @ (Failed::Unwritable(_) | Failed::Ledger(_))) => {
+                    tracing::error!(system = %work.system, error = &error as &dyn std::error::Error, "an attempt could not be begun yet");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
             }
         }
     }

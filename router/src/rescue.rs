@@ -1,9 +1,11 @@
 //! Keeps a router known to be alive, and takes over what dead ones held.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +36,35 @@ pub async fn begin(
     ledger.heartbeat(worker, now).await.context("the ledger cannot write")
 }
 
+/// Whether what a worker holds is sure to be its own still.
+///
+/// A process that stood still does not notice: it goes on in the middle of what it did, while others took over what
+/// it held.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    clock: Clock,
+    last_ms: Arc<AtomicI64>,
+    dead_after: Duration,
+}
+
+impl Pulse {
+    /// The pulse of a worker that has said just now that it lives.
+    pub fn new(clock: Clock, dead_after: Duration) -> Self {
+        let last_ms = Arc::new(AtomicI64::new(clock.now().as_millisecond()));
+        Self { clock, last_ms, dead_after }
+    }
+
+    /// Whether the last heartbeat is so young that nobody can have taken over.
+    pub fn is_sure(&self) -> bool {
+        let silent = self.clock.now().as_millisecond() - self.last_ms.load(Ordering::Acquire);
+        Duration::from_millis(silent.unsigned_abs()) < self.dead_after / 2
+    }
+
+    fn beaten(&self, at: Timestamp) {
+        self.last_ms.store(at.as_millisecond(), Ordering::Release);
+    }
+}
+
 /// The heartbeat of one worker.
 pub struct Keeper {
     /// Where lives are kept.
@@ -48,6 +79,8 @@ pub struct Keeper {
     pub dead_after: Duration,
     /// Where the ledger's state is told.
     pub readiness: watch::Sender<Readiness>,
+    /// Where the heartbeat is felt.
+    pub pulse: Pulse,
 }
 
 impl Keeper {
@@ -81,6 +114,7 @@ impl Keeper {
     async fn beat(&self) -> Result<(), crate::ledger::Error> {
         let now = self.clock.now();
         self.ledger.heartbeat(self.worker, now).await?;
+        self.pulse.beaten(now);
         let rescued = self.ledger.rescue(now - self.dead_after).await?;
         if rescued.calls + rescued.events > 0 {
             tracing::warn!(
@@ -122,5 +156,21 @@ fn unready(state: &State) -> Option<String> {
             Some(format!("connecting since {since}, {attempts} tries: {why}"))
         }
         State::Blocked { since, reason } => Some(format!("blocked by the broker since {since}: {reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_was_silent_for_long_is_not_sure_of_its_leases_until_it_has_beaten_again() {
+        let clock = Clock::stopped_at(Timestamp::UNIX_EPOCH);
+        let pulse = Pulse::new(clock.clone(), Duration::from_secs(10));
+        assert!(pulse.is_sure());
+        clock.advance(Duration::from_secs(5));
+        assert!(!pulse.is_sure());
+        pulse.beaten(clock.now());
+        assert!(pulse.is_sure());
     }
 }
