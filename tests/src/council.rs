@@ -1,11 +1,13 @@
 //! A council for a journey: simulated back offices, a CRM, and the router between them as a program.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use connectors::simulator::{self, Credentials, Kind, Pace, Settings, Simulator};
-use mappings::mapping::Secret;
+use mappings::mapping::{Secret, shipped};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +25,8 @@ pub struct Council {
     simulators: HashMap<Kind, Simulator>,
     _stop: tokio_util::sync::DropGuard,
     proxy: Proxy,
+    link: Option<Proxy>,
+    mappings: TempDir,
     config: String,
     environment: Vec<(String, String)>,
     /// The council's exchanges and queues on the broker.
@@ -40,18 +44,31 @@ pub enum Crm {
 impl Council {
     /// A council on this ledger and broker. The router is not running yet.
     pub async fn new(ledger: &str, amqp: &str, crm: Crm, seed: u64) -> Self {
+        say_seed(seed);
         let broker = Broker::own(amqp, &own_name("journey"));
         let bus = broker.settings();
         Self::build(ledger, broker, &bus, crm, seed).await
     }
 
+    /// A council with a simulated CRM, whose router reaches the broker over a link that can be made to fail.
+    pub async fn linked(ledger: &str, amqp: &str, seed: u64) -> Self {
+        let link = Proxy::start().await;
+        let (user, rest) = amqp.split_once('@').expect("an address with a user");
+        let (broker, host) = rest.split_once('/').expect("an address with a virtual host");
+        link.point(broker.parse().expect("an address and a port"));
+        let broker = Broker::own(amqp, &own_name("journey"));
+        let bus = broker.settings_through(&format!("{user}@{}/{host}", link.address()));
+        let council = Self::build(ledger, broker, &bus, Crm::Simulated, seed).await;
+        Self { link: Some(link), ..council }
+    }
+
     /// A council with a simulated CRM and no broker.
     pub async fn without_broker(ledger: &str, seed: u64) -> Self {
+        say_seed(seed);
         Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed).await
     }
 
     async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64) -> Self {
-        say_seed(seed);
         let proxy = Proxy::start().await;
         let stop = CancellationToken::new();
         let callback = format!("http://{}", proxy.address());
@@ -97,7 +114,34 @@ retry_first = "100ms"
 retry_most = "1s"
 {bus}"#
         );
-        Self { simulators, _stop: stop.drop_guard(), proxy, config, environment, broker }
+        let mappings = TempDir::new().expect("a temporary folder");
+        Self {
+            simulators,
+            _stop: stop.drop_guard(),
+            proxy,
+            link: None,
+            mappings,
+            config,
+            environment,
+            broker,
+        }
+    }
+
+    /// Gives a call less time than the shipped mappings do, so that a test need not wait so long for a time-out.
+    pub fn hurry(&mut self, timeout: Duration) {
+        for source in shipped() {
+            let path = self.mappings.path().join(&source.path);
+            let text = source.text.replace("timeout: 30s", &format!("timeout: {}ms", timeout.as_millis()));
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder is made");
+            std::fs::write(path, text).expect("a mapping is written");
+        }
+        let folder = self.mappings.path().display().to_string();
+        self.environment.push(("DOVETAIL__MAPPINGS__FOLDER".to_owned(), folder));
+    }
+
+    /// The link to the broker, where the council has one of its own.
+    pub fn link(&self) -> Option<&Proxy> {
+        self.link.as_ref()
     }
 
     /// Adds a section to the router's settings, from its next start on.
@@ -105,16 +149,40 @@ retry_most = "1s"
         self.config.push_str(section);
     }
 
+    /// Sets a variable in the router's environment, from its next start on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
     pub async fn start(&self) -> Program {
-        let program = Program::serve_with(&self.config, &self.environment).await;
+        let mut program = self.start_failing("").await.unwrap_or_else(|ended| panic!("{ended}"));
         self.proxy.point(program.address());
-        until("the router is ready", Duration::from_secs(30), async || {
-            let answer = http().get(program.url("/health/ready")).send().await.ok()?;
-            (answer.status() == 200).then_some(())
-        })
-        .await;
+        until("the router is ready", Duration::from_secs(30), async || self.is_ready(&mut program).await)
+            .await;
         program
+    }
+
+    /// Starts a router that fails on purpose, as `DOVETAIL_FAIL` says. It may have ended before it listens: then,
+    /// what it said.
+    pub async fn start_failing(&self, plan: &str) -> Result<Program, String> {
+        let plan = (!plan.is_empty()).then(|| ("DOVETAIL_FAIL".to_owned(), plan.to_owned()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(plan).collect();
+        Program::try_serve(&self.config, &environment).await
+    }
+
+    /// `Some` once the router is ready, or has ended.
+    pub async fn is_ready(&self, program: &mut Program) -> Option<()> {
+        if program.ended().is_some() {
+            return Some(());
+        }
+        let answer = http().get(program.url("/health/ready")).send().await.ok()?;
+        (answer.status() == 200).then_some(())
+    }
+
+    /// Points the callbacks of the systems to the first of these routers that takes them.
+    pub fn point_to_any(&self, routers: Vec<SocketAddr>) {
+        self.proxy.point_to_any(routers);
     }
 
     /// The secret that the waste system's pokes hold.
@@ -132,6 +200,11 @@ retry_most = "1s"
             ("webhook-timestamp", at.as_second().to_string()),
             ("webhook-signature", signature),
         ]
+    }
+
+    /// Whether this system is simulated.
+    pub fn simulates(&self, kind: Kind) -> bool {
+        self.simulators.contains_key(&kind)
     }
 
     /// One of the simulators.
@@ -186,6 +259,17 @@ pub fn request(ticket: &str, number: usize) -> Value {
                      "latitude": 51.77, "longitude": 0.09},
         "details": details,
     })
+}
+
+/// The systems that the request of this number goes to.
+pub fn systems(number: usize) -> Vec<&'static str> {
+    match number % 5 {
+        0 => vec!["waste"],
+        1 => vec!["housing"],
+        2 => vec!["revenues"],
+        3 => vec!["partner"],
+        _ => vec!["housing", "waste"],
+    }
 }
 
 /// The same as a CloudEvent.

@@ -75,7 +75,7 @@ dead_exchange = "{name}.dead"
         let consumer = channel
             .basic_consume(queue.as_str().into(), "crm".into(), Default::default(), FieldTable::default())
             .await?;
-        Ok(End { _connection: connection, channel, consumer })
+        Ok(End { connection, channel, consumer })
     }
 
     /// How many messages wait in each queue of the router. What it holds unacknowledged is not among them.
@@ -102,7 +102,7 @@ pub struct Client {
 }
 
 struct End {
-    _connection: Connection,
+    connection: Connection,
     channel: Channel,
     consumer: lapin::Consumer,
 }
@@ -132,6 +132,9 @@ impl Client {
     /// A new connection in place of one that may be lost, once the broker takes it.
     pub async fn reconnect(&mut self) {
         let broker = self.broker.clone();
+        // What the old one has not acknowledged goes back to the queue before anything else is heard.
+        let closing = self.end.connection.close(200, "goodbye".into());
+        drop(tokio::time::timeout(Duration::from_secs(5), closing).await);
         self.end = until("the broker takes connections", Duration::from_secs(120), async || {
             tokio::time::timeout(Duration::from_secs(10), broker.open()).await.ok()?.ok()
         })

@@ -33,6 +33,11 @@ impl Program {
 
     /// Starts it with this configuration and these variables, and returns when it listens on a free port.
     pub async fn serve_with(config: &str, environment: &[(String, String)]) -> Self {
+        Self::try_serve(config, environment).await.unwrap_or_else(|ended| panic!("{ended}"))
+    }
+
+    /// The same for a program that may end on the way: then, what it said.
+    pub async fn try_serve(config: &str, environment: &[(String, String)]) -> Result<Self, String> {
         let home = TempDir::new().expect("a temporary folder");
         let file = home.path().join("config.toml");
         std::fs::write(&file, config).expect("the configuration is written");
@@ -49,12 +54,13 @@ impl Program {
             .spawn()
             .expect("dovetail starts");
         let address = until("dovetail serve says where it listens", Duration::from_secs(30), async || {
-            let ended = child.try_wait().expect("its state");
-            assert!(ended.is_none(), "dovetail serve ended: {ended:?}\n{}", text(home.path(), "stderr"));
-            listening(&text(home.path(), "stdout"))
+            if let Some(ended) = child.try_wait().expect("its state") {
+                return Some(Err(format!("dovetail serve ended: {ended}\n{}", text(home.path(), "stderr"))));
+            }
+            listening(&text(home.path(), "stdout")).map(Ok)
         });
-        let address = address.await;
-        Self { child, address, home }
+        let address = address.await?;
+        Ok(Self { child, address, home })
     }
 
     /// Where it listens.
@@ -70,6 +76,11 @@ impl Program {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How it ended, where it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its state")
     }
 
     /// What it has logged so far.

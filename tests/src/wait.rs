@@ -16,3 +16,8 @@ pub async fn until<T>(what: &str, most: Duration, mut ask: impl AsyncFnMut() -> 
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Lets time pass, where time itself is what a test is about: a fault that lasts, or a load that is spread.
+pub async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}

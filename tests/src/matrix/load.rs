@@ -1,0 +1,75 @@
+//! What is published: requests to every system, some of them twice, some that must be refused.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Strike;
+use crate::checker::Published;
+use crate::council::{request, submitted, systems};
+use crate::messages::Client;
+use crate::wait::pass;
+
+/// How many requests a strike is played with.
+pub(super) fn requests(strike: Strike) -> usize {
+    match strike {
+        Strike::Crash(_) | Strike::AcknowledgesFirst => 30,
+        Strike::Freeze => 120,
+        Strike::Kill
+        | Strike::Sessions
+        | Strike::RestartDatabase
+        | Strike::RestartBroker
+        | Strike::Link
+        | Strike::AppliedThenSilent
+        | Strike::Errors
+        | Strike::LostAnswers
+        | Strike::LateWrites
+        | Strike::FailingWrites
+        | Strike::Tour => 60,
+    }
+}
+
+/// The time between two requests: some strikes need many under way at once.
+fn gap(strike: Strike) -> Duration {
+    match strike {
+        Strike::Freeze => Duration::from_millis(2),
+        Strike::Crash(_) | Strike::AcknowledgesFirst => Duration::from_millis(20),
+        Strike::Kill
+        | Strike::Sessions
+        | Strike::RestartDatabase
+        | Strike::RestartBroker
+        | Strike::Link
+        | Strike::AppliedThenSilent
+        | Strike::Errors
+        | Strike::LostAnswers
+        | Strike::LateWrites
+        | Strike::FailingWrites
+        | Strike::Tour => Duration::from_millis(50),
+    }
+}
+
+/// Publishes a request for each ticket; returns when the broker has confirmed every one.
+pub(super) async fn publish(
+    client: &mut Client,
+    tickets: &[String],
+    strike: Strike,
+    seed: u64,
+) -> Vec<Published> {
+    let mut published = Vec::with_capacity(tickets.len());
+    for (number, ticket) in tickets.iter().enumerate() {
+        let mut data = request(ticket, number);
+        let is_wrong = number % 11 == 5;
+        if is_wrong {
+            data["service"] = json!("waste.no-such-thing");
+        }
+        let event = submitted(&format!("matrix-{seed}-{ticket}"), &data);
+        client.publish_surely(&event).await;
+        if number % 7 == 3 {
+            client.publish_surely(&event).await;
+        }
+        let systems = if is_wrong { Vec::new() } else { systems(number) };
+        published.push(Published { ticket: ticket.clone(), systems });
+        pass(gap(strike)).await;
+    }
+    published
+}
