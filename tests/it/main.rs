@@ -1,8 +1,10 @@
 //! What holds for the whole: the architecture, the documents, the deployment files, and the journeys of a
 //! request through real parts. `tests/run` starts the parts and runs this.
 
+mod clock;
 mod deploy;
 mod documents;
+mod faults;
 mod journeys;
 mod parts;
 mod poison;
@@ -13,4 +15,4 @@ mod supply;
 mod tidy;
 mod traces;
 
-use tests::{council, messages, program, services, wait};
+use tests::{checker, council, messages, program, services, wait};
