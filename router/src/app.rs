@@ -89,6 +89,7 @@ impl App {
         let (readiness, ready) = watch::channel(Readiness { bus: connecting, ..Readiness::default() });
         let shared = shared(&catalogue);
         let outbox = outbox(config);
+        let pulse = rescue::Pulse::new(clock.clone(), config.worker.dead_after.0);
         let mut keeper = rescue::Keeper {
             ledger: Arc::clone(&ledger),
             worker,
@@ -98,6 +99,7 @@ impl App {
             readiness: readiness.clone(),
             shares: Shares::new(worker, shared.clone()),
             outbox: outbox.clone(),
+            pulse: pulse.clone(),
         };
         keeper.begin(&config.ledger.url).await?;
 
@@ -121,6 +123,7 @@ impl App {
             claim_every: config.worker.claim_every.0,
             room_factor: config.worker.room_factor,
             halts: watch::Sender::new(Halts::new()),
+            pulse,
         };
         let lookout = Lookout {
             ledger: Arc::clone(&ledger),

@@ -1,9 +1,11 @@
 //! Keeps a router known to be alive, and takes over what dead ones held.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,35 @@ use crate::share::{self, Shares};
 
 /// How long a revision waits for its request.
 pub const EARLY: Duration = Duration::from_secs(600);
+
+/// Whether what a worker holds is sure to be its own still.
+///
+/// A process that stood still does not notice: it goes on in the middle of what it did, while others took over what
+/// it held.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    clock: Clock,
+    last_ms: Arc<AtomicI64>,
+    dead_after: Duration,
+}
+
+impl Pulse {
+    /// The pulse of a worker that has said just now that it lives.
+    pub fn new(clock: Clock, dead_after: Duration) -> Self {
+        let last_ms = Arc::new(AtomicI64::new(clock.now().as_millisecond()));
+        Self { clock, last_ms, dead_after }
+    }
+
+    /// Whether the last heartbeat is so young that nobody can have taken over.
+    pub fn is_sure(&self) -> bool {
+        let silent = self.clock.now().as_millisecond() - self.last_ms.load(Ordering::Acquire);
+        Duration::from_millis(silent.unsigned_abs()) < self.dead_after / 2
+    }
+
+    fn beaten(&self, at: Timestamp) {
+        self.last_ms.store(at.as_millisecond(), Ordering::Release);
+    }
+}
 
 /// The heartbeat of one worker.
 pub struct Keeper {
@@ -35,6 +66,8 @@ pub struct Keeper {
     pub readiness: watch::Sender<Readiness>,
     /// Its shares of what the systems can bear.
     pub shares: Shares,
+    /// Where the heartbeat is felt.
+    pub pulse: Pulse,
 }
 
 impl Keeper {
@@ -108,7 +141,9 @@ impl Keeper {
             self.shares.reset();
         }
         let begun = Instant::now();
-        let mut peers = self.ledger.heartbeat(self.worker, self.clock.now()).await?;
+        let now = self.clock.now();
+        let mut peers = self.ledger.heartbeat(self.worker, now).await?;
+        self.pulse.beaten(now);
         if let Some(agreement) = self.shares.fit(&peers) {
             self.ledger.agree(self.worker, &agreement).await?;
             peers = self.ledger.heartbeat(self.worker, self.clock.now()).await?;
@@ -153,5 +188,21 @@ fn unready(state: &State) -> Option<String> {
             Some(format!("connecting since {since}, {attempts} tries: {why}"))
         }
         State::Blocked { since, reason } => Some(format!("blocked by the broker since {since}: {reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_was_silent_for_long_is_not_sure_of_its_leases_until_it_has_beaten_again() {
+        let clock = Clock::stopped_at(Timestamp::UNIX_EPOCH);
+        let pulse = Pulse::new(clock.clone(), Duration::from_secs(10));
+        assert!(pulse.is_sure());
+        clock.advance(Duration::from_secs(5));
+        assert!(!pulse.is_sure());
+        pulse.beaten(clock.now());
+        assert!(pulse.is_sure());
     }
 }

@@ -37,13 +37,32 @@ fn the_architecture_names_files_that_exist() {
     none(&missing, "docs/ARCHITECTURE.md names what is not there");
 }
 
-#[test]
-fn every_invariant_names_tests_that_exist() {
+/// The names of all functions, among them all tests.
+fn functions() -> BTreeSet<String> {
     let name = Regex::new(r"(?m)^\s*(?:async )?fn (\w+)\(").expect("a pattern");
     let mut known = BTreeSet::new();
     for file in files(".", ".rs") {
         known.extend(name.captures_iter(&file.text).map(|found| found[1].to_owned()));
     }
+    known
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let known = functions();
+    let text = read("docs/DELIVERY-GUARANTEES.md");
+    let sentence = Regex::new(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`").expect("a pattern");
+    let named: Vec<&str> =
+        sentence.captures_iter(&text).filter_map(|found| found.get(1)).map(|name| name.as_str()).collect();
+    assert!(named.len() > 8, "the promises name tests");
+    let missing: Vec<String> =
+        named.into_iter().filter(|name| !known.contains(*name)).map(str::to_owned).collect();
+    none(&missing, "docs/DELIVERY-GUARANTEES.md names tests that are not there");
+}
+
+#[test]
+fn every_invariant_names_tests_that_exist() {
+    let known = functions();
     let text = read("docs/ARCHITECTURE.md");
     let row = Regex::new(r"(?m)^\| (\d+) \| .* \| ?(.*?) ?\|$").expect("a pattern");
     let quoted = Regex::new(r"`(\w+)`").expect("a pattern");

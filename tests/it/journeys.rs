@@ -1,18 +1,17 @@
 //! Journeys: requests go in at a door, work is done in the systems, tickets close by themselves.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::simulator::{Fault, Kind, Switch};
 use futures::StreamExt;
 use mappings::domain::RequestState;
-use mappings::mapping::Meaning;
-use router::closing::Decision;
-use router::ledger::{Closer, Counts, Reader};
+use router::ledger::Counts;
 use serde_json::{Value, json};
 
-use crate::council::{Council, Crm, KEY, request, submitted};
+use crate::checker::gather::{gather, open};
+use crate::checker::{Published, check};
+use crate::council::{Council, Crm, KEY, request, submitted, systems};
 use crate::messages::Client;
 use crate::services::{FreshSqlite, Tracker, amqp_url, fresh_postgres, http};
 use crate::wait::until;
@@ -75,14 +74,11 @@ pub(crate) fn closed_once(client: &Client, tickets: &[String]) {
     assert_eq!(once, tickets.iter().map(String::as_str).collect::<HashSet<_>>());
 }
 
-/// No system made two jobs of one piece of work.
-async fn applied_once(council: &Council) {
-    for kind in [Kind::Housing, Kind::Revenues, Kind::Waste, Kind::Partner] {
-        let jobs = council.told(kind, "jobs").await;
-        for job in jobs.as_array().expect("a list of jobs") {
-            assert_eq!(job["applied"], 1, "{kind}: {job}");
-        }
-    }
+/// What was published for these tickets, whose requests have these numbers.
+fn published<'a>(tickets: impl IntoIterator<Item = (&'a String, usize)>) -> Vec<Published> {
+    let one =
+        |(ticket, number): (&String, usize)| Published { ticket: ticket.clone(), systems: systems(number) };
+    tickets.into_iter().map(one).collect()
 }
 
 async fn a_hundred_tickets_close(ledger: &str) {
@@ -93,19 +89,18 @@ async fn a_hundred_tickets_close(ledger: &str) {
     let mut client = council.broker.connect().await;
     publish_all(&client, &tickets).await;
     client.listen("100 closures", |client| client.heard("ticket.closed").len() >= 100).await;
-    closed_once(&client, &tickets);
     settled(ledger, 100).await;
     all_resolved(&tracker, &tickets).await;
-    applied_once(&council).await;
     assert!(program.stop().await.success());
+    let published = published(tickets.iter().zip(0..));
+    let mut evidence = gather(&*open(ledger).await, &council, &mut client, published).await;
+    evidence.crm = tickets.iter().map(|ticket| (ticket.clone(), 1)).collect();
+    check(&evidence).with_all_work_ended(&evidence).assert_holds();
 }
 
 /// What the ledger counts, seen from outside the router.
 pub(crate) async fn counts(ledger: &str) -> Counts {
-    let closer: Closer = Arc::new(|_| Decision::Wait);
-    let reader: Reader = Arc::new(|_, _, _| Meaning::Unrecognised);
-    let ledger = router::ledger::open(ledger, closer, reader, 1).await.expect("the ledger opens");
-    ledger.counts().await.expect("counts")
+    open(ledger).await.counts().await.expect("counts")
 }
 
 /// Waits until so many tickets are closed at both ends, and no lease is held and no event unpublished.
@@ -150,9 +145,9 @@ async fn killed_in_the_middle(ledger: &str, seed: u64) {
     let mut client = council.broker.connect().await;
     // No street light here: a partner without key or look-up leaves a lost answer to a person.
     let tickets = council.open_simulated(100).await;
+    let number = |sent: usize| if sent % 5 == 3 { sent + 1 } else { sent };
     for (sent, ticket) in tickets.iter().enumerate() {
-        let number = if sent % 5 == 3 { sent + 1 } else { sent };
-        let data = request(ticket, number);
+        let data = request(ticket, number(sent));
         client.publish(&submitted(&format!("kill-{ticket}"), &data)).await;
         if sent == 30 || sent == 70 {
             client.listen("some closures", |client| client.heard("ticket.closed").len() >= sent / 4).await;
@@ -161,13 +156,11 @@ async fn killed_in_the_middle(ledger: &str, seed: u64) {
         }
     }
     client.listen("every closure", |client| client.heard("ticket.closed").len() >= tickets.len()).await;
-    closed_once(&client, &tickets);
     settled(ledger, tickets.len() as u64).await;
-    applied_once(&council).await;
-    for ticket in council.told(Kind::Crm, "tickets").await.as_array().expect("tickets") {
-        assert_eq!(ticket["closures"], 1, "{ticket}");
-    }
     assert!(program.stop().await.success());
+    let published = published(tickets.iter().zip((0..).map(number)));
+    let evidence = gather(&*open(ledger).await, &council, &mut client, published).await;
+    check(&evidence).with_all_work_ended(&evidence).assert_holds();
 }
 
 #[tokio::test(flavor = "multi_thread")]

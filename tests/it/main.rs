@@ -1,9 +1,11 @@
 //! What holds for the whole: the architecture, the documents, the deployment files, and the journeys of a
 //! request through real parts. `tests/run` starts the parts and runs this.
 
+mod clock;
 mod comeback;
 mod deploy;
 mod documents;
+mod faults;
 mod isolation;
 mod journeys;
 mod parts;
@@ -20,4 +22,4 @@ mod tidy;
 mod traces;
 mod unheard;
 
-use tests::{council, messages, program, services, wait};
+use tests::{checker, council, messages, program, services, wait};

@@ -161,6 +161,11 @@ retry_most = "1s"
         self.config.push_str(section);
     }
 
+    /// Sets a variable in the router's environment, from its next start on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
     pub async fn start(&self) -> Program {
         let mut program = self.start_failing("").await.unwrap_or_else(|ended| panic!("{ended}"));
@@ -207,6 +212,11 @@ retry_most = "1s"
             ("webhook-timestamp", at.as_second().to_string()),
             ("webhook-signature", signature),
         ]
+    }
+
+    /// Whether this system is simulated.
+    pub fn simulates(&self, kind: Kind) -> bool {
+        self.simulators.contains_key(&kind)
     }
 
     /// One of the simulators.

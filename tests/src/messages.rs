@@ -54,7 +54,7 @@ dead_exchange = "{name}.dead"
     /// Connects as the CRM does. The router has declared the exchanges.
     pub async fn connect(&self) -> Client {
         Client {
-            end: self.open().await.expect("the broker answers"),
+            end: until("the broker answers", Duration::from_secs(60), async || self.open().await.ok()).await,
             broker: self.clone(),
             heard: HashMap::new(),
         }

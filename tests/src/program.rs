@@ -53,7 +53,7 @@ impl Program {
             .stderr(output("stderr"))
             .spawn()
             .expect("dovetail starts");
-        let address = until("dovetail serve says where it listens", Duration::from_secs(30), async || {
+        let address = until("dovetail serve says where it listens", Duration::from_secs(90), async || {
             if let Some(ended) = child.try_wait().expect("its state") {
                 return Some(Err(format!("dovetail serve ended: {ended}\n{}", text(home.path(), "stderr"))));
             }

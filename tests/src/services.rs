@@ -106,7 +106,7 @@ impl Parts {
     async fn services(&self, command: &str, arguments: &[&str]) -> String {
         let mut script = Command::new(script());
         script.arg(command).arg(&self.folder).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_secs(120), script.output());
+        let output = tokio::time::timeout(Duration::from_secs(300), script.output());
         let output = output.await.expect("tests/services ends").expect("tests/services runs");
         assert!(
             output.status.success(),

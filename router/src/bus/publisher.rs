@@ -176,6 +176,8 @@ impl Writer {
                             Err(unfit) => self.confirmed.tell([unfit]),
                         }
                     }
+                    // A confirm may come while its message is being handed over; no other may follow to settle it.
+                    self.confirmed.tell(window.settle());
                 }
                 _ = tick.tick(), if !blocked => {
                     let late = window.oldest().is_some_and(|sent| sent.max(unblocked_at).elapsed() > timeout);

@@ -106,7 +106,8 @@ impl Caller {
             );
             return Some(not_sent(ParkClass::Technical, &reason));
         };
-        if matches!(idempotency, Idempotency::None) && !self.begin(work).await {
+        let must_begin = matches!(idempotency, Idempotency::None);
+        if (must_begin || !self.desk.pulse.is_sure()) && !self.begin(work).await {
             return None;
         }
         let now = self.desk.clock.now();
@@ -166,14 +167,19 @@ impl Caller {
         Made { attempt, next, told }
     }
 
-    /// Marks the attempt as begun; `false` when the lease was lost.
+    /// Marks the attempt as begun, again and again while the database is away: nobody else looks after the call as
+    /// long as we live. `false` when the lease was lost.
     async fn begin(&self, work: &Work) -> bool {
-        match self.desk.writer.begin(work.call, work.council.clone(), work.lease).await {
-            Ok(Recorded::Written) => true,
-            Ok(Recorded::LeaseLost) => false,
-            Err(error) => {
-                tracing::error!(system = %work.system, error = %error, "an attempt could not be begun");
-                false
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.desk.writer.begin(work.call, work.council.clone(), work.lease).await {
+                Ok(Recorded::Written) => return true,
+                Ok(Recorded::LeaseLost) | Err(Failed::Stopped) => return false,
+                Err(error @ (Failed::Unwritable(_) | Failed::Ledger(_))) => {
+                    tracing::error!(system = %work.system, error = &error as &dyn std::error::Error, "an attempt could not be begun yet");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::ledger::{Halt, Ledger, Lessee, Writer};
+use crate::rescue::Pulse;
 
 pub use lane::Lane;
 pub use lookout::Lookout;
@@ -41,6 +42,8 @@ pub struct Desk {
     pub room_factor: usize,
     /// How the systems stand.
     pub halts: watch::Sender<Halts>,
+    /// Whether the leases are sure to be ours still.
+    pub pulse: Pulse,
 }
 
 impl Desk {

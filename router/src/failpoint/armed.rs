@@ -100,6 +100,7 @@ async fn fall(point: Point) -> Result<(), Injected> {
             Ok(())
         }
         Some(Action::Pause(time)) => {
+            tracing::warn!(point = point.as_str(), "paused on purpose");
             tokio::time::sleep(time).await;
             Ok(())
         }

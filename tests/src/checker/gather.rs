@@ -106,7 +106,11 @@ async fn problems(ledger: &dyn Ledger) -> (HashMap<String, Vec<Park>>, Vec<(Stri
     (parks, refusals)
 }
 
+/// Closures by ticket; none where the CRM is a real one, which its own test asks.
 async fn crm(council: &Council) -> HashMap<String, u64> {
+    if !council.simulates(Kind::Crm) {
+        return HashMap::new();
+    }
     let told = council.told(Kind::Crm, "tickets").await;
     let closures = |ticket: &Value| Some((ticket["id"].as_str()?.to_owned(), ticket["closures"].as_u64()?));
     told.as_array().expect("a list of tickets").iter().filter_map(closures).collect()

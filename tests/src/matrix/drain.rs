@@ -10,9 +10,10 @@ use crate::council::Council;
 use crate::wait::pass;
 
 /// After so long, what has not ended will not end.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long nothing may be seen of a request before it counts as gone.
-const STILL: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long nothing may be seen of a request before it counts as gone. A broker that has not noticed a dead
+/// connection keeps what it gave out over it.
+const STILL: Duration = Duration::from_secs(20);
 
 /// Returns when every request has come to an end that the routers can bring about, or nothing changes any more.
 pub(super) async fn drain(ledger: &dyn Ledger, council: &Council, published: &[Published]) {

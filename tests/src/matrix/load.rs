@@ -24,7 +24,8 @@ pub(super) fn requests(strike: Strike) -> usize {
         | Strike::Errors
         | Strike::LostAnswers
         | Strike::LateWrites
-        | Strike::FailingWrites => 60,
+        | Strike::FailingWrites
+        | Strike::Tour => 60,
     }
 }
 
@@ -42,7 +43,8 @@ fn gap(strike: Strike) -> Duration {
         | Strike::Errors
         | Strike::LostAnswers
         | Strike::LateWrites
-        | Strike::FailingWrites => Duration::from_millis(50),
+        | Strike::FailingWrites
+        | Strike::Tour => Duration::from_millis(50),
     }
 }
 

@@ -61,6 +61,8 @@ pub enum Strike {
     LateWrites,
     /// Writes of the ledger fail: one in twenty.
     FailingWrites,
+    /// Nothing, but every fail point that is come by is told in the log.
+    Tour,
     /// A router acknowledges what it has not written, and is killed. It loses tickets: the checker must say so.
     AcknowledgesFirst,
 }
@@ -141,14 +143,13 @@ struct Place {
 
 impl Place {
     async fn new(row: &Row, seed: u64) -> Self {
-        let broker = match row.strike {
-            Strike::RestartBroker => Some(services::Broker::start().await),
-            _ => None,
-        };
-        let database = match row.strike {
-            Strike::RestartDatabase => Some(services::Database::start().await),
-            _ => None,
-        };
+        let (mut broker, mut database) = (None, None);
+        if row.strike == Strike::RestartBroker {
+            broker = Some(services::Broker::start().await);
+        }
+        if row.strike == Strike::RestartDatabase {
+            database = Some(services::Database::start().await);
+        }
         let on_sqlite = match row.database {
             Database::Postgres => false,
             Database::Sqlite => true,
@@ -215,6 +216,7 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         Strike::Crash(point) => crash::plan(point, dice),
         Strike::LateWrites => format!("written=error:5%:{seed}"),
         Strike::FailingWrites => format!("writing=error:5%:{seed}"),
+        Strike::Tour => crash::LEAVES_SOMETHING.to_owned(),
         Strike::AcknowledgesFirst => format!("acknowledge_first;accepting=kill@{}", dice.random_range(3..8)),
         Strike::Kill
         | Strike::Freeze
@@ -226,9 +228,15 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         | Strike::Errors
         | Strike::LostAnswers => String::new(),
     };
-    let goes_on = matches!(strike, Strike::LateWrites | Strike::FailingWrites);
+    let later = if matches!(strike, Strike::LateWrites | Strike::FailingWrites) {
+        first.clone()
+    } else if strike == Strike::Tour {
+        "any=tell".to_owned()
+    } else {
+        String::new()
+    };
     let must_kill = matches!(strike, Strike::Crash(_) | Strike::AcknowledgesFirst);
-    Plans { later: if goes_on { first.clone() } else { String::new() }, first, must_kill }
+    Plans { first, later, must_kill }
 }
 
 /// The points that only come by where a router before left something behind, or one ends.

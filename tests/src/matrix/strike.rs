@@ -12,7 +12,7 @@ use super::{Place, Strike, needs_prelude};
 use crate::council::Council;
 use crate::proxy::Carry;
 use crate::services::end_sessions;
-use crate::wait::pass;
+use crate::wait::{pass, until};
 
 /// How long a router stands still: far longer than its leases last.
 const FROZEN: Duration = Duration::from_secs(15);
@@ -35,6 +35,7 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         // What a claim takes up was tried before.
         Strike::Crash(Point::Before(Write::Claim) | Point::After(Write::Claim)) => rate(Fault::Error503, 0.5),
         Strike::Crash(_) | Strike::AcknowledgesFirst => slow(Faults::default(), "delay_ms", "50"),
+        Strike::Tour => slow(rate(Fault::Error503, 0.3), "delay_ms", "50"),
         Strike::Freeze => slow(Faults::default(), "delay_ms", "300"),
         Strike::AppliedThenSilent => slow(rate(Fault::TimeoutAfterApplying, 0.3), "hold_ms", "3000"),
         Strike::Errors => rate(Fault::Error500, 0.25).with(Fault::Error503, Switch::Rate(0.25)),
@@ -79,6 +80,10 @@ pub(super) async fn strike(
         Strike::Crash(point) => crash(point, troupe).await,
         Strike::AcknowledgesFirst => {
             troupe.fallen(FALLS).await;
+            troupe.fill().await;
+        }
+        Strike::Tour => {
+            leave_something(troupe).await;
             troupe.fill().await;
         }
         Strike::Kill => {
@@ -142,12 +147,21 @@ pub(super) async fn strike(
     }
 }
 
+/// Kills the router once it stands still with something in hand.
+async fn leave_something(troupe: &mut Troupe<'_>) {
+    until("the router has a call and an event in hand", FALLS, async || {
+        let has = |point: &str| troupe.said(&format!("paused on purpose point=\"{point}\""));
+        (has("answered") && has("confirmed")).then_some(())
+    })
+    .await;
+    troupe.kill(0);
+}
+
 /// Waits until the router has fallen at its point, and starts it again.
 async fn crash(point: Point, troupe: &mut Troupe<'_>) {
     if needs_prelude(point) {
         // The first router leaves a call and an event behind; the next falls over them.
-        pass(ms(1000)).await;
-        troupe.kill(0);
+        leave_something(troupe).await;
         troupe.add(&format!("{}=kill@1", point.as_str())).await;
     }
     if matches!(point, Point::Before(Write::Release) | Point::After(Write::Release)) {

@@ -10,6 +10,9 @@ use crate::wait::until;
 /// How often a router may fall at its start before something else is wrong.
 const TRIES: usize = 20;
 
+/// How long a router is given to become ready.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Some routers on one ledger.
 pub(super) struct Troupe<'a> {
     council: &'a Council,
@@ -20,6 +23,15 @@ pub(super) struct Troupe<'a> {
     pub(super) fell: usize,
     /// What those that ended have logged.
     pub(super) logs: Vec<String>,
+}
+
+/// A log without the colours of a terminal.
+fn plain(log: &str) -> String {
+    let mut plain = String::with_capacity(log.len());
+    for (number, part) in log.split('\u{1b}').enumerate() {
+        plain.push_str(if number == 0 { part } else { part.split_once('m').map_or("", |(_, rest)| rest) });
+    }
+    plain
 }
 
 impl<'a> Troupe<'a> {
@@ -45,15 +57,16 @@ impl<'a> Troupe<'a> {
         match self.council.start_failing(plan).await {
             Ok(mut program) => {
                 let council = self.council;
-                until("the router is ready or has fallen", Duration::from_secs(60), async || {
+                // A busy host may take longer; what never comes is seen by the drain.
+                let ready = until("the router is ready or has fallen", PATIENCE * 2, async || {
                     council.is_ready(&mut program).await
-                })
-                .await;
+                });
+                drop(tokio::time::timeout(PATIENCE, ready).await);
                 self.routers.push(program);
             }
             Err(said) => {
                 self.fell += 1;
-                self.logs.push(said);
+                self.logs.push(plain(&said));
             }
         }
         self.point();
@@ -85,6 +98,11 @@ impl<'a> Troupe<'a> {
         false
     }
 
+    /// Whether a router that runs has logged this.
+    pub(super) fn said(&self, text: &str) -> bool {
+        self.routers.iter().any(|program| plain(&program.log()).contains(text))
+    }
+
     /// SIGKILL.
     pub(super) fn kill(&mut self, which: usize) {
         self.bury();
@@ -92,7 +110,7 @@ impl<'a> Troupe<'a> {
             return;
         }
         let program = self.routers.remove(which % self.routers.len());
-        self.logs.push(program.log());
+        self.logs.push(plain(&program.log()));
         program.kill();
         self.point();
     }
@@ -111,14 +129,14 @@ impl<'a> Troupe<'a> {
             program.signal("TERM");
             until("a router ends after SIGTERM", Duration::from_secs(60), async || program.ended()).await;
         }
-        self.logs.extend(self.routers.drain(..).map(|program| program.log()));
+        self.logs.extend(self.routers.drain(..).map(|program| plain(&program.log())));
     }
 
     fn bury(&mut self) {
         for mut program in std::mem::take(&mut self.routers) {
             if program.ended().is_some() {
                 self.fell += 1;
-                self.logs.push(program.log());
+                self.logs.push(plain(&program.log()));
             } else {
                 self.routers.push(program);
             }

@@ -1,0 +1,73 @@
+//! The short set of faults; `tests/faults` plays them all. Each ends with the checker.
+
+use router::failpoint::{Point, Write};
+
+use tests::matrix::{Database, Played, Row, Strike, play};
+
+async fn holds(row: Row, seed: u64) -> Played {
+    let played = play(&row, seed).await;
+    played.verdict.assert_holds();
+    assert!(played.verdict.tally.closed > 0, "{}: tickets closed", row.name);
+    played
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_killed_after_it_accepted_and_before_it_acknowledged_loses_nothing() {
+    holds(Row::crash(Point::After(Write::Accept)), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_killed_while_a_call_is_under_way_finds_out_what_came_of_it() {
+    holds(Row::crash(Point::Sent), 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_killed_before_an_outcome_is_written_does_nothing_twice() {
+    holds(Row::crash(Point::Before(Write::Record)), 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_killed_after_a_completion_is_written_closes_once() {
+    holds(Row::crash(Point::After(Write::Complete)), 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_killed_before_a_confirmed_event_is_marked_tells_it_under_the_same_id() {
+    holds(Row::crash(Point::Confirmed), 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_routers_killed_at_random_lose_nothing_and_do_nothing_twice() {
+    holds(Row::new("kill", Strike::Kill, Database::Postgres, 3), 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_carried_out_and_reported_as_failed_changes_nothing_for_any_ticket() {
+    holds(Row::new("late-writes", Strike::LateWrites, Database::Postgres, 1), 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_that_stood_still_for_longer_than_its_leases_does_nothing_twice() {
+    holds(Row::new("freeze", Strike::Freeze, Database::Postgres, 3), 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fail_point_is_come_by_in_a_journey() {
+    let played = holds(Row::new("tour", Strike::Tour, Database::Postgres, 1), 9).await;
+    let log = played.logs.join("\n");
+    let missed: Vec<&str> = Point::all()
+        .into_iter()
+        .map(Point::as_str)
+        .filter(|name| !log.contains(&format!("point=\"{name}\"")))
+        .collect();
+    assert!(missed.is_empty(), "a crash at these points would prove nothing: {missed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_acknowledges_before_it_writes_is_caught_by_the_checker() {
+    let row = Row::new("acknowledges-first", Strike::AcknowledgesFirst, Database::Postgres, 1);
+    let played = play(&row, 10).await;
+    let tally = played.verdict.tally;
+    assert!(tally.lost > 0 && tally.closed > 0, "{tally:?}");
+    assert!(played.verdict.findings.iter().any(|finding| finding.contains("nobody has it")));
+}
