@@ -38,7 +38,7 @@ fn the_readme_starts_with_the_two_commands() {
 #[test]
 fn the_test_command_is_the_one_that_continuous_integration_runs() {
     assert!(read(".ci/run").lines().any(|line| line.contains(&format!("/../{TESTS}\""))));
-    for script in [".ci/run", TESTS, "tests/faults", "tests/services"] {
+    for script in [".ci/run", TESTS, "tests/faults", "tests/services", "tests/load"] {
         let mode = std::fs::metadata(root().join(script)).expect("the script").permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{script} is executable");
     }
