@@ -18,6 +18,7 @@ pub mod demo;
 pub mod dispatch;
 pub mod envelope;
 pub mod event;
+pub mod harvest;
 pub mod inlet;
 pub mod intake;
 pub mod ledger;
