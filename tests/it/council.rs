@@ -1,6 +1,7 @@
 //! A council for a journey: simulated back offices, a CRM, and the router between them as a program.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use connectors::simulator::{self, Credentials, Kind, Pace, Settings, Simulator};
@@ -35,6 +36,20 @@ pub(crate) enum Crm {
     Simulated,
     /// The Request Tracker that `tests/run` started.
     Real,
+    /// The same, which publishes nothing and is asked for the tickets of this queue.
+    Polled(String),
+    /// The simulated Dynamics 365; the mappings are in this folder.
+    Dynamics(PathBuf),
+}
+
+impl Crm {
+    /// Whether its place is taken by the real Request Tracker.
+    fn is_real(&self) -> bool {
+        match self {
+            Self::Real | Self::Polled(_) => true,
+            Self::Simulated | Self::Dynamics(_) => false,
+        }
+    }
 }
 
 impl Council {
@@ -47,7 +62,12 @@ impl Council {
 
     /// A council with a simulated CRM and no broker.
     pub(crate) async fn without_broker(ledger: &str, seed: u64) -> Self {
-        Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed).await
+        Self::with_crm(ledger, Crm::Simulated, seed).await
+    }
+
+    /// A council with this CRM and no broker.
+    pub(crate) async fn with_crm(ledger: &str, crm: Crm, seed: u64) -> Self {
+        Self::build(ledger, Broker::own("", ""), "", crm, seed).await
     }
 
     async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64) -> Self {
@@ -58,7 +78,7 @@ impl Council {
         let mut simulators = HashMap::new();
         let mut environment = Vec::new();
         for kind in Kind::ALL {
-            if matches!((kind, &crm), (Kind::Crm, Crm::Real)) {
+            if kind == Kind::Crm && crm.is_real() {
                 continue;
             }
             let settings = Settings {
@@ -73,11 +93,23 @@ impl Council {
                 .extend(simulator.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
             simulators.insert(kind, simulator);
         }
-        if let Crm::Real = crm {
+        if crm.is_real() {
             let tracker = Tracker::shared();
             let url = tracker.url.trim_end_matches("/REST/2.0").to_owned();
             let pairs = [("CRM_URL", url), ("CRM_USER", tracker.user), ("CRM_PASSWORD", tracker.password)];
             environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
+        }
+        let (mut systems, mut folder) = (vec!["housing", "revenues", "waste", "partner", "crm"], "");
+        match &crm {
+            Crm::Simulated | Crm::Real => {}
+            Crm::Polled(queue) => {
+                systems.push("crm-polled");
+                environment.push(("CRM_QUEUE".to_owned(), queue.clone()));
+            }
+            Crm::Dynamics(mappings) => {
+                systems.push("crm-dynamics");
+                folder = mappings.to_str().expect("a path in UTF-8");
+            }
         }
         let config = format!(
             r#"
@@ -86,7 +118,8 @@ keys = [{{name = "journey", key = "{KEY}", councils = ["*"]}}]
 [ledger]
 url = "{ledger}"
 [mappings]
-systems = ["housing", "revenues", "waste", "partner", "crm"]
+folder = "{folder}"
+systems = {systems:?}
 [worker]
 heartbeat = "500ms"
 dead_after = "2s"

@@ -34,7 +34,7 @@ async fn open_tickets(tracker: &Tracker, count: usize) -> Vec<String> {
 }
 
 /// Each ticket of Request Tracker is resolved, with one message to the customer.
-async fn all_resolved(tracker: &Tracker, tickets: &[String]) {
+pub(crate) async fn all_resolved(tracker: &Tracker, tickets: &[String]) {
     for ticket in tickets {
         let get = |path: String| {
             http().get(format!("{}/{path}", tracker.url)).basic_auth(&tracker.user, Some(&tracker.password))
@@ -76,7 +76,7 @@ fn closed_once(client: &Client, tickets: &[String]) {
 }
 
 /// No system made two jobs of one piece of work.
-async fn applied_once(council: &Council) {
+pub(crate) async fn applied_once(council: &Council) {
     for kind in [Kind::Housing, Kind::Revenues, Kind::Waste, Kind::Partner] {
         let jobs = council.told(kind, "jobs").await;
         for job in jobs.as_array().expect("a list of jobs") {

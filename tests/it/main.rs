@@ -2,6 +2,7 @@
 //! request through real parts. `tests/run` starts the parts and runs this.
 
 mod council;
+mod crms;
 mod deploy;
 mod documents;
 mod journeys;
@@ -15,4 +16,5 @@ mod services;
 mod supply;
 mod tidy;
 mod traces;
+mod tracker;
 mod wait;
