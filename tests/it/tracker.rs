@@ -258,6 +258,48 @@ async fn a_ticket_that_was_closed_and_reopened_between_reading_and_closing_is_de
     assert_eq!(happened, ["Create", "Status resolved", "Status open"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_listed_to_its_last_page() {
+    let tracker = Tracker::shared();
+    let queue = tracker.queue().await;
+    let mut tickets = Vec::new();
+    for number in 0..5 {
+        tickets.push(tracker.open(&queue, &format!("Listed {number}"), json!({})).await);
+    }
+    tracker.change(&tickets[3], &json!({"Status": "resolved"})).await;
+    let mut sources = shipped();
+    for source in sources.iter_mut().filter(|source| source.path.starts_with("systems/crm-polled/")) {
+        source.text = source.text.replace("per_page: 100", "per_page: 2");
+    }
+    let url = tracker.url.trim_end_matches("/REST/2.0").to_owned();
+    let known = [
+        ("CRM_URL", &url),
+        ("CRM_USER", &tracker.user),
+        ("CRM_PASSWORD", &tracker.password),
+        ("CRM_QUEUE", &queue),
+    ];
+    let resolve = |name: &str| {
+        let value = known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
+        Some(value.unwrap_or_else(|| "http://127.0.0.1:9".to_owned()))
+    };
+    let catalogue = Catalogue::compile(&sources, &resolve).expect("the shipped mappings");
+    let system = catalogue.system(&SystemName::parse("crm-polled").expect("a name")).expect("the CRM");
+    let connector = Connector::new(system).expect("a connector");
+    let now = router::clock::host_time();
+    let facts = Facts { since: Some(now - Duration::from_secs(600)), ..Facts::at(now) };
+    let steps = system.call("new-tickets").expect("the call");
+    let gathered = connector.gather(steps, context(&Value::Null, &facts), now).await.expect("pages");
+    assert_eq!(gathered.pages.len(), 3);
+    let harvest = system.intake().and_then(|intake| intake.harvest()).expect("a poll");
+    let found: Vec<_> = gathered.pages.iter().flat_map(|page| harvest.items(page)).collect();
+    let found: Vec<_> = found.iter().map(|item| item["id"].as_str().expect("an id")).collect();
+    let open = [&tickets[..3], &tickets[4..]].concat();
+    assert_eq!(found, open, "in their order, without the one that is closed");
+    let later = Facts { since: Some(now + Duration::from_secs(60)), ..Facts::at(now) };
+    let none = connector.gather(steps, context(&Value::Null, &later), now).await.expect("a page");
+    assert!(none.pages.iter().all(|page| harvest.items(page).is_empty()), "the time is understood: {none:?}");
+}
+
 /// Hands a missed bin to the simulated waste system; it stands still there until it is told.
 async fn missed_bin(council: &Council, program: &Program, ticket: &str) -> String {
     council.simulator(Kind::Waste).pause();
