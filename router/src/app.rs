@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Config;
 use crate::dispatch::{Desk, Halts, Lane, Lookout};
+use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
 use crate::share::{Shared, Shares};
@@ -138,6 +139,7 @@ impl App {
         let listeners = start_listeners(config, &desk, &connectors, &inward)?;
 
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
+        start_harvesters(config, &desk, &connectors, &intake, &inward)?;
         if config.has_bus() {
             let ends = bus::open(config.bus.settings(), clock.clone()).context("bus.url cannot be used")?;
             let inlet = inlet::Inlet {
@@ -311,6 +313,25 @@ fn start_listeners(
         }
     }
     Ok(Arc::new(listeners))
+}
+
+fn start_harvesters(
+    config: &Config,
+    desk: &Desk,
+    connectors: &HashMap<SystemName, Arc<Connector>>,
+    intake: &Intake,
+    stage: &Stage,
+) -> anyhow::Result<()> {
+    for system in desk.catalogue.systems() {
+        let connector = connectors.get(&system.name).cloned().context("every system has a connector")?;
+        let (ledger, clock) = (Arc::clone(&desk.ledger), desk.clock.clone());
+        let harvester = Harvester::new(&desk.catalogue, system, connector, ledger, intake.clone(), clock);
+        if let Some((harvester, every)) = harvester {
+            let every = config.pace.poll_every.given().unwrap_or(every);
+            stage.tasks.spawn(harvester.run(every, stage.stop.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn poll_interval(poll: &Poll) -> Duration {

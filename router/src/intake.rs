@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::envelope::{self, Data, Delivery, Envelope};
 use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer};
 
+/// The door of tickets that are asked for: they were read already, and are documents of JSON.
+const POLL: &str = "poll";
+
 /// How much of a refused body is kept.
 pub const KEPT_BODY: usize = 64 * 1024;
 
@@ -19,7 +22,7 @@ pub type Understood = Result<Arrival, Box<Refusal>>;
 /// A message at one of the doors, before it is read.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The door, for the inbox key of what carries none: `amqp` or `http`.
+    /// The door, for the inbox key of what carries none: `amqp`, `http` or `poll`.
     pub door: &'static str,
     /// The CRM whose native form it has, where the door knows: translated by that CRM's mapping.
     pub crm: Option<SystemName>,
@@ -39,6 +42,11 @@ impl Message {
         let (kept, length) = beginning(&body);
         let delivery = Ok(Delivery::Foreign { content_type: None, bytes: body });
         Self { door, crm: Some(crm), delivery, kept, length, traceparent: None }
+    }
+
+    /// A ticket that was read out of a CRM.
+    pub fn polled(crm: SystemName, ticket: &Value) -> Self {
+        Self::native(POLL, crm, ticket.to_string().into_bytes())
     }
 
     /// A message whose body `read` makes something of.
@@ -187,9 +195,11 @@ fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue
     let body = std::str::from_utf8(bytes).map_err(|error| {
         door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to()))
     })?;
-    let (id, document) = intake
-        .translate(body, door.now)
-        .map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
+    let translated = match door.message.door {
+        POLL => intake.understand(serde_json::from_str(body).unwrap_or_default(), door.now),
+        _ => intake.translate(body, door.now),
+    };
+    let (id, document) = translated.map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
     let id = id.unwrap_or_else(|| envelope::digest(bytes));
     let key = InboxKey { source: format!("/crm/{crm}"), id };
     let change = submit(document.clone(), catalogue).map_err(|error| {

@@ -20,6 +20,7 @@ pub mod envelope;
 pub mod event;
 pub mod failpoint;
 pub mod gate;
+pub mod harvest;
 pub mod inlet;
 pub mod intake;
 pub mod ledger;

@@ -33,7 +33,7 @@ async fn open_tickets(tracker: &Tracker, count: usize) -> Vec<String> {
 }
 
 /// Each ticket of Request Tracker is resolved, with one message to the customer.
-async fn all_resolved(tracker: &Tracker, tickets: &[String]) {
+pub(crate) async fn all_resolved(tracker: &Tracker, tickets: &[String]) {
     for ticket in tickets {
         let get = |path: String| {
             http().get(format!("{}/{path}", tracker.url)).basic_auth(&tracker.user, Some(&tracker.password))
@@ -79,6 +79,16 @@ fn published<'a>(tickets: impl IntoIterator<Item = (&'a String, usize)>) -> Vec<
     let one =
         |(ticket, number): (&String, usize)| Published { ticket: ticket.clone(), systems: systems(number) };
     tickets.into_iter().map(one).collect()
+}
+
+/// No system made two jobs of one piece of work.
+pub(crate) async fn applied_once(council: &Council) {
+    for kind in [Kind::Housing, Kind::Revenues, Kind::Waste, Kind::Partner] {
+        let jobs = council.told(kind, "jobs").await;
+        for job in jobs.as_array().expect("a list of jobs") {
+            assert_eq!(job["applied"], 1, "{kind}: {job}");
+        }
+    }
 }
 
 async fn a_hundred_tickets_close(ledger: &str) {

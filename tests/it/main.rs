@@ -3,6 +3,7 @@
 
 mod clock;
 mod comeback;
+mod crms;
 mod deploy;
 mod documents;
 mod faults;
@@ -20,6 +21,7 @@ mod running;
 mod supply;
 mod tidy;
 mod traces;
+mod tracker;
 mod unheard;
 
 use tests::{checker, council, messages, program, services, wait};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use connectors::simulator::{self, Credentials, Kind, Pace, Settings, Simulator};
@@ -42,6 +43,20 @@ pub enum Crm {
     Simulated,
     /// The Request Tracker that `tests/run` started.
     Real,
+    /// The same, which publishes nothing and is asked for the tickets of this queue.
+    Polled(String),
+    /// The simulated Dynamics 365; the mappings are in this folder.
+    Dynamics(PathBuf),
+}
+
+impl Crm {
+    /// Whether its place is taken by the real Request Tracker.
+    fn is_real(&self) -> bool {
+        match self {
+            Self::Real | Self::Polled(_) => true,
+            Self::Simulated | Self::Dynamics(_) => false,
+        }
+    }
 }
 
 impl Council {
@@ -73,7 +88,12 @@ impl Council {
 
     /// A council with a simulated CRM and no broker.
     pub async fn without_broker(ledger: &str, seed: u64) -> Self {
-        Self::build(ledger, Broker::own("", ""), "", Crm::Simulated, seed, STEP).await
+        Self::with_crm(ledger, Crm::Simulated, seed).await
+    }
+
+    /// A council with this CRM and no broker.
+    pub async fn with_crm(ledger: &str, crm: Crm, seed: u64) -> Self {
+        Self::build(ledger, Broker::own("", ""), "", crm, seed, STEP).await
     }
 
     async fn build(ledger: &str, broker: Broker, bus: &str, crm: Crm, seed: u64, step: Duration) -> Self {
@@ -84,7 +104,7 @@ impl Council {
         let mut simulators = HashMap::new();
         let mut environment = Vec::new();
         for kind in Kind::ALL {
-            if matches!((kind, &crm), (Kind::Crm, Crm::Real)) {
+            if kind == Kind::Crm && crm.is_real() {
                 continue;
             }
             let settings = Settings {
@@ -102,11 +122,23 @@ impl Council {
         // A CRM that sends XML, which takes no closures here.
         let sap = [("CRM_SAP_URL", "http://127.0.0.1:9"), ("CRM_SAP_KEY", "sap-key")];
         environment.extend(sap.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        if let Crm::Real = crm {
+        if crm.is_real() {
             let tracker = Tracker::shared();
             let url = tracker.url.trim_end_matches("/REST/2.0").to_owned();
             let pairs = [("CRM_URL", url), ("CRM_USER", tracker.user), ("CRM_PASSWORD", tracker.password)];
             environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
+        }
+        let (mut systems, mut folder) = (vec!["housing", "revenues", "waste", "partner", "crm", "crm-sap"], "");
+        match &crm {
+            Crm::Simulated | Crm::Real => {}
+            Crm::Polled(queue) => {
+                systems.push("crm-polled");
+                environment.push(("CRM_QUEUE".to_owned(), queue.clone()));
+            }
+            Crm::Dynamics(mappings) => {
+                systems.push("crm-dynamics");
+                folder = mappings.to_str().expect("a path in UTF-8");
+            }
         }
         let config = format!(
             r#"
@@ -115,7 +147,8 @@ keys = [{{name = "journey", key = "{KEY}", councils = ["*"]}}]
 [ledger]
 url = "{ledger}"
 [mappings]
-systems = ["housing", "revenues", "waste", "partner", "crm", "crm-sap"]
+folder = "{folder}"
+systems = {systems:?}
 [worker]
 heartbeat = "500ms"
 dead_after = "2s"

@@ -359,6 +359,6 @@ fn is_success(answer: &Answer) -> bool {
 }
 
 #[cfg(test)]
-mod pages;
+mod reading;
 #[cfg(test)]
 mod tests;

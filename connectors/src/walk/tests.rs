@@ -100,7 +100,7 @@ impl Depot {
         self.connector.perform(steps, context, now()).await
     }
 
-    async fn read(&self, call: &str) -> Result<Vec<mappings::mapping::Report>, ReadFailure> {
+    pub(super) async fn read(&self, call: &str) -> Result<Vec<mappings::mapping::Report>, ReadFailure> {
         let steps = system(&self.catalogue).call(call).expect("a call of that name");
         self.connector.read(steps, request(), now()).await
     }
@@ -454,32 +454,6 @@ async fn an_operation_without_a_step_that_applies_sends_nothing() {
     let performed = depot.perform("only-urgent").await;
     assert_eq!(delivered(&performed.outcome), (None, Some("there was nothing to tell the system")));
     assert_eq!((performed.call.as_str(), performed.status), ("", None));
-}
-
-#[tokio::test]
-async fn a_poll_reads_the_reports() {
-    let body = r#"{"jobs": [{"id": "7", "ref": "CRM-1", "status": "Done", "note": "left by the gate"}, {"id": "8", "status": "Open"}]}"#;
-    let depot = Depot::start([answer(200, &["content-type: application/json"], body)]).await;
-    let reports = depot.read("changes").await.expect("reports");
-    let said: Vec<_> = reports
-        .iter()
-        .map(|report| (report.job.as_ref().map(|j| j.as_str()), report.said.as_str()))
-        .collect();
-    assert_eq!(said, [(Some("7"), "Done"), (Some("8"), "Open")]);
-    assert_eq!(depot.asked(), ["GET /changes?since=2026-11-22T07%3A00%3A00Z&api_key=0ther-s3cret"]);
-}
-
-#[tokio::test]
-async fn a_poll_that_fails_says_why_and_when_to_ask_again() {
-    let failure =
-        Depot::start([answer(503, &["retry-after: 30"], "")]).await.read("changes").await.expect_err("fails");
-    assert_eq!(failure.to_string(), "answered 503 Service Unavailable");
-    assert_eq!((failure.after, failure.status), (Some(Duration::from_secs(30)), Some(503)));
-    let page = answer(200, &["content-type: text/html"], "<html></html>");
-    let failure = Depot::start([page]).await.read("changes").await.expect_err("fails");
-    assert!(failure.reason.starts_with("answered 200 OK"), "{failure}");
-    let broken = answer(200, &["content-type: application/json"], "{\"jobs\": [");
-    assert!(Depot::start([broken]).await.read("changes").await.is_err());
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ pub struct DemoArgs {
 /// Options of `sim`.
 #[derive(Debug, Clone, Args)]
 pub struct SimArgs {
-    /// Which back office: housing, revenues, waste, partner or crm
+    /// Which system: housing, revenues, waste, partner, crm or crm-dynamics
     pub system: SystemName,
     /// Port to listen on; 0 takes a free one and prints it
     #[arg(long, value_name = "PORT", default_value_t = 0)]

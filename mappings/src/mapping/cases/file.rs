@@ -115,7 +115,8 @@ fn file(check: &mut Check<'_>, source: &Source, node: &Node, cases: &mut Vec<Cas
         Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) | Yaml::Text(_) | Yaml::Map(_) => {
             let known = ["base", "service", "operation", "cases"];
             let Some(fields) = check.fields(node, "a file of cases", &known) else { return };
-            let base = fields.get("base").map_or(Value::Null, |node| filled(check, node));
+            let none = || Value::Object(Map::new());
+            let base = fields.get("base").map_or_else(none, |node| filled(check, node));
             let service = check.text_of(fields, "service");
             let operation = check.text_of(fields, "operation");
             let Some(list) = check.required(fields, "cases", "a file of cases") else { return };

@@ -1,10 +1,34 @@
-//! Lists of several pages, read against a scripted system.
+//! Reports and lists of several pages, read from a scripted system.
+
+use std::time::Duration;
 
 use super::tests::{Depot, page};
 use crate::scripted::{Turn, answer};
 
-fn links(depot: &Depot) -> Vec<String> {
-    depot.asked()
+#[tokio::test]
+async fn a_poll_reads_the_reports() {
+    let body = r#"{"jobs": [{"id": "7", "ref": "CRM-1", "status": "Done", "note": "left by the gate"}, {"id": "8", "status": "Open"}]}"#;
+    let depot = Depot::start([answer(200, &["content-type: application/json"], body)]).await;
+    let reports = depot.read("changes").await.expect("reports");
+    let said: Vec<_> = reports
+        .iter()
+        .map(|report| (report.job.as_ref().map(|j| j.as_str()), report.said.as_str()))
+        .collect();
+    assert_eq!(said, [(Some("7"), "Done"), (Some("8"), "Open")]);
+    assert_eq!(depot.asked(), ["GET /changes?since=2026-11-22T07%3A00%3A00Z&api_key=0ther-s3cret"]);
+}
+
+#[tokio::test]
+async fn a_poll_that_fails_says_why_and_when_to_ask_again() {
+    let failure =
+        Depot::start([answer(503, &["retry-after: 30"], "")]).await.read("changes").await.expect_err("fails");
+    assert_eq!(failure.to_string(), "answered 503 Service Unavailable");
+    assert_eq!((failure.after, failure.status), (Some(Duration::from_secs(30)), Some(503)));
+    let page = answer(200, &["content-type: text/html"], "<html></html>");
+    let failure = Depot::start([page]).await.read("changes").await.expect_err("fails");
+    assert!(failure.reason.starts_with("answered 200 OK"), "{failure}");
+    let broken = answer(200, &["content-type: application/json"], "{\"jobs\": [");
+    assert!(Depot::start([broken]).await.read("changes").await.is_err());
 }
 
 #[tokio::test]
@@ -16,7 +40,7 @@ async fn a_list_is_read_to_its_last_page_under_the_same_headers() {
     let ids: Vec<_> = gathered.pages.iter().map(|page| page["jobs"][0]["id"].clone()).collect();
     assert_eq!(ids, ["1", "2"]);
     assert_eq!(gathered.steps["list"]["status"], 200);
-    assert_eq!(links(&depot), ["GET /jobs?page=1", "GET /jobs?page=2"]);
+    assert_eq!(depot.asked(), ["GET /jobs?page=1", "GET /jobs?page=2"]);
     for request in depot.scripted.requests() {
         assert!(
             request.contains("x-wants: jobs\r\n") && request.contains("authorization: Bearer"),
@@ -30,7 +54,7 @@ async fn a_link_to_another_host_is_followed_on_the_systems_own() {
     let turns = [page(r#"{"next": "https://internal.name:8443/jobs?page=2"}"#), page("{}")];
     let depot = Depot::start(turns).await;
     depot.gather("list").await.expect("pages");
-    assert_eq!(links(&depot), ["GET /jobs?page=1", "GET /jobs?page=2"]);
+    assert_eq!(depot.asked(), ["GET /jobs?page=1", "GET /jobs?page=2"]);
 }
 
 #[tokio::test]
@@ -47,7 +71,7 @@ async fn a_list_that_leads_back_into_itself_ends() {
     let depot = Depot::start([around(), around()]).await;
     let failure = depot.gather("list").await.expect_err("endless");
     assert!(failure.reason.contains("did not end after 2 pages"), "{failure}");
-    assert_eq!(links(&depot).len(), 2);
+    assert_eq!(depot.asked().len(), 2);
 }
 
 #[tokio::test]

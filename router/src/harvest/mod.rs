@@ -1,0 +1,249 @@
+//! Asks CRMs that cannot publish for new tickets, and has the intake take them like any delivery.
+//!
+//! The position is kept in the ledger and moves on only after every ticket of a poll is in it. What a poll finds
+//! again, because each looks back a little, is recognised by its inbox key.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use connectors::{Connector, ReadFailure};
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use mappings::domain::SystemName;
+use mappings::mapping::{Catalogue, Facts, Harvest, Steps, System, context};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::envelope;
+use crate::intake::{Intake, KEPT_BODY, Message, Receipt};
+use crate::ledger::{InboxKey, Ledger, Refusal};
+
+/// Asks one CRM.
+pub struct Harvester {
+    catalogue: Arc<Catalogue>,
+    system: SystemName,
+    connector: Arc<Connector>,
+    ledger: Arc<dyn Ledger>,
+    intake: Intake,
+    clock: Clock,
+    /// Digests of the items that the last poll listed and that were taken as they are: what did not change since
+    /// is not read again. Only ever spares work, so that a router may start without it.
+    taken: Mutex<HashSet<String>>,
+}
+
+/// What a poll came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// So many tickets were read.
+    Done(usize),
+    /// It was not time.
+    Idle,
+}
+
+/// What came of one item of the list.
+enum Taken {
+    /// The ledger has it.
+    Whole(String),
+    /// It is kept with the reason why it could not be taken, and is looked at again while it is listed.
+    Refused,
+}
+
+impl Harvester {
+    /// A harvester of a CRM whose intake is polled; `None` where it is not.
+    pub fn new(
+        catalogue: &Arc<Catalogue>,
+        system: &System,
+        connector: Arc<Connector>,
+        ledger: Arc<dyn Ledger>,
+        intake: Intake,
+        clock: Clock,
+    ) -> Option<(Self, Duration)> {
+        let every = system.intake()?.harvest()?.every;
+        let harvester = Self {
+            catalogue: Arc::clone(catalogue),
+            system: system.name.clone(),
+            connector,
+            ledger,
+            intake,
+            clock,
+            taken: Mutex::default(),
+        };
+        Some((harvester, every))
+    }
+
+    /// Asks until shutdown, as often as `every` says.
+    pub async fn run(self, every: Duration, shutdown: CancellationToken) {
+        let look = (every / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));
+        let mut tick = tokio::time::interval(look);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let polled = tokio::select! {
+                // Nothing is lost by it: the position has not moved, and what was taken is recognised.
+                () = shutdown.cancelled() => return,
+                polled = self.poll(every) => polled,
+            };
+            if let Err(error) = polled {
+                metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
+                    .increment(1);
+                tracing::warn!(system = %self.system, error = format!("{error:#}"), "the CRM could not be asked for new tickets");
+            }
+        }
+    }
+
+    /// Asks once, if it is time.
+    ///
+    /// # Errors
+    /// The CRM or the ledger failed; the position stays where it was, so nothing is missed.
+    pub async fn poll(&self, every: Duration) -> anyhow::Result<Step> {
+        let system = self.catalogue.system(&self.system).context("its mapping is not loaded")?;
+        let harvest =
+            system.intake().and_then(|intake| intake.harvest()).context("its intake has no poll")?;
+        let now = self.clock.now();
+        let Some(position) = self.ledger.claim_poll(&self.system, now, every).await? else {
+            return Ok(Step::Idle);
+        };
+        let position = match position {
+            Some(position) => position,
+            None => {
+                // Counted from the first try, not from the first that succeeds.
+                self.ledger.advance_poll(&self.system, now).await?;
+                now
+            }
+        };
+        let items = self.list(system, harvest, position - harvest.overlap, now).await?;
+        let read = self.take(system, harvest, items, now).await?;
+        self.ledger.advance_poll(&self.system, now).await?;
+        metrics::counter!("dovetail_tickets_polled_total", "system" => self.system.to_string())
+            .increment(u64::try_from(read).unwrap_or(u64::MAX));
+        Ok(Step::Done(read))
+    }
+
+    async fn list(
+        &self,
+        system: &System,
+        harvest: &Harvest,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> anyhow::Result<Vec<Value>> {
+        let facts = Facts { since: Some(since), ..Facts::at(now) };
+        let steps = call(system, &harvest.call)?;
+        let gathered = self.connector.gather(steps, context(&Value::Null, &facts), now).await?;
+        Ok(gathered.pages.iter().flat_map(|page| harvest.items(page)).collect())
+    }
+
+    /// Takes what changed since it was taken. One that fails does not keep the others; it keeps the position.
+    async fn take(
+        &self,
+        system: &System,
+        harvest: &Harvest,
+        items: Vec<Value>,
+        now: Timestamp,
+    ) -> anyhow::Result<usize> {
+        let known = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut taken, mut read, mut failure) = (HashSet::new(), 0, None);
+        let mut new = Vec::new();
+        for item in items {
+            let digest = envelope::digest(item.to_string().as_bytes());
+            if known.contains(&digest) {
+                taken.insert(digest);
+            } else {
+                new.push(self.one(system, harvest, item, digest, now));
+            }
+        }
+        let mut under_way = futures::stream::iter(new).buffer_unordered(system.limits.concurrency.max(1));
+        while let Some(one) = under_way.next().await {
+            match one {
+                Ok(Taken::Whole(digest)) => drop(taken.insert(digest)),
+                Ok(Taken::Refused) => {}
+                Err(error) => failure = Some(error),
+            }
+            read += 1;
+        }
+        drop(under_way);
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+        failure.map_or(Ok(read), Err)
+    }
+
+    async fn one(
+        &self,
+        system: &System,
+        harvest: &Harvest,
+        item: Value,
+        digest: String,
+        now: Timestamp,
+    ) -> anyhow::Result<Taken> {
+        let ticket = match &harvest.then {
+            None => Some(item),
+            Some(name) => {
+                let facts = Facts { event: Some(item.clone()), ..Facts::at(now) };
+                let steps = call(system, name)?;
+                match self.connector.gather(steps, context(&Value::Null, &facts), now).await {
+                    Ok(gathered) => whole(gathered.pages, gathered.steps),
+                    Err(failure) if is_final(&failure) => {
+                        let refusal = self.refusal(&item, digest, &failure, now);
+                        self.intake.accept(vec![Err(Box::new(refusal))]).await?;
+                        return Ok(Taken::Refused);
+                    }
+                    Err(failure) => return Err(failure.into()),
+                }
+            }
+        };
+        // A ticket that is gone by the time it is read needs nothing.
+        let Some(ticket) = ticket else { return Ok(Taken::Whole(digest)) };
+        let message = Message::polled(self.system.clone(), &ticket);
+        let receipts = self.intake.receive(message, now).await?;
+        let refused = receipts.iter().any(|receipt| match receipt {
+            Receipt::Refused { .. } => true,
+            Receipt::Accepted(..) => false,
+        });
+        Ok(if refused { Taken::Refused } else { Taken::Whole(digest) })
+    }
+
+    fn refusal(&self, item: &Value, digest: String, failure: &ReadFailure, now: Timestamp) -> Refusal {
+        let mut body = item.to_string().into_bytes();
+        body.truncate(KEPT_BODY);
+        Refusal {
+            key: InboxKey { source: format!("/crm/{}", self.system), id: digest },
+            council: None,
+            ticket: None,
+            path: None,
+            reason: format!("{}: a listed ticket cannot be read: {}", self.system, failure.reason),
+            body,
+            received_at: now,
+            traceparent: None,
+        }
+    }
+}
+
+fn call<'s>(system: &'s System, name: &str) -> anyhow::Result<&'s Steps> {
+    system.call(name).ok_or_else(|| anyhow!("its mapping names no call {name}"))
+}
+
+/// The ticket, with the answers it was put together from under `steps`.
+fn whole(pages: Vec<Value>, steps: Value) -> Option<Value> {
+    let mut ticket = pages.into_iter().next()?;
+    if let Value::Object(members) = &mut ticket {
+        members.insert("steps".into(), steps);
+    }
+    Some(ticket)
+}
+
+/// Whether asking again would give the same: the call cannot be made for this ticket, or the CRM refuses this one
+/// ticket. Refused credentials are not of one ticket.
+fn is_final(failure: &ReadFailure) -> bool {
+    match failure.status {
+        None => failure.call.is_empty(),
+        Some(401 | 403 | 407 | 408 | 425 | 429) => false,
+        Some(status) => (400..500).contains(&status),
+    }
+}
+
+#[cfg(test)]
+mod tests;
