@@ -147,7 +147,8 @@ impl Caller {
             let Some((tried, next)) = tried else { return };
             let attempt = Attempt { started_at, ended_at: self.desk.clock.now(), ..tried };
             telemetry::attempted(&work, &attempt);
-            self.record(Settlement { work: work.clone(), attempt, next }).await;
+            let owner = self.desk.catalogue.system(&work.system).map(|system| system.owner.clone());
+            self.record(Settlement { work: work.clone(), attempt, next, owner }).await;
         }
         .instrument(span)
         .await;

@@ -22,18 +22,36 @@ pub enum Kind {
     Held,
     /// The customer, the CRM or a person opened the ticket again.
     Reopened,
+    /// A person took a piece of work back from whoever had it.
+    TakenBack,
+    /// So much of the time promised to the customer is used up.
+    Warned,
+    /// What was promised was not kept, or the ticket has been open too long: its senior owner is told.
+    Escalated,
+    /// The ticket has been open far too long.
+    Overdue,
+    /// Whoever has the work has been silent for too long, and is asked for news.
+    Chased,
+    /// The customer can be asked what they think of a ticket that closed.
+    FeedbackDue,
     /// A delivery could not be understood or routed.
     Rejected,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 13] = [
         Self::Accepted,
         Self::HandedOver,
         Self::Progressed,
         Self::Closed,
         Self::Held,
         Self::Reopened,
+        Self::TakenBack,
+        Self::Warned,
+        Self::Escalated,
+        Self::Overdue,
+        Self::Chased,
+        Self::FeedbackDue,
         Self::Rejected,
     ];
 
@@ -46,6 +64,12 @@ impl Kind {
             Self::Closed => "ticket.closed",
             Self::Held => "ticket.held",
             Self::Reopened => "ticket.reopened",
+            Self::TakenBack => "ticket.taken-back",
+            Self::Warned => "ticket.warned",
+            Self::Escalated => "ticket.escalated",
+            Self::Overdue => "ticket.overdue",
+            Self::Chased => "ticket.chased",
+            Self::FeedbackDue => "ticket.feedback-due",
             Self::Rejected => "request.rejected",
         }
     }

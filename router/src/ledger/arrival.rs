@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use mappings::domain::{Council, Request, RequestId, SystemName, Ticket};
 use serde_json::Value;
 
+use super::ClockSetting;
+
 /// Where a delivery came from: CloudEvents `source` and `id`. A second delivery with the same key is a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InboxKey {
@@ -35,6 +37,8 @@ pub enum Change {
         request: Request,
         /// The systems that get a handover each.
         systems: Vec<SystemName>,
+        /// How its clock is set.
+        clock: ClockSetting,
     },
     /// The customer or the CRM changed their mind about a ticket that is known: a person is told (held).
     Noted {

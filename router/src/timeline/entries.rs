@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mappings::domain::{Operation, ParkClass, Phase};
 use mappings::mapping::Meaning;
 
-use super::{Names, quoted, when, words};
+use super::{Names, clock, quoted, when, words};
 use crate::event::{Event, Kind};
 use crate::ledger::{Correlated, Handover, Heard, History, Tried, Way};
 
@@ -22,7 +22,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(at: Timestamp, text: impl Into<String>) -> Self {
+    pub(super) fn new(at: Timestamp, text: impl Into<String>) -> Self {
         Self { at, text: text.into(), said: None, detail: None }
     }
 }
@@ -82,6 +82,11 @@ fn of_event(event: &Event, history: &History) -> Option<Entry> {
             )
         }),
         Kind::Held => held(event, text_of),
+        Kind::Warned | Kind::Escalated | Kind::Overdue | Kind::Chased | Kind::FeedbackDue => {
+            Some(clock::entry(event))
+        }
+        Kind::TakenBack => Some(clock::moved(event)),
+        Kind::HandedOver if event.data.get("by").is_some() => Some(clock::moved(event)),
         Kind::Rejected => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),
             ..Entry::new(event.at, "A message about this ticket could not be understood.")

@@ -24,6 +24,7 @@ pub fn progress(progress: Progress) -> &'static str {
         Progress::Scheduled => "a time has been set",
         Progress::InProgress => "it is being worked on",
         Progress::Waiting => "it waits for something, such as material or an approval",
+        Progress::WaitingForCustomer => "it waits for the customer",
         Progress::Review => "a person there is reviewing it",
     }
 }

@@ -8,6 +8,7 @@ use mappings::domain::{Council, Operation, Request, RequestId, RequestState, Sys
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::clocks;
 use super::draft::{Draft, store_changes};
 use super::inbox::{self, Key};
 use super::openings::{self, Openings};
@@ -15,7 +16,7 @@ use super::store::{Statement, Tx};
 use super::transition::Transition;
 use crate::event::Kind;
 use crate::ledger::opening::{Effects, NewCall, Opening, Piece};
-use crate::ledger::{Accepted, Arrival, Change, Error};
+use crate::ledger::{Accepted, Arrival, Change, ClockSetting, Error};
 
 /// Accepts arrivals.
 pub(super) struct Accept;
@@ -26,6 +27,7 @@ struct New<'a> {
     arrival: &'a Arrival,
     request: &'a Request,
     systems: &'a [SystemName],
+    clock: ClockSetting,
     number: i64,
     opening: Opening,
 }
@@ -62,7 +64,7 @@ impl Transition for Accept {
         let mut repeated = Vec::new();
         for place in first {
             let arrival = &batch[place];
-            let Change::Submitted { request, systems } = &arrival.change else { continue };
+            let Change::Submitted { request, systems, clock } = &arrival.change else { continue };
             let subject = (request.council.clone(), request.ticket.clone());
             let number = match latest.get(&subject) {
                 Some((open, _, state)) if *state != RequestState::Closed => {
@@ -74,9 +76,12 @@ impl Transition for Accept {
                 None => 1,
             };
             let opening = opening(arrival, request, systems);
+            // The clock of a ticket that is opened again goes on from the first call, which only a look tells.
+            let again = || ClockSetting::at_once(arrival.received_at);
+            let clock = if number == 1 { clock.clone() } else { again() };
             latest.insert(subject, (opening.request, number, opening.state));
             replies[place] = Accepted::New(opening.request);
-            new.push(New { place, arrival, request, systems, number, opening });
+            new.push(New { place, arrival, request, systems, clock, number, opening });
         }
         inbox::mark_repeated(tx, &repeated).await?;
         add_requests(tx, new, draft).await?;
@@ -149,8 +154,9 @@ async fn add_requests(tx: &mut Tx, mut new: Vec<New<'_>>, draft: &mut Draft<'_>)
     });
     let statement = Statement::new(
         "with v as ({rows}) insert into requests (council, id, ticket, opening, service, channel, priority, state, \
-         raised_at, accepted_at, traceparent) select council, id, ticket, opening, service, channel, priority, \
-         'open', raised_at, accepted_at, traceparent from v",
+         raised_at, accepted_at, traceparent, clock_at, target_at, clock_rule, feedback) select council, id, ticket, \
+         opening, service, channel, priority, 'open', raised_at, accepted_at, traceparent, clock_at, target_at, \
+         clock_rule, feedback from v",
     )
     .texts("council", &new, |new| new.request.council.as_str())
     .texts("id", &new, |new| new.opening.request.to_string())
@@ -162,7 +168,7 @@ async fn add_requests(tx: &mut Tx, mut new: Vec<New<'_>>, draft: &mut Draft<'_>)
     .ints("raised_at", &new, |new| new.request.raised_at.as_millisecond())
     .ints("accepted_at", &new, |new| new.arrival.received_at.as_millisecond())
     .texts("traceparent", &new, |new| new.arrival.traceparent.as_deref());
-    tx.run(statement).await?;
+    tx.run(clocks::columns(statement, &new, |new| &new.clock)).await?;
     let statement = Statement::new(
         "with v as ({rows}) insert into documents (council, request, document) \
          select council, request, document from v",

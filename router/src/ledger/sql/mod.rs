@@ -2,6 +2,7 @@
 
 mod accept;
 mod claim;
+mod clocks;
 mod complete;
 mod doubts;
 mod draft;
@@ -11,6 +12,7 @@ mod inbox;
 mod lists;
 mod openings;
 mod outbox;
+mod owners;
 mod polls;
 mod record;
 mod refuse;
@@ -26,14 +28,17 @@ use jiff::Timestamp;
 use mappings::domain::{CallId, Council, EventId, SystemName, Ticket};
 
 use self::accept::Accept;
+use self::clocks::{Due, LookAt};
 use self::complete::Complete;
 use self::doubts::Doubts;
+use self::owners::ChangeOwner;
 use self::record::Record;
 use self::refuse::Refuse;
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
     Accepted, Arrival, Check, Closer, Completion, Correlated, Counts, Error, Filter, History, Lease, Ledger,
-    Lessee, Line, Problem, Reader, Recorded, Refusal, Rescued, Settlement, Work, WorkerId, Written,
+    Lessee, Line, Look, OwnerChange, OwnerChanged, Problem, Reader, Recorded, Refusal, Rescued, Settlement,
+    Work, WorkerId, Written,
 };
 use crate::event::Event;
 
@@ -165,6 +170,29 @@ impl Ledger for SqlLedger {
         most: usize,
     ) -> Result<Vec<Check>, Error> {
         self.take_checks(system, before, now, most).await
+    }
+
+    async fn claim_clocks(
+        &self,
+        now: Timestamp,
+        most: usize,
+        look: &Look,
+        lessee: &Lessee,
+    ) -> Result<usize, Error> {
+        let written = self.write(&LookAt { look }, &[Due { now, most }], lessee).await?;
+        Ok(written.replies.into_iter().flatten().sum())
+    }
+
+    async fn unset_clocks(&self, rule: &str, now: Timestamp, most: usize) -> Result<usize, Error> {
+        self.make_clocks_due(rule, now, most).await
+    }
+
+    async fn change_owner(
+        &self,
+        batch: &[OwnerChange],
+        lessee: &Lessee,
+    ) -> Result<Written<OwnerChanged>, Error> {
+        self.write(&ChangeOwner, batch, lessee).await
     }
 
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error> {

@@ -58,6 +58,9 @@ impl Transition for Record<'_> {
             let at = settlement.attempt.ended_at;
             let (handover, operation) = (work.handover, work.operation);
             opening.settled(handover, operation, &settlement.next, at, &**self.closer, &mut effects);
+            if let Some(owner) = &settlement.owner {
+                effects.name_owner(owner);
+            }
             openings::add(draft, opening, effects);
         }
         add_attempts(tx, &written).await?;

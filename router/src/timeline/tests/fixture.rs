@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mappings::domain::{
-    Council, Disposition, EventId, HandoverId, HandoverState, Job, Operation, ParkClass, Phase, RequestId,
-    RequestState, Service, SystemName, Ticket,
+    Council, Disposition, EventId, HandoverId, HandoverState, Job, Operation, ParkClass, Phase, Priority,
+    RequestId, RequestState, Service, SystemName, Ticket,
 };
 use mappings::mapping::{Catalogue, Source};
 use uuid::Uuid;
 
 use crate::event::{Event, Kind};
-use crate::ledger::{Attempt, Completion, Correlated, Handover, Heard, History, Line, Tried, Way};
+use crate::ledger::{Attempt, Completion, Correlated, Handover, Heard, History, Line, Promised, Tried, Way};
 
 const WASTE: &str = r#"
 system: waste
@@ -184,6 +184,11 @@ pub(super) fn parked(class: ParkClass, reason: &str) -> Handover {
 pub(super) fn history(handovers: Vec<Handover>) -> History {
     History {
         line: Line { parked: handovers.iter().any(|h| h.state == HandoverState::Parked), ..line() },
+        promised: Promised {
+            priority: Priority::Routine,
+            first_call: at(0),
+            document: std::sync::Arc::default(),
+        },
         say: None,
         handovers,
         events: vec![event(Kind::Accepted, 1, serde_json::json!({}))],

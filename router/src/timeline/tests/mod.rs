@@ -25,7 +25,7 @@ fn a_new_request_is_on_its_way() {
     assert_eq!(story.last_word, None);
     assert_eq!(
         story.target.as_deref(),
-        Some("within 2 working days, counted from Monday 23 November 2026, 09:00")
+        Some("2 working days, due Wed 25 Nov 17:00, 0 % used")
     );
     assert_eq!(
         texts(&story),
@@ -41,6 +41,7 @@ fn whoever_has_it_is_named_with_team_contact_system_and_reference() {
         [Holder {
             team: Some("Waste operations".to_owned()),
             contact: Some("waste@example.gov.uk".to_owned()),
+            senior: None,
             system: "Environmental services (Whitespace)".to_owned(),
             job: Some("242259".to_owned()),
             standing: "With Environmental services.".to_owned(),
