@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use mappings::domain::Council;
+use mappings::domain::{Council, Ticket};
 use mappings::mapping::Catalogue;
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ pub(super) async fn show(
 ) -> anyhow::Result<Shown> {
     let council = match &args.council {
         Some(council) => Some(council.clone()),
-        None => only_council(args, ledger).await?,
+        None => only_council(&args.ticket, ledger).await?,
     };
     match ledger.ticket(council.as_ref(), &args.ticket).await? {
         Some(history) => Ok(shown(&history, &timeline::tell(&history, catalogue, now))),
@@ -89,15 +89,15 @@ pub(super) async fn show(
 }
 
 /// The council that has a ticket of that reference, where it is one.
-async fn only_council(args: &ShowArgs, ledger: &dyn Ledger) -> anyhow::Result<Option<Council>> {
-    let filter = Filter { ticket: Some(args.ticket.clone()), most: MOST_OPENINGS, ..Filter::default() };
+pub(super) async fn only_council(ticket: &Ticket, ledger: &dyn Ledger) -> anyhow::Result<Option<Council>> {
+    let filter = Filter { ticket: Some(ticket.clone()), most: MOST_OPENINGS, ..Filter::default() };
     let mut councils: Vec<Council> =
         ledger.tickets(&filter).await?.into_iter().map(|line| line.council).collect();
     councils.sort();
     councils.dedup();
     if councils.len() > 1 {
         let names: Vec<&str> = councils.iter().map(Council::as_str).collect();
-        let what = format!("several councils have a ticket {}: {}", args.ticket, names.join(", "));
+        let what = format!("several councils have a ticket {ticket}: {}", names.join(", "));
         return Err(Mistake::new(what, "name one with --council").into());
     }
     Ok(councils.pop())

@@ -175,11 +175,17 @@ impl<'a> Facts<'a> {
 /// Who owns the work at a system, as the timeline tells: who was last named, else who answers for the system.
 pub fn owner_of(system: &SystemName, events: &[Event], catalogue: &Catalogue) -> Option<Owner> {
     let named = events.iter().rev().find_map(|event| {
-        let changes = matches!(event.kind, Kind::HandedOver | Kind::TakenBack);
-        let own = changes && text(event, "system") == Some(system.as_str()) && event.data.get("by").is_some();
+        let own = is_passed_on(event) && text(event, "system") == Some(system.as_str());
         owner_in(event).filter(|_| own)
     });
     named.or_else(|| catalogue.system(system).map(|system| system.owner.clone()))
+}
+
+/// Whether a person said who owns a piece of work from then on.
+pub fn is_passed_on(event: &Event) -> bool {
+    matches!(event.kind, Kind::HandedOver | Kind::TakenBack)
+        && text(event, "by").is_some()
+        && event.data.get("owner").is_some()
 }
 
 fn owner_in(event: &Event) -> Option<Owner> {

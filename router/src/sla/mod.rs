@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::ledger::{ClockSetting, Clocked, Error, Ledger, Lessee, Look, Looked, Outbox, Places, Room};
-pub use facts::{Facts, owner_of};
+pub use facts::{Facts, is_passed_on, owner_of};
 pub use promise::{Promise, promise};
 
 /// Clocks that are looked at in one transaction.

@@ -7,6 +7,7 @@ use mappings::mapping::Meaning;
 use super::{Names, clock, quoted, when, words};
 use crate::event::{Event, Kind};
 use crate::ledger::{Correlated, Handover, Heard, History, Tried, Way};
+use crate::sla;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +87,7 @@ fn of_event(event: &Event, history: &History) -> Option<Entry> {
             Some(clock::entry(event))
         }
         Kind::TakenBack => Some(clock::moved(event)),
-        Kind::HandedOver if event.data.get("by").is_some() => Some(clock::moved(event)),
+        Kind::HandedOver if sla::is_passed_on(event) => Some(clock::moved(event)),
         Kind::Rejected => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),
             ..Entry::new(event.at, "A message about this ticket could not be understood.")

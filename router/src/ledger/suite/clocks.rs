@@ -11,8 +11,8 @@ use super::fixture::*;
 use super::{Fixture, both};
 use crate::event::Event;
 use crate::ledger::{
-    Arrival, Change, ClockSetting, Direction, History, InboxKey, Ledger, Lessee, Look, OwnerChange,
-    OwnerChanged,
+    Arrival, Change, ClockSetting, Completion, Correlated, Direction, History, InboxKey, Ledger, Lessee,
+    Look, OwnerChange, OwnerChanged, Written,
 };
 use crate::sla;
 
@@ -54,7 +54,18 @@ fn asked(
     systems: &[&str],
     raised_at: Timestamp,
 ) -> Arrival {
-    let document = json!({"ticket": ticket, "council": "harlow", "service": "waste.missed-bin",
+    asked_of("harlow", catalogue, delivery, ticket, systems, raised_at)
+}
+
+fn asked_of(
+    council: &str,
+    catalogue: &Catalogue,
+    delivery: &str,
+    ticket: &str,
+    systems: &[&str],
+    raised_at: Timestamp,
+) -> Arrival {
+    let document = json!({"ticket": ticket, "council": council, "service": "waste.missed-bin",
         "raised_at": raised_at.to_string(), "summary": "Grey bin missed"});
     let request = Request::parse(document).expect("a request");
     let systems: Vec<_> = systems.iter().map(|name| system(name)).collect();
@@ -108,10 +119,17 @@ impl Fixture {
         self.record(&[settled]).await;
     }
 
-    async fn say(&self, ticket: &str, word: &str, at: Timestamp) {
+    async fn say(&self, ticket: &str, word: &str, at: Timestamp) -> Written<Correlated> {
         let mut completion = said("waste", &format!("{word}{at}"), &format!("W-{ticket}"), word);
         completion.received_at = at;
-        self.hear(completion).await;
+        self.complete(&[completion]).await
+    }
+
+    /// Waste has done the work, and the CRM takes the closure.
+    async fn close(&self, ticket: &str, at: Timestamp) {
+        let closure = self.say(ticket, "Completed", at).await.work.remove(0);
+        self.record(&[settle(&closure, delivered("CRM"))]).await;
+        assert_eq!(self.history(ticket).await.line.state, RequestState::Closed);
     }
 
     async fn change(
@@ -120,6 +138,7 @@ impl Fixture {
         system_name: &str,
         direction: Direction,
         team: &str,
+        at: Timestamp,
     ) -> OwnerChanged {
         let change = OwnerChange {
             council: council(),
@@ -129,7 +148,7 @@ impl Fixture {
             owner: Owner { team: team.into(), contact: format!("{team}@example.org"), senior: None },
             by: "Ann".into(),
             reason: Some("it lies on a private road".into()),
-            at: at(20),
+            at,
         };
         let written = self.ledger.change_owner(&[change], &self.lessee).await.expect("written");
         *written.replies[0].as_ref().expect("a reply")
@@ -212,14 +231,7 @@ both! {
         fixture.hand_over(&catalogue, "CRM-1", raised).await;
         fixture.hand_over(&silent, "CRM-2", raised).await;
         for ticket in ["CRM-1", "CRM-2"] {
-            fixture.say(ticket, "Completed", on("2026-11-16T12:00")).await;
-            let close = fixture.claim("crm", 1, on("2026-11-16T12:00")).await;
-            let close = match close.into_iter().next() {
-                Some(work) => work,
-                None => panic!("no closure of {ticket} is due"),
-            };
-            fixture.record(&[settle(&close, delivered("CRM"))]).await;
-            assert_eq!(fixture.history(ticket).await.line.state, RequestState::Closed);
+            fixture.close(ticket, on("2026-11-16T12:00")).await;
         }
         assert_eq!(fixture.look(&catalogue, on("2026-12-28T23:58")).await, 1, "one look sets the time");
         assert_eq!(told(&fixture.history("CRM-1").await), Vec::<String>::new());
@@ -233,9 +245,7 @@ both! {
     async fn a_ticket_that_is_opened_again_goes_on_from_the_first_call(fixture: &Fixture) {
         let (catalogue, raised) = (catalogue_of(BIN), on("2026-11-16T09:00"));
         fixture.hand_over(&catalogue, "CRM-1", raised).await;
-        fixture.say("CRM-1", "Completed", on("2026-11-16T12:00")).await;
-        let close = fixture.claim("crm", 1, on("2026-11-16T12:00")).await.remove(0);
-        fixture.record(&[settle(&close, delivered("CRM"))]).await;
+        fixture.close("CRM-1", on("2026-11-16T12:00")).await;
         // The CRM opens it again as a new request, with a later call.
         let again = asked(&catalogue, "again", "CRM-1", &["waste"], on("2026-12-18T09:00"));
         fixture.accept(&[again]).await;
@@ -290,7 +300,8 @@ both! {
         let mut settled = [settle(&works[0], delivered("W-CRM-1")), settle(&works[1], delivered("H-1"))];
         settled.iter_mut().for_each(|settled| settled.attempt.ended_at = raised);
         fixture.record(&settled).await;
-        fixture.change("CRM-1", "housing", Direction::Over, "Contractor").await;
+        let passed_on = fixture.change("CRM-1", "housing", Direction::Over, "Contractor", raised).await;
+        assert_eq!(passed_on, OwnerChanged::Written);
         fixture.look_from(&catalogue, raised, 2).await;
         fixture.say("CRM-1", "In Progress", on("2026-11-04T10:00")).await;
         fixture.look_from(&catalogue, on("2026-11-04T10:00"), 14).await;
@@ -316,16 +327,18 @@ both! {
         let history = fixture.history("CRM-1").await;
         let expected = json!({"team": "Waste", "contact": "w@example.org", "senior": "h@example.org"});
         assert_eq!(event(&history, "ticket.handed-over").data["owner"], expected);
-        assert_eq!(fixture.change("CRM-1", "waste", Direction::Back, "Contact centre").await, OwnerChanged::Written);
+        assert_eq!(fixture.change("CRM-1", "waste", Direction::Back, "Contact centre", at(20)).await, OwnerChanged::Written);
         let history = fixture.history("CRM-1").await;
         let taken = event(&history, "ticket.taken-back");
         assert_eq!(taken.data["owner"]["team"], "Contact centre");
         assert_eq!((taken.data["by"].as_str(), taken.data["job"].as_str()), (Some("Ann"), Some("W-1")));
-        assert_eq!(fixture.change("CRM-1", "housing", Direction::Over, "X").await, OwnerChanged::NoSuchHandover);
-        assert_eq!(fixture.change("CRM-9", "waste", Direction::Over, "X").await, OwnerChanged::NoSuchTicket);
-        fixture.say("1", "Completed", at(30)).await;
-        let close = fixture.claim("crm", 1, at(30)).await;
-        assert_eq!(close.len(), 1);
+        assert_eq!(fixture.change("CRM-1", "housing", Direction::Over, "X", at(20)).await, OwnerChanged::NoSuchHandover);
+        assert_eq!(fixture.change("CRM-9", "waste", Direction::Over, "X", at(20)).await, OwnerChanged::NoSuchTicket);
+        let mut done = said("waste", "k1", "W-1", "Completed");
+        done.received_at = at(30);
+        let closure = fixture.complete(&[done]).await.work.remove(0);
+        fixture.record(&[settle(&closure, delivered("CRM"))]).await;
+        assert_eq!(fixture.change("CRM-1", "waste", Direction::Over, "X", at(40)).await, OwnerChanged::Closed);
     }
 
     async fn a_request_without_a_promise_has_a_clock_for_its_age(fixture: &Fixture) {
@@ -340,4 +353,90 @@ both! {
         fixture.look_from(&catalogue, raised, 62).await;
         assert_eq!(told(&fixture.history("CRM-1").await), ["escalated \"age\"", "overdue"]);
     }
+
+    async fn in_a_year_of_requests_every_clock_tells_what_an_independent_count_says(fixture: &Fixture) {
+        let catalogue = catalogue_of(BIN);
+        let year = year();
+        let beginning = on("2026-01-05T00:00");
+        let mut looked = 0;
+        for hour in (0..(365 + 70) * 24).step_by(6) {
+            let now = beginning + SignedDuration::from_hours(hour);
+            let came = year.iter().filter(|life| life.raised == hour);
+            let batch: Vec<Arrival> = came
+                .map(|life| asked_of("epping", &catalogue, &life.ticket, &life.ticket, &["waste"], now))
+                .collect();
+            let works = fixture.accept(&batch).await.work;
+            let settled: Vec<_> = works
+                .iter()
+                .map(|work| {
+                    let mut settled = settle(work, delivered(&format!("W-{}", work.ticket)));
+                    settled.attempt.ended_at = now;
+                    settled
+                })
+                .collect();
+            fixture.record(&settled).await;
+            let done: Vec<Completion> = year
+                .iter()
+                .filter(|life| life.closed == Some(hour))
+                .map(|life| {
+                    let job = format!("W-{}", life.ticket);
+                    Completion { received_at: now, ..said("waste", &life.ticket, &job, "Completed") }
+                })
+                .collect();
+            fixture.complete(&done).await;
+            looked += fixture.look(&catalogue, now).await;
+        }
+        let mut all = 0;
+        for life in &year {
+            let history = fixture.ledger.ticket(None, &ticket(&life.ticket)).await.expect("a read").expect("a ticket");
+            let told = told(&history);
+            let has = |what: &str| told.iter().filter(|told| told.contains(what)).count();
+            let open_for = life.closed.map_or(i64::MAX, |closed| closed - life.raised);
+            let count = |is: bool| usize::from(is);
+            // Two working days of January to December are at most six days and a half, and at least two.
+            if open_for <= 48 {
+                assert_eq!(has("target"), 0, "{}: {told:?}", life.ticket);
+            }
+            if open_for > 8 * 24 {
+                assert_eq!(has("target"), 1, "{}: {told:?}", life.ticket);
+            }
+            assert_eq!(has("age"), count(open_for > 31 * 24), "{}: {told:?}", life.ticket);
+            assert_eq!(has("overdue"), count(open_for > 61 * 24), "{}: {told:?}", life.ticket);
+            assert!(has("warned") <= 3 && has("target") <= 1);
+            assert_eq!(has("feedback"), count(life.closed.is_some_and(|at| at + 43 * 24 < (365 + 70) * 24)));
+            all += told.len();
+        }
+        assert!(all > year.len() * 2, "{all} things were told");
+        assert!(looked < all + 2 * year.len(), "{looked} looks told {all} things");
+    }
+}
+
+/// One request of the year, in hours since its beginning.
+struct Life {
+    ticket: String,
+    raised: i64,
+    closed: Option<i64>,
+}
+
+/// Requests at all hours, of which most are done soon, some late, and some never.
+fn year() -> Vec<Life> {
+    let mut state = 1_u64;
+    let mut draw = |most: i64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(state >> 33).unwrap_or(0) % most
+    };
+    (0..400)
+        .map(|number| {
+            let raised = draw(365 * 4) * 6;
+            let after = match draw(10) {
+                0 => None,
+                1 | 2 => Some(32 * 24 + draw(28 * 4) * 6),
+                3 | 4 => Some(62 * 24 + draw(20 * 4) * 6),
+                5 | 6 => Some(9 * 24 + draw(20 * 4) * 6),
+                _ => Some(6 + draw(7) * 6),
+            };
+            let closed = after.map(|after| raised + after).filter(|at| *at < (365 + 70) * 24);
+            Life { ticket: format!("Y-{number}"), raised, closed }
+        })
+        .collect()
 }

@@ -114,7 +114,7 @@ pub(crate) fn catalogue() -> Catalogue {
     }
 }
 
-pub(super) fn at(minutes: u64) -> Timestamp {
+pub(crate) fn at(minutes: u64) -> Timestamp {
     let nine: Timestamp = "2026-11-23T09:00:00Z".parse().expect("a time");
     nine + Duration::from_secs(60 * minutes)
 }
@@ -135,7 +135,7 @@ pub(super) fn line() -> Line {
     }
 }
 
-pub(super) fn handover(id: u128, system: &str) -> Handover {
+pub(crate) fn handover(id: u128, system: &str) -> Handover {
     Handover {
         id: HandoverId(Uuid::from_u128(id)),
         system: SystemName::parse(system).expect("a system"),
@@ -153,7 +153,7 @@ pub(super) fn handover(id: u128, system: &str) -> Handover {
     }
 }
 
-pub(super) fn with_waste() -> Handover {
+pub(crate) fn with_waste() -> Handover {
     Handover {
         state: HandoverState::Awaiting,
         job: Some(Job::parse("242259").expect("a job")),
@@ -181,7 +181,7 @@ pub(super) fn parked(class: ParkClass, reason: &str) -> Handover {
     }
 }
 
-pub(super) fn history(handovers: Vec<Handover>) -> History {
+pub(crate) fn history(handovers: Vec<Handover>) -> History {
     History {
         line: Line { parked: handovers.iter().any(|h| h.state == HandoverState::Parked), ..line() },
         promised: Promised {
@@ -197,7 +197,7 @@ pub(super) fn history(handovers: Vec<Handover>) -> History {
     }
 }
 
-pub(super) fn event(kind: Kind, minute: u64, data: serde_json::Value) -> Event {
+pub(crate) fn event(kind: Kind, minute: u64, data: serde_json::Value) -> Event {
     Event {
         id: EventId(Uuid::from_u128(7)),
         kind,

@@ -23,10 +23,7 @@ fn a_new_request_is_on_its_way() {
     assert_eq!(story.headline, "On its way to Environmental services");
     assert_eq!(story.next, ["It is being sent to Environmental services now."]);
     assert_eq!(story.last_word, None);
-    assert_eq!(
-        story.target.as_deref(),
-        Some("2 working days, due Wed 25 Nov 17:00, 0 % used")
-    );
+    assert_eq!(story.target.as_deref(), Some("2 working days, due Wed 25 Nov 17:00, 0 % used"));
     assert_eq!(
         texts(&story),
         ["The customer asked for this.", "Dovetail took the request and will see it through."]
@@ -337,4 +334,45 @@ fn a_reason_names_the_system_as_people_do() {
         "Environmental services said \"Zzz\", which Dovetail does not know."
     );
     assert_eq!(reason("no answer", &catalogue), "No answer.");
+}
+
+#[test]
+fn what_clocks_tell_and_who_passes_work_on_stands_in_the_story() {
+    let owners = json!([{"team": "Waste operations"}]);
+    let mut history = history(vec![with_waste()]);
+    let owner = json!({"team": "Parks", "contact": "parks@example.org", "senior": "head@example.org"});
+    history.events.extend([
+        event(Kind::Warned, 2, json!({"used": 75, "target": "2 working days", "owners": owners})),
+        event(
+            Kind::Escalated,
+            3,
+            json!({"because": "target", "target": "2 working days", "seniors": ["a@example.org"]}),
+        ),
+        event(Kind::Escalated, 4, json!({"because": "age", "reason": "open for 30 days", "seniors": []})),
+        event(Kind::Overdue, 5, json!({"reason": "open for 60 days"})),
+        event(
+            Kind::HandedOver,
+            6,
+            json!({"system": "waste", "owner": owner, "by": "Ann", "reason": "a park"}),
+        ),
+        event(Kind::Chased, 7, json!({"system": "waste", "owner": owner})),
+        event(Kind::FeedbackDue, 8, json!({})),
+    ]);
+    let story = told(&history, 9);
+    assert_eq!(
+        texts(&story)[2..],
+        [
+            "75 % of the time promised, 2 working days, is used up.",
+            "What was promised, 2 working days, was not kept. It was escalated.",
+            "Open for 30 days. It was escalated.",
+            "Open for 60 days. It is overdue.",
+            "Ann handed it over to Parks.",
+            "Parks was asked for news.",
+            "The customer can be asked what they think of it.",
+        ]
+    );
+    assert_eq!(story.entries[2].detail.as_deref(), Some("Told to Waste operations."));
+    assert_eq!(story.entries[3].detail.as_deref(), Some("Told to a@example.org."));
+    let holder = &story.with_whom[0];
+    assert_eq!((holder.team.as_deref(), holder.senior.as_deref()), (Some("Parks"), Some("head@example.org")));
 }
