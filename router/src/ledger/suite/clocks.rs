@@ -120,7 +120,7 @@ impl Fixture {
     }
 
     async fn say(&self, ticket: &str, word: &str, at: Timestamp) -> Written<Correlated> {
-        let mut completion = said("waste", &format!("{word}{at}"), &format!("W-{ticket}"), word);
+        let mut completion = said("waste", &format!("{ticket} {word} {at}"), &format!("W-{ticket}"), word);
         completion.received_at = at;
         self.complete(&[completion]).await
     }
@@ -255,6 +255,19 @@ both! {
         // The first opening is over: nobody is asked what they think of it.
         assert_eq!(fixture.look_from(&catalogue, on("2026-12-18T10:00"), 40).await, 1);
         assert_eq!(told(&fixture.history("CRM-1").await).last().map(String::as_str), Some("overdue"));
+    }
+
+    async fn a_closed_ticket_that_a_person_must_decide_about_again_has_its_clock_back(fixture: &Fixture) {
+        let (catalogue, raised) = (catalogue_of(BIN), on("2026-11-16T09:00"));
+        fixture.hand_over(&catalogue, "CRM-1", raised).await;
+        fixture.close("CRM-1", on("2026-11-16T12:00")).await;
+        fixture.look(&catalogue, on("2026-11-16T18:00")).await;
+        let change = Change::Noted { council: council(), ticket: ticket("CRM-1"), word: "reopened", data: json!({}) };
+        let key = InboxKey { source: "/crm".into(), id: "again".into() };
+        let reopened = Arrival { key, change, traceparent: None, received_at: on("2026-11-20T09:00") };
+        fixture.accept(&[reopened]).await;
+        assert_eq!(fixture.look(&catalogue, on("2026-11-20T09:00")).await, 1);
+        assert_eq!(told(&fixture.history("CRM-1").await), ["escalated \"target\""]);
     }
 
     async fn a_clock_is_set_anew_when_a_rule_changes_and_tells_nothing_again(fixture: &Fixture) {
