@@ -26,7 +26,7 @@ use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
 use crate::share::{Shared, Shares};
-use crate::{closing, console, inlet, library, relay, rescue};
+use crate::{closing, console, inlet, library, relay, rescue, sla};
 
 /// How many events are held in memory for the relay.
 const EVENTS_IN_MEMORY: usize = 10_000;
@@ -166,6 +166,15 @@ impl App {
             links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
         }
         links.tasks.spawn(keeper.run(links.stop.clone()));
+
+        let timekeeper = sla::Timekeeper::new(
+            Arc::clone(&ledger),
+            &lessee,
+            Arc::clone(&catalogue),
+            clock.clone(),
+            config.worker.clocks_every.0,
+        );
+        inward.tasks.spawn(timekeeper.run(inward.stop.clone()));
 
         let doors = Doors {
             intake,

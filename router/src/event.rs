@@ -24,12 +24,24 @@ pub enum Kind {
     Decided,
     /// The customer, the CRM or a person opened the ticket again.
     Reopened,
+    /// A person took a piece of work back from whoever had it.
+    TakenBack,
+    /// So much of the time promised to the customer is used up.
+    Warned,
+    /// What was promised was not kept, or the ticket has been open too long: its senior owner is told.
+    Escalated,
+    /// The ticket has been open far too long.
+    Overdue,
+    /// Whoever has the work has been silent for too long, and is asked for news.
+    Chased,
+    /// The customer can be asked what they think of a ticket that closed.
+    FeedbackDue,
     /// A delivery could not be understood or routed.
     Rejected,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 14] = [
         Self::Accepted,
         Self::HandedOver,
         Self::Progressed,
@@ -37,6 +49,12 @@ impl Kind {
         Self::Held,
         Self::Decided,
         Self::Reopened,
+        Self::TakenBack,
+        Self::Warned,
+        Self::Escalated,
+        Self::Overdue,
+        Self::Chased,
+        Self::FeedbackDue,
         Self::Rejected,
     ];
 
@@ -50,6 +68,12 @@ impl Kind {
             Self::Held => "ticket.held",
             Self::Decided => "ticket.decided",
             Self::Reopened => "ticket.reopened",
+            Self::TakenBack => "ticket.taken-back",
+            Self::Warned => "ticket.warned",
+            Self::Escalated => "ticket.escalated",
+            Self::Overdue => "ticket.overdue",
+            Self::Chased => "ticket.chased",
+            Self::FeedbackDue => "ticket.feedback-due",
             Self::Rejected => "request.rejected",
         }
     }

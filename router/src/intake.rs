@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope};
 use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer};
+use crate::sla;
 
 /// The door of tickets that are asked for: they were read already, and are documents of JSON.
 const POLL: &str = "poll";
@@ -166,7 +167,9 @@ fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Un
     };
     let word = envelope.kind.strip_prefix("uk.dovetail.request.").and_then(|rest| rest.strip_suffix(".v1"));
     let change = match word {
-        Some("submitted") => submit(data.clone(), catalogue).map_err(|e| door.invalid(envelope, data, e))?,
+        Some("submitted") => {
+            submit(data.clone(), catalogue, door.now).map_err(|e| door.invalid(envelope, data, e))?
+        }
         Some(word) if word.parse::<Revision>().is_ok() => {
             revise(word, data.clone()).map_err(|e| door.invalid(envelope, data, e))?
         }
@@ -202,7 +205,7 @@ fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue
     let (id, document) = translated.map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
     let id = id.unwrap_or_else(|| envelope::digest(bytes));
     let key = InboxKey { source: format!("/crm/{crm}"), id };
-    let change = submit(document.clone(), catalogue).map_err(|error| {
+    let change = submit(document.clone(), catalogue, door.now).map_err(|error| {
         let refusal = door.refuse(None, Some(&error.path), &error.reason);
         Box::new(Refusal {
             key: key.clone(),
@@ -214,10 +217,13 @@ fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue
     Ok(Arrival { key, change, traceparent: door.message.traceparent.clone(), received_at: door.now })
 }
 
-fn submit(data: Value, catalogue: &Catalogue) -> Result<Change, InvalidRequest> {
+fn submit(data: Value, catalogue: &Catalogue, now: Timestamp) -> Result<Change, InvalidRequest> {
     let request = Request::parse(data)?;
     match catalogue.route(&request) {
-        Some(systems) => Ok(Change::Submitted { systems: systems.to_vec(), request }),
+        Some(systems) => {
+            let clock = sla::start(&request, systems, catalogue, now);
+            Ok(Change::Submitted { systems: systems.to_vec(), request, clock })
+        }
         None => {
             let known: Vec<&str> = catalogue.services().iter().map(|service| service.as_str()).collect();
             Err(InvalidRequest {

@@ -29,5 +29,6 @@ pub mod relay;
 pub mod rescue;
 pub mod retry;
 pub mod share;
+pub mod sla;
 pub mod telemetry;
 pub mod timeline;

@@ -54,14 +54,14 @@ pub fn read(folder: Option<&Path>) -> Result<Vec<Source>, Error> {
     let folder = fs::canonicalize(folder).map_err(|source| unreadable(folder, source))?;
     let mut sources = Vec::new();
     if folder.join("systems").is_dir() {
-        add_routes(&folder, &mut sources)?;
+        add_rules(&folder, &mut sources)?;
         add_folder(&folder.join("systems"), "systems", &mut sources)?;
     } else if folder.join("system.yaml").is_file() {
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         add_folder(&folder, &format!("systems/{name}"), &mut sources)?;
     } else if holds_systems(&folder)? {
         if let Some(parent) = folder.parent() {
-            add_routes(parent, &mut sources)?;
+            add_rules(parent, &mut sources)?;
         }
         add_folder(&folder, "systems", &mut sources)?;
     }
@@ -91,9 +91,16 @@ fn holds_systems(folder: &Path) -> Result<bool, Error> {
     Ok(entries(folder)?.iter().any(|path| path.join("system.yaml").is_file()))
 }
 
-fn add_routes(folder: &Path, sources: &mut Vec<Source>) -> Result<(), Error> {
-    let path = folder.join("routes.yaml");
-    if path.is_file() { add_file(&path, "routes.yaml".to_owned(), sources) } else { Ok(()) }
+/// What holds for all systems: routes, targets and calendars.
+fn add_rules(folder: &Path, sources: &mut Vec<Source>) -> Result<(), Error> {
+    for name in ["routes.yaml", "targets.yaml"] {
+        let path = folder.join(name);
+        if path.is_file() {
+            add_file(&path, name.to_owned(), sources)?;
+        }
+    }
+    let calendars = folder.join("calendars");
+    if calendars.is_dir() { add_folder(&calendars, "calendars", sources) } else { Ok(()) }
 }
 
 /// Adds every mapping file of a folder and its folders, in the order of their names.

@@ -128,7 +128,8 @@ impl Council {
             let pairs = [("CRM_URL", url), ("CRM_USER", tracker.user), ("CRM_PASSWORD", tracker.password)];
             environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
         }
-        let (mut systems, mut folder) = (vec!["housing", "revenues", "waste", "partner", "crm", "crm-sap"], "");
+        let (mut systems, mut folder) =
+            (vec!["housing", "revenues", "waste", "partner", "crm", "crm-sap"], "");
         match &crm {
             Crm::Simulated | Crm::Real => {}
             Crm::Polled(queue) => {
@@ -153,6 +154,7 @@ systems = {systems:?}
 heartbeat = "500ms"
 dead_after = "2s"
 claim_every = "100ms"
+clocks_every = "500ms"
 [pace]
 poll_every = "500ms"
 retry_first = "100ms"

@@ -60,6 +60,7 @@ pub(super) fn compile(check: &mut Check<'_>, node: &Node, file: &str) -> Option<
         hours: hours?,
         covers: covers.0..=covers.1,
         holidays,
+        worked: Default::default(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
@@ -26,7 +27,13 @@ pub struct Calendar {
     pub covers: RangeInclusive<i16>,
     /// The days that are not worked, each with its name.
     pub holidays: BTreeMap<Date, String>,
+    /// The working days, laid out when they are first asked for; starts empty.
+    pub worked: WorkedDays,
 }
+
+/// The working days of a calendar, laid out when they are first asked for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WorkedDays(OnceLock<Vec<Worked>>);
 
 /// The hours of a working day, in minutes since midnight; 1,440 is the midnight that ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +78,7 @@ impl Calendar {
     /// # Errors
     /// [`Beyond`] where the holidays of that year are not known.
     pub fn is_worked(&self, date: Date) -> Result<bool, Beyond> {
-        if !self.covers.contains(&date.year()) {
-            let (from, to) = (*self.covers.start(), *self.covers.end());
-            return Err(Beyond { calendar: self.name.clone(), from, to, date });
-        }
+        self.known(date)?;
         Ok(self.week.contains(&date.weekday()) && !self.holidays.contains_key(&date))
     }
 
@@ -83,14 +87,10 @@ impl Calendar {
     /// # Errors
     /// [`Beyond`] where a year on the way is not known.
     pub fn working_day_after(&self, date: Date, count: u32) -> Result<Date, Beyond> {
-        let (mut date, mut left) = (date, count);
-        while left > 0 {
-            date = next(date);
-            if self.is_worked(date)? {
-                left -= 1;
-            }
-        }
-        Ok(date)
+        self.known(date)?;
+        let after = self.table().partition_point(|worked| worked.date <= date);
+        let nth = after + usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(1);
+        self.table().get(nth).map(|worked| worked.date).ok_or_else(|| self.beyond(self.end()))
     }
 
     /// When the work of a day begins and ends.
@@ -103,22 +103,12 @@ impl Calendar {
     /// # Errors
     /// [`Beyond`] where a year on the way is not known.
     pub fn working_between(&self, from: Timestamp, to: Timestamp) -> Result<SignedDuration, Beyond> {
-        let mut worked = SignedDuration::ZERO;
         if to <= from {
-            return Ok(worked);
+            return Ok(SignedDuration::ZERO);
         }
-        let (mut day, last) = (self.day_of(from), self.day_of(to));
-        while day <= last {
-            if self.is_worked(day)? {
-                let (begins, ends) = self.work_of(day);
-                let (begins, ends) = (begins.max(from), ends.min(to));
-                if begins < ends {
-                    worked += ends.duration_since(begins);
-                }
-            }
-            day = next(day);
-        }
-        Ok(worked)
+        self.known(self.day_of(from))?;
+        self.known(self.day_of(to))?;
+        Ok(self.worked_until(to) - self.worked_until(from))
     }
 
     /// The first instant at which so much working time has passed since `from`.
@@ -126,24 +116,71 @@ impl Calendar {
     /// # Errors
     /// [`Beyond`] where a year on the way is not known.
     pub fn working_after(&self, from: Timestamp, span: SignedDuration) -> Result<Timestamp, Beyond> {
-        let (mut left, mut day) = (span, self.day_of(from));
-        if left <= SignedDuration::ZERO {
+        if span <= SignedDuration::ZERO {
             return Ok(from);
         }
-        loop {
-            if self.is_worked(day)? {
-                let (begins, ends) = self.work_of(day);
-                let begins = begins.max(from);
-                if begins < ends {
-                    let here = ends.duration_since(begins);
-                    if here >= left {
-                        return Ok(begins + left);
-                    }
-                    left -= here;
+        self.known(self.day_of(from))?;
+        let wanted = self.worked_until(from) + span;
+        let day = self.table().partition_point(|worked| worked.before + worked.length() < wanted);
+        let worked = self.table().get(day).ok_or_else(|| self.beyond(self.end()))?;
+        Ok(worked.begins + (wanted - worked.before))
+    }
+
+    /// The working time since the first day that is known.
+    fn worked_until(&self, at: Timestamp) -> SignedDuration {
+        let begun = self.table().partition_point(|worked| worked.begins <= at);
+        let last = begun.checked_sub(1).and_then(|last| self.table().get(last));
+        last.map_or(SignedDuration::ZERO, |worked| {
+            worked.before + at.min(worked.ends).duration_since(worked.begins)
+        })
+    }
+
+    /// Every working day that is known, laid out once: requests are many.
+    fn table(&self) -> &[Worked] {
+        self.worked.0.get_or_init(|| {
+            let mut table = Vec::new();
+            let mut before = SignedDuration::ZERO;
+            let Ok(mut date) = Date::new(*self.covers.start(), 1, 1) else { return table };
+            while self.covers.contains(&date.year()) {
+                if self.week.contains(&date.weekday()) && !self.holidays.contains_key(&date) {
+                    let (begins, ends) = self.work_of(date);
+                    let worked = Worked { date, begins, ends, before };
+                    before += worked.length();
+                    table.push(worked);
                 }
+                date = next(date);
             }
-            day = next(day);
-        }
+            table
+        })
+    }
+
+    fn known(&self, date: Date) -> Result<(), Beyond> {
+        if self.covers.contains(&date.year()) { Ok(()) } else { Err(self.beyond(date)) }
+    }
+
+    fn beyond(&self, date: Date) -> Beyond {
+        Beyond { calendar: self.name.clone(), from: *self.covers.start(), to: *self.covers.end(), date }
+    }
+
+    /// The first day after those that are known.
+    fn end(&self) -> Date {
+        Date::new(self.covers.end().saturating_add(1), 1, 1).unwrap_or(Date::MAX)
+    }
+}
+
+/// A day that is worked.
+#[derive(Debug, Clone, PartialEq)]
+struct Worked {
+    date: Date,
+    begins: Timestamp,
+    ends: Timestamp,
+    /// The working time of all days before it.
+    before: SignedDuration,
+}
+
+impl Worked {
+    fn length(&self) -> SignedDuration {
+        self.ends.duration_since(self.begins)
     }
 }
 

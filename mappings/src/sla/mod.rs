@@ -9,7 +9,7 @@ mod target;
 mod tests;
 mod turn;
 
-pub use calendar::{Beyond, Calendar, Hours};
+pub use calendar::{Beyond, Calendar, Hours, WorkedDays};
 pub use target::{Limit, Pause, Span, Target, due, milestones, used};
 pub(crate) use turn::digest;
 pub use turn::{Case, Feedback, Milestone, Standing, Terms, Told, Turn, drawn, turn};

@@ -47,11 +47,16 @@ create table requests (
     say text,
     traceparent text,
     withdrawn bigint not null default 0,
+    clock_at bigint,
+    target_at bigint,
+    clock_rule text not null default '',
+    feedback bigint not null default 0,
     primary key (council, id)
 ) with (fillfactor = 90);
 create unique index requests_by_ticket on requests (ticket, council, opening);
 create unique index requests_one_open on requests (council, ticket) where state <> 'closed';
 create index requests_unclosed on requests (state, id) where state <> 'closed';
+create index requests_clock on requests (clock_at) where clock_at is not null;
 create index requests_newest on requests (id);
 
 -- What was asked for, apart from the rows that change.

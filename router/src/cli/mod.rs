@@ -5,6 +5,7 @@ mod check;
 mod columns;
 mod decisions;
 mod exit;
+mod handovers;
 mod lint;
 mod open;
 mod preview;
@@ -25,6 +26,7 @@ use crate::bus::Topology;
 use crate::clock;
 use crate::config::{self, Config};
 use crate::demo;
+use crate::ledger::Direction;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mappings::domain::{Council, Disposition, Operation, RequestState, Revision, SystemName, Ticket};
@@ -97,6 +99,9 @@ pub enum Command {
     /// List tickets, or tell the story of one
     #[command(subcommand)]
     Tickets(TicketsCommand),
+    /// Say who owns a ticket's work from now on
+    #[command(subcommand)]
+    Handover(HandoverCommand),
     /// List what waits for a person: held, parked, not understood
     Problems(ProblemsArgs),
     /// Decide about a ticket that is held, or about work of it that is parked
@@ -236,6 +241,47 @@ pub struct ShowArgs {
     pub council: Option<Council>,
 }
 
+/// What can be said of who owns a ticket's work.
+#[derive(Debug, Clone, Subcommand)]
+pub enum HandoverCommand {
+    /// Another team owns the work from now on
+    Give(OwnerArgs),
+    /// The work goes back to the contact centre, or to the team that is named
+    TakeBack(OwnerArgs),
+}
+
+/// Options of `handover give` and `handover take-back`.
+#[derive(Debug, Clone, Args)]
+pub struct OwnerArgs {
+    /// The ticket's reference in the CRM
+    #[arg(value_name = "REFERENCE")]
+    pub ticket: Ticket,
+    /// The system whose work it is
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// The team that owns it from now on
+    #[arg(long, value_name = "TEAM", requires = "contact")]
+    pub team: Option<String>,
+    /// How the team is reached
+    #[arg(long, value_name = "ADDRESS", requires = "team")]
+    pub contact: Option<String>,
+    /// Who hears of it when it takes too long
+    #[arg(long, value_name = "ADDRESS", requires = "team")]
+    pub senior: Option<String>,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why
+    #[arg(long, value_name = "WHY")]
+    pub because: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+    /// The council whose ticket it is, where several share one Dovetail
+    #[arg(long, value_name = "COUNCIL")]
+    pub council: Option<Council>,
+}
+
 /// Options of `problems`.
 #[derive(Debug, Clone, Args)]
 pub struct ProblemsArgs {
@@ -296,6 +342,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
             let now = ledger.now().await?;
             tickets::show(&args, &*ledger, &catalogue, now).await?
+        }
+        Command::Handover(command) => {
+            let (args, direction) = match command {
+                HandoverCommand::Give(args) => (args, Direction::Over),
+                HandoverCommand::TakeBack(args) => (args, Direction::Back),
+            };
+            let config = config()?;
+            let books = open::open(&args.ledger, &config).await?;
+            handovers::pass_on(args, direction, &books, config.has_bus()).await?
         }
         Command::Problems(args) => {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;

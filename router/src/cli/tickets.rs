@@ -161,7 +161,7 @@ fn story_json(line: &Line, story: &Story) -> Value {
         .with_whom
         .iter()
         .map(|holder| {
-            json!({"team": holder.team, "contact": holder.contact, "system": holder.system, "job": holder.job,
+            json!({"team": holder.team, "contact": holder.contact, "senior": holder.senior, "system": holder.system, "job": holder.job,
                    "standing": holder.standing})
         })
         .collect();
@@ -208,7 +208,7 @@ mod tests {
             "Ticket CRM-3 (harlow): Missed bin",
             "Where is it?    With Environmental services: it is being worked on.",
             "Who has it?     Waste operations, waste@example.gov.uk, Environmental services (Whitespace); their reference is 1003",
-            "Target          within 2 working days",
+            "Target          2 working days, due Wed 25 Nov 17:00, 2 % used",
             "    Environmental services told us: it is being worked on.",
         ] {
             assert!(shown.text.contains(line), "{line:?} is not in\n{}", shown.text);

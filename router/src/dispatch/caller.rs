@@ -76,7 +76,8 @@ impl Caller {
             let Some(Made { attempt, next, told }) = tried else { return Told::Nothing };
             let attempt = Attempt { started_at, ended_at: self.desk.clock.now(), ..attempt };
             telemetry::attempted(&work, &attempt);
-            self.record(Settlement { work: work.clone(), attempt, next }).await;
+            let owner = self.desk.catalogue.system(&work.system).map(|system| system.owner.clone());
+            self.record(Settlement { work: work.clone(), attempt, next, owner }).await;
             told
         }
         .instrument(span)

@@ -69,6 +69,8 @@ pub enum Write {
     Advance,
     /// Jobs that are asked about.
     Ask,
+    /// What clocks of tickets tell, and when they are looked at next.
+    Look,
     /// Heartbeats.
     Beat,
     /// What was left behind by a worker that is silent; only where there is any.
@@ -79,7 +81,7 @@ pub enum Write {
 
 impl Write {
     /// Every write.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Accept,
         Self::Refuse,
         Self::Claim,
@@ -91,6 +93,7 @@ impl Write {
         Self::Turn,
         Self::Advance,
         Self::Ask,
+        Self::Look,
         Self::Beat,
         Self::Rescue,
         Self::Release,
@@ -109,6 +112,7 @@ impl Write {
             Self::Turn => ("turning", "turned"),
             Self::Advance => ("advancing", "advanced"),
             Self::Ask => ("asking", "asked"),
+            Self::Look => ("looking", "looked"),
             Self::Beat => ("beating", "beaten"),
             Self::Rescue => ("rescuing", "rescued"),
             Self::Release => ("releasing", "released"),

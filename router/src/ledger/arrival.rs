@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use mappings::domain::{Council, Request, RequestId, Revised, SystemName, Ticket};
 
+use super::ClockSetting;
+
 /// Where a delivery came from: CloudEvents `source` and `id`. A second delivery with the same key is a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InboxKey {
@@ -34,6 +36,8 @@ pub enum Change {
         request: Request,
         /// The systems that get a handover each.
         systems: Vec<SystemName>,
+        /// How its clock is set.
+        clock: ClockSetting,
     },
     /// The customer changed their mind about a ticket.
     Revised(Revised),

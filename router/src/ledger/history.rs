@@ -6,7 +6,7 @@ use mappings::domain::{
     RequestState, Revision, Service, SystemName, Ticket,
 };
 
-use super::{Attempt, Completion, Correlated, Halt, InboxKey};
+use super::{Attempt, Completion, Correlated, Halt, InboxKey, Promised};
 use crate::event::Event;
 
 /// A line of a list of tickets.
@@ -56,6 +56,8 @@ pub struct Filter {
 pub struct History {
     /// The ticket.
     pub line: Line,
+    /// What was promised.
+    pub promised: Promised,
     /// What the customer is or was told.
     pub say: Option<String>,
     /// Its handovers, the closure last.

@@ -6,6 +6,7 @@
 //! written all the same is recognised.
 
 mod arrival;
+mod clocks;
 mod completion;
 mod halt;
 mod history;
@@ -26,6 +27,9 @@ use mappings::domain::{CallId, Council, EventId, RequestId, SystemName, Ticket};
 use serde_json::Value;
 
 pub use arrival::{Accepted, Arrival, Change, InboxKey, Refusal};
+pub use clocks::{
+    ClockSetting, Clocked, Direction, Holding, Look, Looked, OwnerChange, OwnerChanged, Promised,
+};
 pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
 pub use halt::{Agreement, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched, SystemChange};
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
@@ -138,6 +142,26 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<Check>, Error>;
+
+    /// Looks at up to `most` clocks that are due, oldest first, writes what they tell and when to look again; says how
+    /// many. Others that do the same at once look at other clocks.
+    async fn claim_clocks(
+        &self,
+        now: Timestamp,
+        most: usize,
+        look: &Look,
+        lessee: &Lessee,
+    ) -> Result<usize, Error>;
+
+    /// Makes up to `most` clocks of open tickets due that were set by other rules than these; says how many.
+    async fn unset_clocks(&self, rule: &str, now: Timestamp, most: usize) -> Result<usize, Error>;
+
+    /// Writes who owns pieces of work from now on.
+    async fn change_owner(
+        &self,
+        batch: &[OwnerChange],
+        lessee: &Lessee,
+    ) -> Result<Written<OwnerChanged>, Error>;
 
     /// Says that a worker lives. It does so before its first write: the leases of a worker that never did are void.
     ///

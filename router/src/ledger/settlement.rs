@@ -7,6 +7,7 @@ use mappings::domain::{
     CallId, Council, Disposition, HandoverId, Job, Operation, ParkClass, Phase, RequestId, Service,
     SystemName, Ticket,
 };
+use mappings::mapping::Owner;
 use serde_json::Value;
 
 use super::Lease;
@@ -62,6 +63,8 @@ pub struct Settlement {
     pub attempt: Attempt,
     /// Where the call goes from here.
     pub next: Next,
+    /// Who owns the work at the system, for whoever is told that it was handed over.
+    pub owner: Option<Owner>,
 }
 
 /// One try at a call, for the record.

@@ -5,9 +5,10 @@ use mappings::domain::{Operation, ParkClass, Phase, Revision, SystemName};
 use mappings::mapping::Meaning;
 use serde_json::Value;
 
-use super::{Names, quoted, when, words};
+use super::{Names, clock, quoted, when, words};
 use crate::event::{Event, Kind};
 use crate::ledger::{Correlated, Handover, Heard, History, Tried, Way};
+use crate::sla;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(at: Timestamp, text: impl Into<String>) -> Self {
+    pub(super) fn new(at: Timestamp, text: impl Into<String>) -> Self {
         Self { at, text: text.into(), said: None, detail: None }
     }
 }
@@ -84,6 +85,11 @@ fn of_event(event: &Event, history: &History, names: &Names<'_>) -> Option<Entry
         }),
         Kind::Held => held(event, names, text_of),
         Kind::Decided => Some(decided(event, names, text_of)),
+        Kind::Warned | Kind::Escalated | Kind::Overdue | Kind::Chased | Kind::FeedbackDue => {
+            Some(clock::entry(event))
+        }
+        Kind::TakenBack => Some(clock::moved(event)),
+        Kind::HandedOver if sla::is_passed_on(event) => Some(clock::moved(event)),
         Kind::Rejected => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),
             ..Entry::new(event.at, "A message about this ticket could not be understood.")

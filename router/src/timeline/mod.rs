@@ -3,6 +3,7 @@
 //! A pure reading of the ledger's [`History`] with the mappings beside it. It says nothing of the customer:
 //! whoever reads it has the ticket in front of them.
 
+mod clock;
 mod entries;
 mod halted;
 mod next;
@@ -35,7 +36,7 @@ pub struct Story {
     pub last_word: Option<LastWord>,
     /// What happens next and by when, a sentence each.
     pub next: Vec<String>,
-    /// The promise to the customer while it is not kept, for example `within 2 working days`.
+    /// The promise to the customer while it is not kept, for example `2 working days, due Tue 24 Nov 17:00, 75 % used`.
     pub target: Option<String>,
     /// What the customer is or was told.
     pub told: Option<String>,
@@ -50,6 +51,8 @@ pub struct Holder {
     pub team: Option<String>,
     /// How the team is reached.
     pub contact: Option<String>,
+    /// Who hears of it when it takes too long.
+    pub senior: Option<String>,
     /// The system's name for people.
     pub system: String,
     /// The system's own reference of the work.
@@ -85,11 +88,11 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
         with_whom: pieces
             .iter()
             .filter(|piece| in_hand(piece, history.line.state))
-            .map(|piece| piece.holder(&names))
+            .map(|piece| piece.holder(history, &names))
             .collect(),
         last_word: last_word(history, &names),
         next: next::next(history, &work, closure, &names, now),
-        target: next::target(history, &work, &names),
+        target: next::target(history, catalogue, now),
         told: history.say.clone(),
         entries: entries::entries(history, &names),
     }

@@ -2,12 +2,14 @@
 
 use jiff::Timestamp;
 use mappings::domain::{HandoverState, Operation, ParkClass, RequestState, SystemName};
+use mappings::mapping::Catalogue;
 use serde_json::Value;
 
 use super::piece::Piece;
 use super::{Names, when, words};
 use crate::event::Kind;
 use crate::ledger::{Correlated, History, Line};
+use crate::sla;
 
 /// Where the ticket is, in one line.
 pub(super) fn headline(line: &Line, work: &[&Piece<'_>], closure: Option<&Piece<'_>>) -> String {
@@ -225,17 +227,13 @@ fn help(piece: &Piece<'_>) -> String {
     format!("{} {reason}{waiting}", todo.trim()).trim().to_owned()
 }
 
-/// The promise to the customer, while the ticket is open.
-pub(super) fn target(history: &History, work: &[&Piece<'_>], names: &Names<'_>) -> Option<String> {
-    match history.line.state {
-        RequestState::Open | RequestState::Held => {}
-        RequestState::Closing | RequestState::Closed => return None,
-    }
-    let service = &history.line.service;
-    let within = work.iter().find_map(|piece| {
-        names
-            .system(&piece.handover.system)
-            .and_then(|s| s.target(service, mappings::domain::Priority::Routine))
-    })?;
-    Some(format!("within {within}, counted from {}", when::stamp(history.line.raised_at)))
+/// The promise to the customer, while the ticket is open: `2 working days, due Tue 24 Nov 17:00, 75 % used`.
+pub(super) fn target(history: &History, catalogue: &Catalogue, now: Timestamp) -> Option<String> {
+    let promise = sla::promise(history, catalogue, now)?;
+    let runs = match promise.runs {
+        Ok((due, used)) => format!("due {}, {used} % used", when::brief(due, now)),
+        Err(beyond) => format!("which has no date: {beyond}"),
+    };
+    let paused = if promise.paused { "; the clock stands still" } else { "" };
+    Some(format!("{}, {runs}{paused}", promise.words))
 }

@@ -10,6 +10,7 @@ use super::{Holder, Names, halted, words};
 use crate::event::Kind;
 use crate::gate;
 use crate::ledger::{Handover, History, Tried};
+use crate::sla;
 
 /// One system's part, with what its mapping says of the system.
 pub(super) struct Piece<'a> {
@@ -119,11 +120,12 @@ impl<'a> Piece<'a> {
         }
     }
 
-    pub(super) fn holder(&self, names: &Names<'_>) -> Holder {
-        let system = names.system(&self.handover.system);
+    pub(super) fn holder(&self, history: &History, names: &Names<'_>) -> Holder {
+        let owner = sla::owner_of(&self.handover.system, &history.events, names.catalogue);
         Holder {
-            team: system.map(|system| system.owner.team.clone()),
-            contact: system.map(|system| system.owner.contact.clone()),
+            team: owner.as_ref().map(|owner| owner.team.clone()),
+            contact: owner.as_ref().map(|owner| owner.contact.clone()),
+            senior: owner.and_then(|owner| owner.senior),
             system: names.title(&self.handover.system),
             job: self.handover.job.as_ref().map(ToString::to_string),
             standing: if self.handover.closure {

@@ -23,6 +23,13 @@ pub fn short(at: Timestamp) -> String {
     london(at).strftime("%-d %b %Y, %H:%M").to_string()
 }
 
+/// A time in few words: `Tue 24 Nov 17:00`, with the year where it is another one.
+pub fn brief(at: Timestamp, now: Timestamp) -> String {
+    let (at, now) = (london(at), london(now));
+    let form = if at.year() == now.year() { "%a %-d %b %H:%M" } else { "%a %-d %b %Y %H:%M" };
+    at.strftime(form).to_string()
+}
+
 /// A time as it is spoken of now: `today at 14:05`, `tomorrow at 09:00`, `on Monday 23 November at 09:00`.
 pub fn spoken(at: Timestamp, now: Timestamp) -> String {
     let (at, now) = (london(at), london(now));

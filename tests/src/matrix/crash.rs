@@ -21,7 +21,7 @@ fn latest(point: Point) -> u64 {
         Point::Before(write) | Point::After(write) => match write {
             // What comes at the same time is written together, and a slow host writes less often.
             Write::Accept | Write::Record | Write::Complete | Write::Mark => 4,
-            Write::Turn | Write::Advance | Write::Ask | Write::Beat | Write::Begin => 3,
+            Write::Turn | Write::Advance | Write::Ask | Write::Look | Write::Beat | Write::Begin => 3,
             Write::Refuse => 2,
             Write::Claim | Write::Take | Write::Rescue | Write::Release => 1,
         },

@@ -233,6 +233,7 @@ fn usual_calendar() -> Arc<Calendar> {
             hours: crate::sla::Hours { from: 0, to: 1440 },
             covers: 0..=0,
             holidays: BTreeMap::new(),
+            worked: Default::default(),
         })
     })
 }

@@ -126,7 +126,7 @@ async fn a_ticket_in_work_tells_who_has_it_and_quotes_them_harmlessly() {
     page.says("Team Waste operations Contact waste@example.gov.uk Their reference 1003");
     page.says("A crew is on its way.");
     page.says("What happens next? Environmental services tells us when something changes, and is also asked every 15 minutes.");
-    page.says("Target: within 2 working days, counted from Monday 23 November 2026, 09:00.");
+    page.says("Target: 2 working days, due Wed 25 Nov 17:00, 2 % used.");
     assert!(
         page.html.contains("<blockquote><p>In Progress – Crew 4 &#60;script&#62;alert(1)"),
         "{}",

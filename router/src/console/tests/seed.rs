@@ -9,8 +9,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::ledger::{
-    self, Accepted, Arrival, Attempt, Change, Completion, Correlated, InboxKey, Ledger, Lessee, Next, Outbox,
-    Recorded, Refusal, Room, Settlement, Way, Work, WorkerId,
+    self, Accepted, Arrival, Attempt, Change, ClockSetting, Completion, Correlated, InboxKey, Ledger, Lessee,
+    Next, Outbox, Recorded, Refusal, Room, Settlement, Way, Work, WorkerId,
 };
 
 /// A ledger in a file of its own, and whoever writes to it.
@@ -51,6 +51,7 @@ impl Seed {
             change: Change::Submitted {
                 request: Request::parse(document).expect("a request"),
                 systems: vec![system("waste")],
+                clock: ClockSetting::default(),
             },
             traceparent: None,
             received_at: at(1),
@@ -91,7 +92,8 @@ impl Seed {
             call: Some("POST /worksheets\n\n{\"surname\": \"Lamb\"}".to_owned()),
             answer: None,
         };
-        let written = self.ledger.record(&[Settlement { work, attempt, next }], &self.lessee).await;
+        let written =
+            self.ledger.record(&[Settlement { work, attempt, next, owner: None }], &self.lessee).await;
         assert_eq!(written.expect("recorded").replies, [Ok(Recorded::Written)]);
     }
 

@@ -18,6 +18,7 @@ use mappings::domain::{
     CallId, Council, Disposition, EventId, HandoverId, HandoverState, Job, Operation, ParkClass, Progress,
     RequestId, RequestState, Service, SystemName, Ticket,
 };
+use mappings::mapping::Owner;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -103,6 +104,16 @@ pub(super) struct Effects {
     pub(super) calls: Vec<NewCall>,
     /// Calls that are due no more.
     pub(super) taken_out: Vec<CallId>,
+}
+
+impl Effects {
+    /// Names who owns the work that was handed over.
+    pub(super) fn name_owner(&mut self, owner: &Owner) {
+        for event in self.events.iter_mut().filter(|event| event.kind == Kind::HandedOver) {
+            event.data["owner"] =
+                json!({"team": owner.team, "contact": owner.contact, "senior": owner.senior});
+        }
+    }
 }
 
 /// A call that becomes due with a change.

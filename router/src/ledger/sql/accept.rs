@@ -15,7 +15,7 @@ use super::revise::{self, Revising};
 use super::store::{Statement, Tx};
 use super::transition::Transition;
 use crate::ledger::opening::{Opening, Piece};
-use crate::ledger::{Accepted, Arrival, Change, Closer, Error};
+use crate::ledger::{Accepted, Arrival, Change, ClockSetting, Closer, Error};
 
 /// Accepts arrivals.
 pub(super) struct Accept<'a> {
@@ -51,7 +51,7 @@ impl Transition for Accept<'_> {
         let mut overtaken = BTreeSet::new();
         for place in first {
             let arrival = &batch[place];
-            let Change::Submitted { request, systems } = &arrival.change else { continue };
+            let Change::Submitted { request, systems, clock } = &arrival.change else { continue };
             let subject = (request.council.clone(), request.ticket.clone());
             let number = match latest.known.get(&subject) {
                 Some((open, _, state)) if *state != RequestState::Closed => {
@@ -63,6 +63,9 @@ impl Transition for Accept<'_> {
                 None => 1,
             };
             let opening = opening(arrival, request, systems);
+            // The clock of a ticket that is opened again goes on from the first call, which only a look tells.
+            let again = || ClockSetting::at_once(arrival.received_at);
+            let clock = if number == 1 { clock.clone() } else { again() };
             if latest.early.contains(&subject) {
                 overtaken.insert(subject.clone());
             }
@@ -77,6 +80,7 @@ impl Transition for Accept<'_> {
                 accepted_at: arrival.received_at,
                 document: Arc::clone(&request.document),
                 reopened: None,
+                clock,
             });
         }
         inbox::mark_repeated(tx, &repeated).await?;

@@ -11,6 +11,12 @@ use crate::event::Event;
 use crate::ledger::opening::{Kept, NewCall, Opening, Piece};
 use crate::ledger::{Error, Lease, Lessee, Outbox, Places, Unwritable, Work, Written};
 
+/// A closed ticket's clock is looked at only where the customer may be asked what they think; one that is opened
+/// again is looked at as soon as can be.
+const CLOCK: &str = "clock_at = case when v.state = 'closed' and requests.feedback = 1 then v.closed_at \
+     when v.state = 'closed' then null when requests.state = 'closed' then requests.accepted_at \
+     else requests.clock_at end";
+
 /// The first lease of a call.
 const FIRST: Lease = Lease(1);
 
@@ -208,11 +214,11 @@ fn request(event: &Event) -> String {
 pub(super) async fn store_changes(tx: &mut Tx, openings: &mut [Opening]) -> Result<(), Error> {
     let changed: Vec<&Opening> = openings.iter().filter(|opening| opening.changed).collect();
     if !changed.is_empty() {
-        let statement = Statement::new(
-            "with v as ({rows}) update requests set state = v.state, closed_at = v.closed_at, \
-             disposition = v.disposition, reason = v.reason, say = v.say, withdrawn = v.withdrawn from v \
+        let statement = Statement::new(format!(
+            "with v as ({{rows}}) update requests set state = v.state, closed_at = v.closed_at, \
+             disposition = v.disposition, reason = v.reason, say = v.say, withdrawn = v.withdrawn, {CLOCK} from v \
              where requests.council = v.council and requests.id = v.id",
-        )
+        ))
         .texts("council", &changed, |opening| opening.council.as_str())
         .texts("id", &changed, |opening| opening.request.to_string())
         .texts("state", &changed, |opening| opening.state.as_str())

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::clocks;
 use super::draft::{Draft, store_changes};
 use super::store::{Statement, Tx};
 use crate::event::Kind;
-use crate::ledger::Error;
 use crate::ledger::opening::Opening;
+use crate::ledger::{ClockSetting, Error};
 
 /// An opening with what is kept of its request.
 pub(super) struct Fresh {
@@ -23,6 +24,7 @@ pub(super) struct Fresh {
     pub(super) document: Arc<Value>,
     /// What the CRM sent to open the ticket again.
     pub(super) reopened: Option<Value>,
+    pub(super) clock: ClockSetting,
 }
 
 /// Writes openings, their documents, handovers, first calls and events.
@@ -35,8 +37,9 @@ pub(super) async fn add(tx: &mut Tx, new: Vec<Fresh>, draft: &mut Draft<'_>) -> 
     sorted.sort_by_key(|new| (&new.opening.council, &new.opening.ticket));
     let statement = Statement::new(
         "with v as ({rows}) insert into requests (council, id, ticket, opening, service, channel, priority, state, \
-         raised_at, accepted_at, traceparent) select council, id, ticket, opening, service, channel, priority, \
-         'open', raised_at, accepted_at, traceparent from v",
+         raised_at, accepted_at, traceparent, clock_at, target_at, clock_rule, feedback) select council, id, ticket, \
+         opening, service, channel, priority, 'open', raised_at, accepted_at, traceparent, clock_at, target_at, \
+         clock_rule, feedback from v",
     )
     .texts("council", &sorted, |new| new.opening.council.as_str())
     .texts("id", &sorted, |new| new.opening.request.to_string())
@@ -48,7 +51,7 @@ pub(super) async fn add(tx: &mut Tx, new: Vec<Fresh>, draft: &mut Draft<'_>) -> 
     .ints("raised_at", &sorted, |new| new.raised_at.as_millisecond())
     .ints("accepted_at", &sorted, |new| new.accepted_at.as_millisecond())
     .texts("traceparent", &sorted, |new| new.opening.traceparent.as_deref());
-    tx.run(statement).await?;
+    tx.run(clocks::columns(statement, &sorted, |new| &new.clock)).await?;
     let statement = Statement::new(
         "with v as ({rows}) insert into documents (council, request, document) \
          select council, request, document from v",

@@ -1,8 +1,11 @@
 //! All that is known of a ticket.
 
+use std::sync::Arc;
+
 use mappings::domain::{Council, HandoverId, Job, SystemName, Ticket};
 
 use super::SqlLedger;
+use super::clocks::{PROMISED, promised};
 use super::lists::{LINE, line};
 use super::outbox::event;
 use super::store::{Row, Statement, Tx};
@@ -17,7 +20,10 @@ impl SqlLedger {
         ticket: &Ticket,
     ) -> Result<Option<History>, Error> {
         let mut tx = self.store.snapshot().await?;
-        let mut sql = format!("select {LINE}, r.say from requests r where r.ticket = $1");
+        let mut sql = format!(
+            "select {LINE}, r.say, {PROMISED}, (select d.document from documents d where d.council = r.council \
+             and d.request = r.id) from requests r where r.ticket = $1"
+        );
         if council.is_some() {
             sql.push_str(" and r.council = $2");
         }
@@ -32,7 +38,10 @@ impl SqlLedger {
         };
         let line = line(&mut row)?;
         let say = row.maybe_text("requests.say")?;
+        let (mut promised, _) = promised(&mut row)?;
+        promised.document = row.maybe("documents.document", str::parse)?.map(Arc::new).unwrap_or_default();
         let history = History {
+            promised,
             say,
             handovers: handovers(&mut tx, &line).await?,
             events: events(&mut tx, &line).await?,

@@ -2,6 +2,7 @@
 
 mod accept;
 mod claim;
+mod clocks;
 mod complete;
 mod defer;
 mod doubts;
@@ -14,6 +15,7 @@ mod inbox;
 mod lists;
 mod openings;
 mod outbox;
+mod owners;
 mod parked;
 mod polls;
 mod record;
@@ -35,17 +37,19 @@ use mappings::domain::{CallId, Council, EventId, RequestId, SystemName, Ticket};
 use serde_json::Value;
 
 use self::accept::Accept;
+use self::clocks::{Due, LookAt};
 use self::complete::Complete;
 use self::doubts::Doubts;
+use self::owners::ChangeOwner;
 use self::record::Record;
 use self::refuse::Refuse;
 use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
     Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter,
-    Halt, History, Lease, Ledger, Lessee, Line, Peer, Problem, Reader, Recorded, Refusal, Rescued,
-    Resolution, Resolved, Selection, Settlement, Stuck, Switch, Switched, SystemChange, Work, WorkerId,
-    Written,
+    Halt, History, Lease, Ledger, Lessee, Line, Look, OwnerChange, OwnerChanged, Peer, Problem, Reader,
+    Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stuck, Switch, Switched,
+    SystemChange, Work, WorkerId, Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
@@ -196,6 +200,30 @@ impl Ledger for SqlLedger {
         most: usize,
     ) -> Result<Vec<Check>, Error> {
         failpoint::during(Write::Ask, self.take_checks(system, before, now, most)).await
+    }
+
+    async fn claim_clocks(
+        &self,
+        now: Timestamp,
+        most: usize,
+        look: &Look,
+        lessee: &Lessee,
+    ) -> Result<usize, Error> {
+        let (look, due) = (LookAt { look }, [Due { now, most }]);
+        let written = failpoint::during(Write::Look, self.write(&look, &due, lessee)).await?;
+        Ok(written.replies.into_iter().flatten().sum())
+    }
+
+    async fn unset_clocks(&self, rule: &str, now: Timestamp, most: usize) -> Result<usize, Error> {
+        self.make_clocks_due(rule, now, most).await
+    }
+
+    async fn change_owner(
+        &self,
+        batch: &[OwnerChange],
+        lessee: &Lessee,
+    ) -> Result<Written<OwnerChanged>, Error> {
+        self.write(&ChangeOwner, batch, lessee).await
     }
 
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error> {

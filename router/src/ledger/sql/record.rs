@@ -62,6 +62,9 @@ impl Transition for Record<'_> {
             if matches!(settlement.next, Next::Park { .. } | Next::Unable { .. }) {
                 opening.keep_payload(handover, work.payload.as_ref());
             }
+            if let Some(owner) = &settlement.owner {
+                effects.name_owner(owner);
+            }
             openings::add(draft, opening, effects);
         }
         add_attempts(tx, &written).await?;

@@ -18,7 +18,7 @@ use super::openings::{self, Openings};
 use super::replay::{self, Version};
 use super::store::{Statement, Tx};
 use crate::ledger::opening::Effects;
-use crate::ledger::{Accepted, Arrival, Change, Closer, Error};
+use crate::ledger::{Accepted, Arrival, Change, ClockSetting, Closer, Error};
 
 /// A revision to be applied.
 pub(super) struct Revising<'a> {
@@ -143,6 +143,7 @@ async fn apply_round<'a>(
                         accepted_at: at,
                         document: Arc::clone(document),
                         reopened: Some(data.clone()),
+                        clock: ClockSetting::at_once(at),
                         opening: next,
                     });
                 }

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::closing::{Closure, Decision, Standing};
 use crate::ledger::{
-    Accepted, Arrival, Attempt, Change, Closer, Completion, Correlated, Deferral, History, InboxKey, Ledger,
-    Lessee, Meaning, Next, Outbox, Places, Reader, Recorded, Room, Settlement, Way, Work, WorkerId, Written,
-    open,
+    Accepted, Arrival, Attempt, Change, ClockSetting, Closer, Completion, Correlated, Deferral, History,
+    InboxKey, Ledger, Lessee, Meaning, Next, Outbox, Places, Reader, Recorded, Room, Settlement, Way, Work,
+    WorkerId, Written, open,
 };
 
 /// Runs a test on a fresh PostgreSQL database and on a fresh SQLite file.
@@ -266,6 +266,7 @@ pub(super) fn arrival_of(council: &str, delivery: &str, ticket: &str, systems: &
         change: Change::Submitted {
             request: Request::parse(document).expect("a request"),
             systems: systems.iter().map(|name| system(name)).collect(),
+            clock: ClockSetting::default(),
         },
         traceparent: None,
         received_at: at(0),
@@ -326,6 +327,7 @@ pub(super) fn settle(work: &Work, next: Next) -> Settlement {
             answer: None,
         },
         next,
+        owner: None,
     }
 }
 

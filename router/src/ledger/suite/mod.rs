@@ -1,6 +1,7 @@
 //! One suite for every database: what the trait promises, each promise a sentence.
 
 mod accepting;
+mod clocks;
 mod closing;
 mod completing;
 mod fixture;

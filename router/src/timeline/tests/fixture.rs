@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mappings::domain::{
-    Council, Disposition, EventId, HandoverId, HandoverState, Job, Operation, ParkClass, Phase, RequestId,
-    RequestState, Service, SystemName, Ticket,
+    Council, Disposition, EventId, HandoverId, HandoverState, Job, Operation, ParkClass, Phase, Priority,
+    RequestId, RequestState, Service, SystemName, Ticket,
 };
 use mappings::mapping::{Catalogue, Source};
 use uuid::Uuid;
 
 use crate::event::{Event, Kind};
-use crate::ledger::{Attempt, Completion, Correlated, Handover, Heard, History, Line, Tried, Way};
+use crate::ledger::{Attempt, Completion, Correlated, Handover, Heard, History, Line, Promised, Tried, Way};
 
 const WASTE: &str = r#"
 system: waste
@@ -114,7 +114,7 @@ pub(crate) fn catalogue() -> Catalogue {
     }
 }
 
-pub(super) fn at(minutes: u64) -> Timestamp {
+pub(crate) fn at(minutes: u64) -> Timestamp {
     let nine: Timestamp = "2026-11-23T09:00:00Z".parse().expect("a time");
     nine + Duration::from_secs(60 * minutes)
 }
@@ -135,7 +135,7 @@ pub(super) fn line() -> Line {
     }
 }
 
-pub(super) fn handover(id: u128, system: &str) -> Handover {
+pub(crate) fn handover(id: u128, system: &str) -> Handover {
     Handover {
         id: HandoverId(Uuid::from_u128(id)),
         system: SystemName::parse(system).expect("a system"),
@@ -155,7 +155,7 @@ pub(super) fn handover(id: u128, system: &str) -> Handover {
     }
 }
 
-pub(super) fn with_waste() -> Handover {
+pub(crate) fn with_waste() -> Handover {
     Handover {
         state: HandoverState::Awaiting,
         job: Some(Job::parse("242259").expect("a job")),
@@ -183,9 +183,14 @@ pub(super) fn parked(class: ParkClass, reason: &str) -> Handover {
     }
 }
 
-pub(super) fn history(handovers: Vec<Handover>) -> History {
+pub(crate) fn history(handovers: Vec<Handover>) -> History {
     History {
         line: Line { parked: handovers.iter().any(|h| h.state == HandoverState::Parked), ..line() },
+        promised: Promised {
+            priority: Priority::Routine,
+            first_call: at(0),
+            document: std::sync::Arc::default(),
+        },
         say: None,
         handovers,
         events: vec![event(Kind::Accepted, 1, serde_json::json!({}))],
@@ -195,7 +200,7 @@ pub(super) fn history(handovers: Vec<Handover>) -> History {
     }
 }
 
-pub(super) fn event(kind: Kind, minute: u64, data: serde_json::Value) -> Event {
+pub(crate) fn event(kind: Kind, minute: u64, data: serde_json::Value) -> Event {
     Event {
         id: EventId(Uuid::from_u128(7)),
         kind,

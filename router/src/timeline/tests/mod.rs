@@ -23,10 +23,7 @@ fn a_new_request_is_on_its_way() {
     assert_eq!(story.headline, "On its way to Environmental services");
     assert_eq!(story.next, ["It is being sent to Environmental services now."]);
     assert_eq!(story.last_word, None);
-    assert_eq!(
-        story.target.as_deref(),
-        Some("within 2 working days, counted from Monday 23 November 2026, 09:00")
-    );
+    assert_eq!(story.target.as_deref(), Some("2 working days, due Wed 25 Nov 17:00, 0 % used"));
     assert_eq!(
         texts(&story),
         ["The customer asked for this.", "Dovetail took the request and will see it through."]
@@ -41,6 +38,7 @@ fn whoever_has_it_is_named_with_team_contact_system_and_reference() {
         [Holder {
             team: Some("Waste operations".to_owned()),
             contact: Some("waste@example.gov.uk".to_owned()),
+            senior: None,
             system: "Environmental services (Whitespace)".to_owned(),
             job: Some("242259".to_owned()),
             standing: "With Environmental services.".to_owned(),
@@ -376,4 +374,45 @@ fn a_ticket_whose_system_does_not_answer_says_when_it_is_tried_again() {
     // What is with the system already does not wait for it to take calls.
     let with_them = History { handovers: vec![with_waste()], ..history };
     assert_eq!(told(&with_them, 10).headline, "With Environmental services");
+}
+
+#[test]
+fn what_clocks_tell_and_who_passes_work_on_stands_in_the_story() {
+    let owners = json!([{"team": "Waste operations"}]);
+    let mut history = history(vec![with_waste()]);
+    let owner = json!({"team": "Parks", "contact": "parks@example.org", "senior": "head@example.org"});
+    history.events.extend([
+        event(Kind::Warned, 2, json!({"used": 75, "target": "2 working days", "owners": owners})),
+        event(
+            Kind::Escalated,
+            3,
+            json!({"because": "target", "target": "2 working days", "seniors": ["a@example.org"]}),
+        ),
+        event(Kind::Escalated, 4, json!({"because": "age", "reason": "open for 30 days", "seniors": []})),
+        event(Kind::Overdue, 5, json!({"reason": "open for 60 days"})),
+        event(
+            Kind::HandedOver,
+            6,
+            json!({"system": "waste", "owner": owner, "by": "Ann", "reason": "a park"}),
+        ),
+        event(Kind::Chased, 7, json!({"system": "waste", "owner": owner})),
+        event(Kind::FeedbackDue, 8, json!({})),
+    ]);
+    let story = told(&history, 9);
+    assert_eq!(
+        texts(&story)[2..],
+        [
+            "75 % of the time promised, 2 working days, is used up.",
+            "What was promised, 2 working days, was not kept. It was escalated.",
+            "Open for 30 days. It was escalated.",
+            "Open for 60 days. It is overdue.",
+            "Ann handed it over to Parks.",
+            "Parks was asked for news.",
+            "The customer can be asked what they think of it.",
+        ]
+    );
+    assert_eq!(story.entries[2].detail.as_deref(), Some("Told to Waste operations."));
+    assert_eq!(story.entries[3].detail.as_deref(), Some("Told to a@example.org."));
+    let holder = &story.with_whom[0];
+    assert_eq!((holder.team.as_deref(), holder.senior.as_deref()), (Some("Parks"), Some("head@example.org")));
 }
