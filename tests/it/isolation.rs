@@ -213,6 +213,7 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
         ((counts.due, counts.leased) == (4, 0)).then_some(())
     })
     .await;
+    let paused = "Environmental services is paused by jo since";
     let story = command(&["tickets", "show", &tickets[0]]).await;
     assert!(story.contains(&format!("Waiting: {paused}")) && story.contains("a new server"), "{story}");
     let problems = command(&["problems"]).await;
