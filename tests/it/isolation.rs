@@ -87,10 +87,10 @@ async fn now_stands(program: &Program, system: &str, how: &str) {
     .await;
 }
 
-fn strike(council: &Council, fault: Fault, how: Switch) {
+fn strike(council: &Council, fault: Fault, how: Switch, only: Scope) {
     let simulator = council.simulator(Kind::Waste);
     let mut faults = simulator.faults().with(fault, how);
-    faults.only = Scope::Writes;
+    faults.only = only;
     simulator.set_faults(faults);
 }
 
@@ -106,16 +106,21 @@ async fn bulkhead(ledger: &str) {
     let tickets = council.open_simulated(300).await;
     let (before, rest) = tickets.split_at(100);
     let (beside, hung) = rest.split_at(100);
+    let began = Instant::now();
     give_in(&program, before, others).await;
     let alone = delivered(&*books, before).await;
+    let needed = began.elapsed();
 
-    strike(&council, Fault::Hang, Switch::Rate(1.0));
+    strike(&council, Fault::Hang, Switch::Rate(1.0), Scope::Writes);
     give_in(&program, hung, waste).await;
     until("eight calls hang", PATIENCE, async || (struck(&council, "hang").await == 8).then_some(())).await;
+    let early = counts(ledger).await.leased;
+    assert!(early >= 8, "{early} calls are held, and eight are on the wire");
     let began = Instant::now();
     give_in(&program, beside, others).await;
     let together = delivered(&*books, beside).await;
-    assert!(began.elapsed() < Duration::from_secs(25), "the others had to wait for what hangs");
+    let took = began.elapsed();
+    assert!(took < needed * 2 + Duration::from_secs(5), "the others took {took:?}, and {needed:?} alone");
     let (alone, together) = (p99(&alone), p99(&together));
     assert!(
         together <= alone * 2 + Duration::from_millis(250),
@@ -128,8 +133,7 @@ async fn bulkhead(ledger: &str) {
         (counts.due == hung.len() as u64).then_some(counts)
     })
     .await;
-    assert!((8..=32).contains(&counts.leased), "{counts:?}");
-    assert_eq!(struck(&council, "hang").await, 8, "no more calls than the mapping allows");
+    assert!(counts.leased <= 32, "{counts:?}");
     program.kill();
 }
 
@@ -147,35 +151,31 @@ async fn a_hanging_system_delays_nobody_else_on_sqlite() {
 /// A system that is down is left alone, tried by one call at a time, and taken up again.
 async fn left_alone(ledger: &str) {
     let council = Council::without_broker(ledger, 12).await;
-    strike(&council, Fault::Down, Switch::Rate(1.0));
+    strike(&council, Fault::Down, Switch::Rate(1.0), Scope::All);
     let program = council.start().await;
     let tickets = council.open_simulated(40).await;
     give_in(&program, &tickets, waste).await;
     now_stands(&program, "waste", "not_answering").await;
-    let (books, began) = (opened(ledger).await, Instant::now());
-    until("it was tried three times more", PATIENCE, async || {
+    let books = opened(ledger).await;
+    let openings = until("it was tried three times more", PATIENCE, async || {
         let halts = books.halts().await.expect("a read");
         let breaker = halts.into_iter().find_map(|halt| halt.breaker)?;
-        (breaker.openings >= 4).then_some(())
+        (breaker.openings >= 4).then_some(breaker.openings as usize)
     })
     .await;
-    // The journey's settings let a second pass between two tries.
-    let tries = began.elapsed().as_secs() + 2;
-    strike(&council, Fault::Down, Switch::Off);
+    strike(&council, Fault::Down, Switch::Off, Scope::All);
     settled(ledger, tickets.len() as u64).await;
     let mut failed = 0;
     for ticket in &tickets {
         let tried = history(&*books, ticket).await.attempts;
-        let numbers: Vec<u32> = tried
-            .iter()
-            .filter(|tried| tried.operation.as_str() == "create")
-            .map(|tried| tried.number)
-            .collect();
+        let tried: Vec<_> = tried.iter().filter(|tried| tried.operation.as_str() == "create").collect();
+        let numbers: Vec<u32> = tried.iter().map(|tried| tried.number).collect();
         assert_eq!(numbers, (1..=u32::try_from(numbers.len()).expect("few")).collect::<Vec<_>>(), "{ticket}");
-        failed += numbers.len() - 1;
+        let outcomes = tried.iter().map(|tried| tried.attempt.outcome.as_str());
+        failed += outcomes.filter(|outcome| ["unknown", "retry"].contains(outcome)).count();
     }
-    // Eight were on the way when it opened; each try may take a look-up besides.
-    assert!(failed as u64 <= 8 + 2 * tries + 8, "{failed} attempts were wasted in {tries} tries");
+    // Eight were on their way when it opened, and each opening that follows is one call.
+    assert!(failed < 8 + openings + 4, "{failed} attempts failed, and it was left alone {openings} times");
     now_stands(&program, "waste", "open").await;
     assert!(program.stop().await.success());
 }
@@ -208,9 +208,11 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
     now_stands(&program, "waste", "paused").await;
     let tickets = council.open_simulated(12).await;
     give_in(&program, &tickets, |at| if at < 4 { 0 } else { others(at) }).await;
-    until("all but what is paused is done", PATIENCE, async || (counts(&url).await.due == 4).then_some(()))
-        .await;
-    assert_eq!(counts(&url).await.leased, 0, "nothing is held for a system that is paused");
+    until("all but what is paused is done, and that is held by nobody", PATIENCE, async || {
+        let counts = counts(&url).await;
+        ((counts.due, counts.leased) == (4, 0)).then_some(())
+    })
+    .await;
     let paused = "Environmental services is paused by jo since";
     let story = command(&["tickets", "show", &tickets[0]]).await;
     assert!(story.contains(&format!("Waiting: {paused}")) && story.contains("a new server"), "{story}");
@@ -241,7 +243,7 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
 async fn two_routers_together_call_no_more_at_once_than_the_mapping_allows() {
     let ledger = fresh_postgres().await;
     let council = Council::without_broker(&ledger, 14).await;
-    strike(&council, Fault::Hang, Switch::Rate(1.0));
+    strike(&council, Fault::Hang, Switch::Rate(1.0), Scope::Writes);
     let one = council.start().await;
     let two = council.start().await;
     let tickets = council.open_simulated(60).await;

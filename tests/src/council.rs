@@ -178,7 +178,8 @@ retry_most = "1s"
     pub fn hurry(&mut self, timeout: Duration) {
         for source in shipped() {
             let path = self.mappings.path().join(&source.path);
-            let text = source.text.replace("timeout: 30s", &format!("timeout: {}ms", timeout.as_millis()));
+            let shorter = format!("timeout: {}ms", timeout.as_millis());
+            let text = source.text.replace("timeout: 30s", &shorter).replace("timeout: 5s", &shorter);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder is made");
             std::fs::write(path, text).expect("a mapping is written");
         }
