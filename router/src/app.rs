@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use connectors::Connector;
 use mappings::domain::SystemName;
-use mappings::mapping::{Catalogue, Poll, RetryRule, Source, System};
+use mappings::mapping::{Catalogue, RetryRule, Source, System};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -269,7 +268,7 @@ fn start_listeners(
             clock: desk.clock.clone(),
         };
         if let Some(poll) = &system.poll {
-            let every = config.pace.poll_every.given().unwrap_or(poll_interval(poll));
+            let every = config.pace.poll_every.given().unwrap_or(poll.every());
             stage.tasks.spawn(listener.clone().run(every, stage.stop.clone()));
         }
         if let Some(webhook) = &system.webhook {
@@ -277,12 +276,6 @@ fn start_listeners(
         }
     }
     Ok(Arc::new(listeners))
-}
-
-fn poll_interval(poll: &Poll) -> Duration {
-    match poll {
-        Poll::Changed { every, .. } | Poll::EachJob { every, .. } => *every,
-    }
 }
 
 fn retry_rule(config: &Config, rule: RetryRule) -> RetryRule {

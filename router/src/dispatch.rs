@@ -84,6 +84,18 @@ impl Lane {
         while attempts.join_next().await.is_some() {}
     }
 
+    /// Makes every call that is due now, and returns how many there were: for whoever drives the time.
+    pub async fn step(&mut self) -> usize {
+        let mut waiting = VecDeque::new();
+        while let Ok(work) = self.memory.try_recv() {
+            waiting.push_back(work);
+        }
+        self.claim(&mut waiting).await;
+        let made = waiting.len();
+        futures::future::join_all(waiting.into_iter().map(|work| self.caller().settle(work))).await;
+        made
+    }
+
     fn places(&self) -> crate::ledger::Places {
         self.room().of(&self.system)
     }

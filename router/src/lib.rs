@@ -25,5 +25,6 @@ pub mod library;
 pub mod relay;
 pub mod rescue;
 pub mod retry;
+pub mod scenario;
 pub mod telemetry;
 pub mod timeline;

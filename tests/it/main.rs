@@ -11,6 +11,7 @@ mod program;
 mod project;
 mod proxy;
 mod readme;
+mod scenarios;
 mod services;
 mod supply;
 mod tidy;

@@ -18,6 +18,7 @@ mod mover;
 mod partner;
 mod pusher;
 mod revenues;
+mod script;
 mod serve;
 mod settings;
 mod tickets;
@@ -41,7 +42,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use book::Book;
 use call::{Call, Reply};
 pub use faults::{Fault, Faults, InvalidSwitch, Scope, Switch};
-pub use settings::{Credentials, Ending, Kind, Pace, Settings};
+pub use script::{Callback, Refuse, Told};
+pub use settings::{Credentials, Ending, Kind, Pace, Settings, Time};
 
 /// A running simulator. It ends with its token, or when it is dropped.
 #[derive(Debug)]
@@ -137,6 +139,7 @@ struct Shared {
     live: draw::Live,
     book: Mutex<Book>,
     tickets: Mutex<tickets::Tickets>,
+    script: Mutex<script::Script>,
     /// A job was scheduled, paused or resumed.
     scheduled: Notify,
     /// A change waits to be pushed.
@@ -146,13 +149,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(
-        kind: Kind,
-        address: SocketAddr,
-        settings: Settings,
-        refusal: watch::Sender<gate::Refusal>,
-        shutdown: CancellationToken,
-    ) -> Self {
+    fn empty_book(kind: Kind, settings: &Settings) -> Book {
         let (prefix, first) = match kind {
             Kind::Housing => ("", 10_000_012),
             Kind::Revenues => ("CT-", 100_001),
@@ -164,13 +161,24 @@ impl Shared {
         let first = first + settings.seed % 1_000 * 1_000_000;
         let pushes = settings.callback.is_some() && matches!(kind, Kind::Waste | Kind::Partner);
         // The draws of faults and of paces do not disturb each other.
-        let book = Book::new(prefix, first, settings.pace, settings.seed.wrapping_add(1), pushes);
+        Book::new(prefix, first, settings.pace, settings.seed.wrapping_add(1), pushes)
+    }
+
+    fn new(
+        kind: Kind,
+        address: SocketAddr,
+        settings: Settings,
+        refusal: watch::Sender<gate::Refusal>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let book = Self::empty_book(kind, &settings);
         Self {
             kind,
             address,
             live: draw::Live::new(settings.faults.clone(), settings.seed),
             book: Mutex::new(book),
             tickets: Mutex::default(),
+            script: Mutex::default(),
             scheduled: Notify::new(),
             changed: Notify::new(),
             refusal,
@@ -185,6 +193,11 @@ impl Shared {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time, by the system's own clock.
+    fn now(&self) -> jiff::Timestamp {
+        self.settings.time.now()
     }
 
     fn tickets(&self) -> MutexGuard<'_, tickets::Tickets> {

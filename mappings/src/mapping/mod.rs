@@ -37,7 +37,7 @@ mod steps;
 mod system;
 mod template;
 mod test;
-mod yaml;
+pub mod yaml;
 
 pub use answer::{Answer, ReadError, Verdict};
 pub use call::{Body, Call};
@@ -46,7 +46,7 @@ pub use catalogue::Catalogue;
 pub use completion::{Encoding, Poll, SecretPath, SecretPlace, Verify, Webhook};
 pub use connection::{Auth, Connection};
 pub use context::{Facts, add_step, context};
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, Severity, nearest};
 pub use intake::Intake;
 pub use lint::lint;
 pub use report::Report;

@@ -8,6 +8,7 @@ mod lint;
 mod open;
 mod preview;
 mod problems;
+mod scenarios;
 mod serve;
 mod show;
 mod sim;
@@ -78,8 +79,8 @@ pub enum Command {
     Sim(SimArgs),
     /// Look for mistakes in mappings
     Lint(FolderArgs),
-    /// Run the cases that stand beside the mappings
-    Test(FolderArgs),
+    /// Run the cases that stand beside the mappings, or scenarios
+    Test(TestArgs),
     /// Print the exact call a mapping makes of a request; nothing is sent
     Try(TryArgs),
     /// Connect to everything the configuration names, and say what can be reached
@@ -150,6 +151,20 @@ pub struct FolderArgs {
     /// A mappings folder, its systems folder, or one system's folder; without it, the mappings that serve would use
     #[arg(value_name = "PATH")]
     pub folder: Option<PathBuf>,
+}
+
+/// Options of `test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// The mappings.
+    #[command(flatten)]
+    pub mappings: FolderArgs,
+    /// Play these scenarios instead of the cases: a folder of YAML files, or one file
+    #[arg(long, value_name = "PATH")]
+    pub scenarios: Option<PathBuf>,
+    /// Play them on this PostgreSQL database too, each in a schema of its own
+    #[arg(long, value_name = "URL", requires = "scenarios")]
+    pub database: Option<String>,
 }
 
 /// Options of `try`.
@@ -260,7 +275,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sim(args) => return sim::run(args).await,
         Command::Check(_) => check::run(global.config.as_deref()).await?,
         Command::Lint(args) => lint::run(folder(args.folder)?.as_deref())?,
-        Command::Test(args) => cases::run(folder(args.folder)?.as_deref())?,
+        Command::Test(TestArgs { mappings, scenarios: Some(path), database }) => {
+            let mappings = folder(mappings.folder)?;
+            return scenarios::run(&path, database, mappings.as_deref(), global.output).await;
+        }
+        Command::Test(args) => cases::run(folder(args.mappings.folder)?.as_deref())?,
         Command::Try(mut args) => {
             args.mappings = folder(args.mappings)?;
             preview::run(&args, clock::host_time())?

@@ -26,7 +26,7 @@ pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Places, Rescued, Room, WorkerId, Written};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
-pub use sql::open;
+pub use sql::{add_schema, open, remove_schema};
 pub use writer::{Failed, Lanes, Writer};
 
 use crate::closing::{Decision, Standing};

@@ -30,6 +30,7 @@ use self::complete::Complete;
 use self::doubts::Doubts;
 use self::record::Record;
 use self::refuse::Refuse;
+pub use self::store::{add_schema, remove_schema};
 use self::store::{Fault, Row, Statement, Store, fault};
 use super::{
     Accepted, Arrival, Check, Closer, Completion, Correlated, Counts, Error, Filter, History, Lease, Ledger,
