@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::dispatch::{Desk, Lane};
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
-use crate::{closing, console, inlet, library, relay, rescue};
+use crate::{closing, console, inlet, library, relay, rescue, undo};
 
 /// How many events are held in memory for the relay.
 const EVENTS_IN_MEMORY: usize = 10_000;
@@ -129,6 +129,13 @@ impl App {
             links.tasks.spawn(rescue::watch_bus(ends.bus.state(), readiness.clone(), links.stop.clone()));
             links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
         }
+        let undo = undo::Undo {
+            ledger: Arc::clone(&ledger),
+            lessee: undo::without_room(worker, &lessee.outbox),
+            clock: clock.clone(),
+            every: config.worker.claim_every.0,
+        };
+        calls.tasks.spawn(undo.run(calls.stop.clone()));
         let keeper = rescue::Keeper {
             ledger: Arc::clone(&ledger),
             worker,

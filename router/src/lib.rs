@@ -28,3 +28,4 @@ pub mod retry;
 pub mod scenario;
 pub mod telemetry;
 pub mod timeline;
+pub mod undo;

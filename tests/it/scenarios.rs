@@ -10,12 +10,15 @@ use crate::services::setting;
 async fn every_scenario_holds_on_both_databases() {
     let folder = root().join("tests/scenarios").display().to_string();
     let database = setting("PG_URL");
-    let arguments =
-        ["test", "--scenarios", &folder, "--database", &database, "--output", "json"];
+    let arguments = ["test", "--scenarios", &folder, "--database", &database, "--output", "json"];
     let output = dovetail(&arguments).await;
     let said = String::from_utf8_lossy(&output.stdout);
     let failed = said.lines().filter(|line| line.contains("\"passed\":false")).collect::<Vec<_>>();
-    assert!(output.status.success() && failed.is_empty(), "{failed:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && failed.is_empty(),
+        "{failed:#?}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let last: Value = serde_json::from_str(said.lines().last().expect("a last line")).expect("JSON");
     assert_eq!(last["failed"], 0);
     let played = said.lines().count() - 1;

@@ -2,12 +2,12 @@
 
 use regex::Regex;
 
-use crate::domain::{Disposition, Operation, Service};
+use crate::domain::{Operation, Service};
 
 use super::check::{Check, Fields};
 use super::path::Path;
 use super::place::{self, Place};
-use super::statuses::{Statuses, disposition};
+use super::statuses::Statuses;
 use super::yaml::Node;
 use super::{CloseRules, Steps};
 
@@ -54,9 +54,9 @@ impl ServiceRules {
         let mut create = operation(Operation::Create);
         let amend = operation(Operation::Amend);
         let cancel = operation(Operation::Cancel);
-        let rules = fields.get("close").filter(|node| is_rules(node));
+        let rules = fields.get("close").filter(|node| CloseRules::is_here(node));
         let close = if rules.is_some() { None } else { operation(Operation::Close) };
-        let close_rules = rules.and_then(|node| close_rules(check, node));
+        let close_rules = rules.and_then(|node| CloseRules::compile(check, node));
         let target = fields.get("target").and_then(|node| target(check, node));
         let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
         if fields.among(&["create", "amend", "cancel", "close"]).is_empty() {
@@ -102,24 +102,6 @@ fn service(check: &mut Check<'_>, fields: Fields<'_>) -> Option<Service> {
         check.error(node.line, format!("service {}", node.shown()), error.expected);
     }
     service.ok()
-}
-
-/// `close: {automatically: […], otherwise: hold}` is no operation.
-fn is_rules(node: &Node) -> bool {
-    node.get("automatically").is_some() || node.get("otherwise").is_some()
-}
-
-fn close_rules(check: &mut Check<'_>, node: &Node) -> Option<CloseRules> {
-    let fields = check.fields(node, "close", &["automatically", "otherwise"])?;
-    if let Some(otherwise) = fields.get("otherwise")
-        && otherwise.as_text() != Some("hold")
-    {
-        check.error(otherwise.line, otherwise.shown(), "otherwise: hold");
-    }
-    let list = check.required(fields, "automatically", "close")?;
-    let items = check.items(list);
-    let automatically: Vec<Disposition> = items.iter().filter_map(|item| disposition(check, item)).collect();
-    Some(CloseRules { automatically })
 }
 
 fn target(check: &mut Check<'_>, node: &Node) -> Option<String> {

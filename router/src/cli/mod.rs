@@ -197,6 +197,8 @@ pub enum TicketsCommand {
     List(ListArgs),
     /// Where a ticket is, who has it, what they last said and what happens next
     Show(ShowArgs),
+    /// Stop a closure that is decided and not sent yet; the ticket is then held for a person
+    StopClosure(StopArgs),
 }
 
 /// Where the ledger is.
@@ -236,6 +238,17 @@ pub struct ShowArgs {
     /// The council whose ticket it is, where several share one Dovetail
     #[arg(long, value_name = "COUNCIL")]
     pub council: Option<Council>,
+}
+
+/// Options of `tickets stop-closure`.
+#[derive(Debug, Clone, Args)]
+pub struct StopArgs {
+    /// Which ticket.
+    #[command(flatten)]
+    pub ticket: ShowArgs,
+    /// Who stops it, for the record
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
 }
 
 /// Options of `problems`.
@@ -294,6 +307,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
             let now = ledger.now().await?;
             tickets::show(&args, &*ledger, &catalogue, now).await?
+        }
+        Command::Tickets(TicketsCommand::StopClosure(args)) => {
+            let Books { ledger, .. } = open::open(&args.ticket.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            tickets::stop(&args, &*ledger, now).await?
         }
         Command::Problems(args) => {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;

@@ -26,7 +26,9 @@ pub(super) async fn run(
     if let Some(address) = database {
         if !address.starts_with("postgres://") && !address.starts_with("postgresql://") {
             let what = format!("{address:?} is not a PostgreSQL database");
-            return Err(Mistake::new(what, "SQLite is always played on; name postgres://… to play on both").into());
+            return Err(
+                Mistake::new(what, "SQLite is always played on; name postgres://… to play on both").into()
+            );
         }
         databases.push(Database::Postgres(address));
     }
@@ -47,7 +49,11 @@ pub(super) async fn run(
     say(&match output {
         Output::Text => {
             let on: Vec<&str> = databases.iter().map(Database::name).collect();
-            format!("{count} scenarios on {}: {} passed, {failures} failed\n", on.join(" and "), count - failures)
+            format!(
+                "{count} scenarios on {}: {} passed, {failures} failed\n",
+                on.join(" and "),
+                count - failures
+            )
         }
         Output::Json => format!("{{\"scenarios\": {count}, \"failed\": {failures}}}\n"),
     })?;
@@ -97,7 +103,10 @@ mod tests {
     fn a_line_says_what_was_played_where_and_why_it_failed() {
         assert_eq!(text(&played(None)), "ok     sqlite   bins.yaml:3 A bin\n");
         let failed = text(&played(Some("bins.yaml:7: ticket: expected closed\nmore")));
-        assert_eq!(failed, "FAILED sqlite   bins.yaml:3 A bin\n       bins.yaml:7: ticket: expected closed\n       more\n");
+        assert_eq!(
+            failed,
+            "FAILED sqlite   bins.yaml:3 A bin\n       bins.yaml:7: ticket: expected closed\n       more\n"
+        );
         assert!(json(&played(None)).contains("\"passed\":true"));
     }
 }

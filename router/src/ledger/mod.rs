@@ -57,6 +57,17 @@ pub enum Error {
     Address(String),
 }
 
+/// A person's word that a closure is to be stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// The council.
+    pub council: Council,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Who says so.
+    pub by: String,
+}
+
 /// Why one row was refused by the database, which it always will be: its neighbours were written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the database cannot hold it: {0}")]
@@ -91,6 +102,12 @@ pub trait Ledger: Send + Sync {
 
     /// Correlates completions, applies them, and writes the closure where the closing rules say so.
     async fn complete(&self, batch: &[Completion], lessee: &Lessee) -> Result<Written<Correlated>, Error>;
+
+    /// Writes the closures whose time for being stopped is over, up to `most`.
+    async fn close_due(&self, now: Timestamp, most: usize, lessee: &Lessee) -> Result<Written<bool>, Error>;
+
+    /// Stops a closure that is decided and not written yet: its ticket is held. `false`: there is none to stop.
+    async fn stop_closure(&self, stop: &Stop, now: Timestamp, lessee: &Lessee) -> Result<bool, Error>;
 
     /// Leases up to `most` events that nobody holds, oldest first.
     async fn claim_outbox(&self, most: usize, worker: WorkerId) -> Result<Vec<Event>, Error>;

@@ -14,6 +14,7 @@ use super::bench::until_open;
 use super::document::{Act, By, Scenario, Word};
 use crate::envelope::{self, STRUCTURED};
 use crate::intake::Message;
+use crate::ledger::Stop;
 use crate::{complete, inlet};
 
 /// A turn comes when its pause is over, not with its last moment.
@@ -54,6 +55,11 @@ impl World<'_> {
                 let (council, ticket) = self.subject(ticket.as_ref())?;
                 let crm = self.catalogue.crm_of(&council).context("the council has no CRM")?;
                 self.simulator(crm)?.by_hand(ticket.as_str(), status);
+            }
+            Act::Stop(ticket) => {
+                let (council, ticket) = self.subject(ticket.as_ref())?;
+                let stop = Stop { council, ticket, by: "adviser-17".to_owned() };
+                self.ledger.stop_closure(&stop, self.clock.now(), &self.undo.lessee).await?;
             }
             Act::Expect(expected) => return self.judge(&scenario.file, expected).await,
         }
@@ -180,11 +186,16 @@ impl World<'_> {
     }
 
     /// The job of a ticket at a system: as the ledger knows it, or else as the system does.
-    pub(super) async fn job_of(&self, system: &SystemName, ticket: &Ticket) -> anyhow::Result<Option<String>> {
+    pub(super) async fn job_of(
+        &self,
+        system: &SystemName,
+        ticket: &Ticket,
+    ) -> anyhow::Result<Option<String>> {
         let (council, _) = self.subject(Some(ticket))?;
         let history = self.ledger.ticket(Some(&council), ticket).await?;
         let handovers = history.map(|history| history.handovers).unwrap_or_default();
-        let known = handovers.into_iter().find(|handover| handover.system == *system && handover.job.is_some());
+        let known =
+            handovers.into_iter().find(|handover| handover.system == *system && handover.job.is_some());
         let known = known.and_then(|handover| handover.job).map(|job| job.as_str().to_owned());
         Ok(known.or(self.simulator(system)?.job_of(ticket.as_str())))
     }
@@ -192,7 +203,8 @@ impl World<'_> {
     /// The system calls our webhook.
     async fn call_back(&self, system: &SystemName, job: &str) -> anyhow::Result<()> {
         let callback = self.simulator(system)?.callback(job);
-        let callback = callback.with_context(|| format!("{system} has no webhook: say by: poll or by: queue"))?;
+        let callback =
+            callback.with_context(|| format!("{system} has no webhook: say by: poll or by: queue"))?;
         let listener = self.listeners.get(system).context("every system has a listener")?;
         let mut headers = HeaderMap::new();
         for (name, value) in &callback.headers {

@@ -77,6 +77,8 @@ pub(super) enum Act {
     Says(Word),
     /// A person puts a ticket into a status at the CRM's own screen.
     ByHand { ticket: Option<Ticket>, status: &'static str },
+    /// A person stops the closure before its time.
+    Stop(Option<Ticket>),
     /// What must hold by now.
     Expect(Vec<Expected>),
 }

@@ -59,6 +59,7 @@ impl World<'_> {
             for lane in &mut self.lanes {
                 done += lane.step().await;
             }
+            done += self.undo.step().await?;
             done += self.ask().await;
             if done == 0 && self.work.is_empty() {
                 return Ok(());
@@ -87,7 +88,8 @@ impl World<'_> {
         let mut next = None;
         for (council, ticket) in &self.tickets {
             let Some(history) = self.ledger.ticket(Some(council), ticket).await? else { continue };
-            let due = history.handovers.iter().filter_map(|handover| handover.due_at);
+            let closes_at = history.line.closes_at;
+            let due = history.handovers.iter().filter_map(|handover| handover.due_at).chain(closes_at);
             next = due.filter(|due| *due > now).chain(next).min();
         }
         Ok(next)

@@ -88,8 +88,11 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
         "waits for" => What::WaitsFor(reader.texts(node, key)),
         "staff read" => What::StaffRead(reader.texts(node, key)),
         _ => {
-            let known: Vec<&str> =
-                KNOWN.iter().copied().chain(["calls that <system> got", "jobs at <system>", "<system> was told"]).collect();
+            let known: Vec<&str> = KNOWN
+                .iter()
+                .copied()
+                .chain(["calls that <system> got", "jobs at <system>", "<system> was told"])
+                .collect();
             reader.unknown(entry.line, format!("unknown key {key} in then"), key, &known);
             return None;
         }
@@ -99,7 +102,9 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
 /// What is expected of a system.
 fn of_system(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Option<What>> {
     let system = |name: &str| SystemName::parse(name).ok();
-    if let Some(system) = key.strip_prefix("calls that ").and_then(|rest| rest.strip_suffix(" got")).and_then(system) {
+    if let Some(system) =
+        key.strip_prefix("calls that ").and_then(|rest| rest.strip_suffix(" got")).and_then(system)
+    {
         return Some(Some(What::Calls(system, reader.texts(node, key))));
     }
     if let Some(system) = key.strip_prefix("jobs at ").and_then(system) {

@@ -144,6 +144,10 @@ pub(super) fn document(reader: &mut Reader<'_>, node: &Node, what: &str) -> Opti
     if document.is_object() {
         return Some(document);
     }
-    reader.wrong(node.line, node.shown(), format!("{what}: a part of a request, for example {{priority: urgent}}"));
+    reader.wrong(
+        node.line,
+        node.shown(),
+        format!("{what}: a part of a request, for example {{priority: urgent}}"),
+    );
     None
 }

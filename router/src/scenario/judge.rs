@@ -32,7 +32,9 @@ impl World<'_> {
         ticket: &Ticket,
         history: Option<&History>,
     ) -> anyhow::Result<Option<String>> {
-        let crm = || self.catalogue.crm_of(council).and_then(|crm| self.simulators.get(crm)?.ticket(ticket.as_str()));
+        let crm = || {
+            self.catalogue.crm_of(council).and_then(|crm| self.simulators.get(crm)?.ticket(ticket.as_str()))
+        };
         let events = || -> Vec<String> {
             let events = history.map(|history| history.events.as_slice()).unwrap_or_default();
             events.iter().map(|event| short(event.kind.word()).to_owned()).collect()
@@ -111,7 +113,8 @@ impl World<'_> {
             }
             What::Calls(system, words) => {
                 let found = self.simulator(system)?.calls();
-                let found: Vec<&str> = found.into_iter().filter(|word| !["poll", "read"].contains(word)).collect();
+                let found: Vec<&str> =
+                    found.into_iter().filter(|word| !["poll", "read"].contains(word)).collect();
                 same(&format!("calls that {system} got"), &words.join(", "), &found.join(", "))
             }
             What::Jobs(system, count) => {
@@ -185,7 +188,8 @@ fn kind(problem: &Problem) -> &'static str {
 /// The story so far, to find what went otherwise.
 fn happened(history: Option<&History>) -> String {
     let Some(history) = history else { return String::new() };
-    let events = history.events.iter().map(|event| format!("\n    {} {} {}", event.at, event.kind.word(), event.data));
+    let events =
+        history.events.iter().map(|event| format!("\n    {} {} {}", event.at, event.kind.word(), event.data));
     let tries = history.attempts.iter().map(|tried| {
         let Some(reason) = &tried.attempt.reason else { return String::new() };
         format!("\n    {} {} {}: {reason}", tried.attempt.ended_at, tried.operation, tried.attempt.outcome)

@@ -22,9 +22,9 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use mappings::mapping::Source;
 
+use bench::{Bench, Benches};
 pub use document::Scenario;
 pub use folder::{Error, read};
-use bench::{Bench, Benches};
 use world::World;
 
 /// How many are played at once.

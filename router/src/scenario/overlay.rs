@@ -62,7 +62,10 @@ mod tests {
         let text = "service: a.b\nclose:\n  automatically: [completed]\n\ncreate: {post: /}\n";
         let changed = with(text, "close", &json!({"automatically": []}));
         assert_eq!(changed, "service: a.b\nclose: {\"automatically\":[]}\n\n\ncreate: {post: /}\n");
-        assert!(with(text, "target", &json!({"within": "2 days"})).ends_with("\ntarget: {\"within\":\"2 days\"}\n"));
+        assert!(
+            with(text, "target", &json!({"within": "2 days"}))
+                .ends_with("\ntarget: {\"within\":\"2 days\"}\n")
+        );
         assert_eq!(with(text, "close", &Value::Null), "service: a.b\n\n\n\ncreate: {post: /}\n");
     }
 

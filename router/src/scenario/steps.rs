@@ -6,15 +6,24 @@ use mappings::mapping::yaml::{Node, Yaml};
 use serde_json::json;
 
 use super::document::{Act, By, Moment, Step, Word};
+use super::expectations;
 use super::folder::document;
 use super::read::Reader;
-use super::expectations;
 
 /// What a system can do, after its name.
 const VERBS: &[&str] =
     &["says", "accepts", "refuses", "answers", "does not answer", "loses the answer", "is down", "is up"];
 /// What people and the CRM can do.
-const DEEDS: &[&str] = &["request", "amended", "withdrawn", "reopened", "then", "a person closes the ticket in the CRM", "a person reopens the ticket in the CRM"];
+const DEEDS: &[&str] = &[
+    "request",
+    "amended",
+    "withdrawn",
+    "reopened",
+    "then",
+    "a person closes the ticket in the CRM",
+    "a person reopens the ticket in the CRM",
+    "a person stops the closure",
+];
 const MOMENTS: &[&str] = &["at", "after"];
 
 /// Reads `when:`.
@@ -121,6 +130,7 @@ fn act(reader: &mut Reader<'_>, line: usize, deed: &str, value: &Node, step: &No
         "reopened" => change(reader, "reopened", value, step),
         "then" => Some(Act::Expect(expectations::read(reader, value))),
         "a person closes the ticket in the CRM" => by_hand(reader, value, "resolved"),
+        "a person stops the closure" => Some(Act::Stop(ticket(reader, value)?)),
         "a person reopens the ticket in the CRM" => by_hand(reader, value, "open"),
         _ => {
             let known: Vec<&str> = DEEDS.iter().chain(VERBS).copied().collect();
@@ -150,13 +160,17 @@ where
 }
 
 fn by_hand(reader: &mut Reader<'_>, value: &Node, status: &'static str) -> Option<Act> {
-    let ticket = match value.value {
-        Yaml::Null => None,
+    Some(Act::ByHand { ticket: ticket(reader, value)?, status })
+}
+
+/// The ticket that is named; nothing stands for the first one.
+fn ticket(reader: &mut Reader<'_>, value: &Node) -> Option<Option<Ticket>> {
+    match value.value {
+        Yaml::Null => Some(None),
         Yaml::Bool(_) | Yaml::Number(_) | Yaml::Text(_) | Yaml::List(_) | Yaml::Map(_) => {
-            Some(reader.parsed(value, "a ticket")?)
+            reader.parsed(value, "a ticket").map(Some)
         }
-    };
-    Some(Act::ByHand { ticket, status })
+    }
 }
 
 const REFUSALS: &[(&str, Refuse)] = &[

@@ -33,10 +33,22 @@ fn what_a_scenario_may_not_say_is_refused_with_its_line_and_what_may_stand_there
         (&SOUND.replace("after: 2 hours", "after: soon"), "bins.yaml:4:", "3 days or 2 hours 30 minutes"),
         (&SOUND.replace("- request: CRM-1", "- at: noon"), "bins.yaml:3:", "2026-11-23 09:00 in London"),
         (&SOUND.replace("- request: CRM-1", "- waste does nothing"), "bins.yaml:3:", "one of request"),
-        (&SOUND.replace("ticket: closed", "ticket: done"), "bins.yaml:7:", "one of open, held, closing, closed"),
+        (
+            &SOUND.replace("ticket: closed", "ticket: done"),
+            "bins.yaml:7:",
+            "one of open, held, closing, closed",
+        ),
         (&SOUND.replace("ticket:", "tiket:"), "bins.yaml:7:", "did you mean ticket?"),
-        (&SOUND.replace("Completed", "Completed\n      by: pigeon"), "bins.yaml:6:", "one of webhook, poll, queue"),
-        (&SOUND.replace("Completed", "Completed\n      waste accepts: W-1"), "bins.yaml:6:", "one deed a step"),
+        (
+            &SOUND.replace("Completed", "Completed\n      by: pigeon"),
+            "bins.yaml:6:",
+            "one of webhook, poll, queue",
+        ),
+        (
+            &SOUND.replace("Completed", "Completed\n      waste accepts: W-1"),
+            "bins.yaml:6:",
+            "one deed a step",
+        ),
     ];
     for (text, line, expected) in cases {
         let found = found(text);
@@ -86,6 +98,9 @@ async fn every_kind_of_expectation_can_fail() {
     let played: Vec<_> = play(&scenarios, &databases, &mappings).collect().await;
     assert_eq!(played.len(), cases.len());
     for (played, case) in played.iter().zip(cases) {
-        assert!(played.failure.as_ref().is_some_and(|failure| failure.contains("expected")), "{case}: {played:?}");
+        assert!(
+            played.failure.as_ref().is_some_and(|failure| failure.contains("expected")),
+            "{case}: {played:?}"
+        );
     }
 }

@@ -22,6 +22,7 @@ use crate::complete::Listener;
 use crate::dispatch::{Desk, Lane};
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Room, Work, WorkerId, Writer};
+use crate::undo::{self, Undo};
 use crate::{closing, rescue};
 
 /// How many calls of a system may wait in memory.
@@ -41,6 +42,7 @@ pub(super) struct World<'b> {
     pub(super) lanes: Vec<Lane>,
     pub(super) memory: HashMap<SystemName, UnboundedSender<Work>>,
     pub(super) work: UnboundedReceiver<Work>,
+    pub(super) undo: Undo,
     pub(super) listeners: HashMap<SystemName, Listener>,
     pub(super) simulators: &'b HashMap<SystemName, Simulator>,
     /// Every ticket that was named, in the order in which it was.
@@ -80,6 +82,12 @@ impl<'b> World<'b> {
         let (events, _) = mpsc::unbounded_channel();
         let (to_lanes, work) = mpsc::unbounded_channel();
         let (writer, flushes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, to_lanes);
+        let undo = Undo {
+            ledger: Arc::clone(&ledger),
+            lessee: undo::without_room(worker, &lessee.outbox),
+            clock: clock.clone(),
+            every: NEVER,
+        };
         let desk = Desk {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::clone(&ledger),
@@ -115,6 +123,7 @@ impl<'b> World<'b> {
             lanes,
             memory,
             work,
+            undo,
             listeners,
             simulators: &bench.simulators,
             tickets: Vec::new(),
@@ -129,7 +138,7 @@ impl<'b> World<'b> {
     pub(super) async fn end(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.writes.await.context("the flushes ended in a panic")?;
-        drop((self.ledger, self.writer, self.intake, self.lanes, self.listeners));
+        drop((self.ledger, self.writer, self.intake, self.lanes, self.listeners, self.undo));
         match self.place {
             Place::Folder(folder) => {
                 std::fs::remove_dir_all(&folder).with_context(|| format!("{} stays", folder.display()))

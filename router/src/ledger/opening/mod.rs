@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure: SQL loads an opening and stores it again, the transitions are decided here.
 
+mod closing;
 mod heard;
 mod settled;
 #[cfg(test)]
@@ -15,7 +16,6 @@ use mappings::domain::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::closing::{Closure, Decision, Part, Standing};
 use crate::event::{Event, Kind};
 
 /// What is known of one opening, and whether it was changed since it was loaded.
@@ -27,9 +27,13 @@ pub(super) struct Opening {
     pub(super) service: Service,
     pub(super) state: RequestState,
     pub(super) closed_at: Option<Timestamp>,
+    /// Until when a closure that is decided can be stopped.
+    pub(super) closes_at: Option<Timestamp>,
     pub(super) disposition: Option<Disposition>,
     pub(super) reason: Option<String>,
     pub(super) say: Option<String>,
+    /// The formats that the customer needs, as JSON.
+    pub(super) needs: Option<String>,
     pub(super) traceparent: Option<String>,
     pub(super) pieces: Vec<Piece>,
     pub(super) changed: bool,
@@ -142,6 +146,7 @@ impl Opening {
         self.state = RequestState::Held;
         self.reason = Some(reason.clone());
         self.closed_at = None;
+        self.closes_at = None;
         self.disposition = None;
         self.say = None;
         self.changed = true;
@@ -151,86 +156,10 @@ impl Opening {
     /// A person must decide. What is closed or closing stays so: the event tells.
     fn hold(&mut self, reason: String, mut data: Value, at: Timestamp, effects: &mut Effects) {
         data["reason"] = json!(reason);
-        if self.state == RequestState::Open {
-            self.state = RequestState::Held;
+        if self.state == RequestState::Open || self.can_be_stopped() {
+            self.back_to(RequestState::Held);
             self.reason = Some(reason);
-            self.changed = true;
         }
         effects.events.push(self.event(Kind::Held, at, data));
     }
-
-    /// Asks the closing rules, where the ticket is open. Says whether they changed it.
-    fn decide(
-        &mut self,
-        closer: &dyn Fn(&Standing) -> Decision,
-        at: Timestamp,
-        effects: &mut Effects,
-    ) -> bool {
-        if self.state != RequestState::Open {
-            return false;
-        }
-        match closer(&self.standing()) {
-            Decision::Wait => false,
-            Decision::Hold(reason) => {
-                self.hold(reason, json!({}), at, effects);
-                true
-            }
-            Decision::Close(closure) => {
-                self.close(closure, at, effects);
-                true
-            }
-        }
-    }
-
-    fn standing(&self) -> Standing {
-        let parts = self.pieces.iter().filter(|piece| !piece.closure).map(|piece| Part {
-            system: piece.system.clone(),
-            state: piece.state,
-            disposition: piece.disposition,
-            reason: piece.reason.clone(),
-            say: piece.say.clone(),
-            said: piece.said.clone(),
-        });
-        Standing {
-            council: self.council.clone(),
-            request: self.request,
-            ticket: self.ticket.clone(),
-            service: self.service.clone(),
-            handovers: parts.collect(),
-        }
-    }
-
-    fn close(&mut self, closure: Closure, at: Timestamp, effects: &mut Effects) {
-        let Closure { disposition, reason, say, crm } = closure;
-        let evidence: Vec<Value> = self.pieces.iter().filter(|piece| !piece.closure).map(evidence).collect();
-        let payload = json!({
-            "disposition": disposition.as_str(), "reason": reason, "say": say, "evidence": evidence,
-        });
-        self.state = if crm.is_some() { RequestState::Closing } else { RequestState::Closed };
-        self.closed_at = Some(at);
-        self.disposition = Some(disposition);
-        self.reason = reason;
-        self.say = Some(say);
-        self.changed = true;
-        effects.events.push(self.event(Kind::Closed, at, payload.clone()));
-        let Some(crm) = crm else { return };
-        let piece = Piece::due(crm, true);
-        effects.calls.push(NewCall {
-            call: piece.call,
-            handover: piece.id,
-            system: piece.system.clone(),
-            operation: Operation::Close,
-            payload: Some(payload),
-            due_at: at,
-        });
-        self.pieces.push(piece);
-    }
-}
-
-/// What a closure shows for a piece of work: the system's own word where it gave one.
-fn evidence(piece: &Piece) -> Value {
-    let said = piece.said.as_deref().or(piece.reason.as_deref());
-    let said = said.or(piece.disposition.map(Disposition::as_str));
-    let at = piece.said_at.or(piece.ended_at).map(|at| at.to_string());
-    json!({"system": piece.system.as_str(), "said": said, "at": at})
 }

@@ -8,7 +8,7 @@ use mappings::domain::{
 use uuid::Uuid;
 
 use super::{Effects, Kept, Opening, Piece};
-use crate::closing::{Closure, Decision, Standing};
+use crate::closing::{Closure, Decision, Grounds, Standing};
 use crate::event::Kind;
 use crate::ledger::{Completion, Correlated, Meaning, Next, Way};
 
@@ -35,6 +35,8 @@ fn awaiting(systems: &[&str]) -> Opening {
         service: Service::parse("waste.missed-bin").expect("a service"),
         state: RequestState::Open,
         closed_at: None,
+        closes_at: None,
+        needs: None,
         disposition: None,
         reason: None,
         say: None,
@@ -54,6 +56,7 @@ fn closer(standing: &Standing) -> Decision {
         reason: None,
         say: "It is done.".into(),
         crm: Some(system("crm")),
+        grounds: Grounds::default(),
     })
 }
 

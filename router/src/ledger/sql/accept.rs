@@ -129,6 +129,8 @@ fn opening(arrival: &Arrival, request: &Request, systems: &[SystemName]) -> Open
         service: request.service.clone(),
         state: RequestState::Open,
         closed_at: None,
+        closes_at: None,
+        needs: needs(request),
         disposition: None,
         reason: None,
         say: None,
@@ -136,6 +138,12 @@ fn opening(arrival: &Arrival, request: &Request, systems: &[SystemName]) -> Open
         pieces: systems.iter().map(|system| Piece::due(system.clone(), false)).collect(),
         changed: false,
     }
+}
+
+/// The formats that the customer needs, as JSON.
+fn needs(request: &Request) -> Option<String> {
+    let needs = request.document.pointer("/customer/needs")?.as_array()?;
+    (!needs.is_empty()).then(|| json!(needs).to_string())
 }
 
 /// Writes requests, their documents, handovers, first calls and events.
@@ -149,8 +157,8 @@ async fn add_requests(tx: &mut Tx, mut new: Vec<New<'_>>, draft: &mut Draft<'_>)
     });
     let statement = Statement::new(
         "with v as ({rows}) insert into requests (council, id, ticket, opening, service, channel, priority, state, \
-         raised_at, accepted_at, traceparent) select council, id, ticket, opening, service, channel, priority, \
-         'open', raised_at, accepted_at, traceparent from v",
+         raised_at, accepted_at, needs, traceparent) select council, id, ticket, opening, service, channel, \
+         priority, 'open', raised_at, accepted_at, needs, traceparent from v",
     )
     .texts("council", &new, |new| new.request.council.as_str())
     .texts("id", &new, |new| new.opening.request.to_string())
@@ -161,6 +169,7 @@ async fn add_requests(tx: &mut Tx, mut new: Vec<New<'_>>, draft: &mut Draft<'_>)
     .texts("priority", &new, |new| new.request.priority.as_str())
     .ints("raised_at", &new, |new| new.request.raised_at.as_millisecond())
     .ints("accepted_at", &new, |new| new.arrival.received_at.as_millisecond())
+    .texts("needs", &new, |new| new.opening.needs.as_deref())
     .texts("traceparent", &new, |new| new.arrival.traceparent.as_deref());
     tx.run(statement).await?;
     let statement = Statement::new(

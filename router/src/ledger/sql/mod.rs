@@ -2,6 +2,7 @@
 
 mod accept;
 mod claim;
+mod closings;
 mod complete;
 mod doubts;
 mod draft;
@@ -30,11 +31,11 @@ use self::complete::Complete;
 use self::doubts::Doubts;
 use self::record::Record;
 use self::refuse::Refuse;
-pub use self::store::{add_schema, remove_schema};
 use self::store::{Fault, Row, Statement, Store, fault};
+pub use self::store::{add_schema, remove_schema};
 use super::{
     Accepted, Arrival, Check, Closer, Completion, Correlated, Counts, Error, Filter, History, Lease, Ledger,
-    Lessee, Line, Problem, Reader, Recorded, Refusal, Rescued, Settlement, Work, WorkerId, Written,
+    Lessee, Line, Problem, Reader, Recorded, Refusal, Rescued, Settlement, Stop, Work, WorkerId, Written,
 };
 use crate::event::Event;
 
@@ -135,6 +136,14 @@ impl Ledger for SqlLedger {
     async fn complete(&self, batch: &[Completion], lessee: &Lessee) -> Result<Written<Correlated>, Error> {
         let complete = Complete { closer: &self.closer, reader: &self.reader };
         self.write(&complete, batch, lessee).await
+    }
+
+    async fn close_due(&self, now: Timestamp, most: usize, lessee: &Lessee) -> Result<Written<bool>, Error> {
+        self.close_what_is_due(now, most, lessee).await
+    }
+
+    async fn stop_closure(&self, stop: &Stop, now: Timestamp, lessee: &Lessee) -> Result<bool, Error> {
+        self.stop(stop, now, lessee).await
     }
 
     async fn claim_outbox(&self, most: usize, worker: WorkerId) -> Result<Vec<Event>, Error> {
