@@ -27,6 +27,8 @@ pub mod library;
 pub mod relay;
 pub mod rescue;
 pub mod retry;
+pub mod scenario;
 pub mod share;
 pub mod telemetry;
 pub mod timeline;
+pub mod undo;

@@ -17,6 +17,7 @@ mod replayed;
 mod reported;
 mod revisions;
 mod running;
+mod scenarios;
 mod supply;
 mod tidy;
 mod traces;

@@ -210,7 +210,8 @@ impl Client {
         let channel = &self.end.channel;
         channel.queue_declare(queue.as_str().into(), options, arguments).await.expect("a queue");
         let (queue, exchange) = (queue.as_str().into(), exchange.as_str().into());
-        let bound = channel.queue_bind(queue, exchange, "#".into(), Default::default(), FieldTable::default());
+        let bound =
+            channel.queue_bind(queue, exchange, "#".into(), Default::default(), FieldTable::default());
         bound.await.expect("a binding");
     }
 

@@ -42,9 +42,11 @@ create table requests (
     raised_at integer not null,
     accepted_at integer not null,
     closed_at integer,
+    closes_at integer,
     disposition text,
     reason text,
     say text,
+    needs text,
     traceparent text,
     withdrawn integer not null default 0,
     primary key (council, id)
@@ -53,6 +55,7 @@ create unique index requests_by_ticket on requests (ticket, council, opening);
 create unique index requests_one_open on requests (council, ticket) where state <> 'closed';
 create index requests_unclosed on requests (state, id) where state <> 'closed';
 create index requests_newest on requests (id);
+create index requests_closing on requests (closes_at) where closes_at is not null;
 
 -- What was asked for, apart from the rows that change.
 create table documents (
