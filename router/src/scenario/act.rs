@@ -15,7 +15,7 @@ use super::document::{Act, By, Scenario, Word};
 use crate::envelope::{self, STRUCTURED};
 use crate::intake::Message;
 use crate::ledger::Stop;
-use crate::{complete, inlet};
+use crate::{complete, inlet, ledger};
 
 /// A turn comes when its pause is over, not with its last moment.
 const A_MOMENT: Duration = Duration::from_secs(1);
@@ -49,6 +49,15 @@ impl World<'_> {
                 let simulator = self.simulator(system)?;
                 simulator.open();
                 until_open(simulator, true).await;
+            }
+            Act::Pauses(system) => {
+                let by = "adviser-17".to_owned();
+                let switch = ledger::Switch::Pause { by, reason: Some("it is repaired".to_owned()) };
+                self.ledger.switch(system, &switch, self.clock.now()).await?;
+            }
+            Act::Resumes(system) => {
+                let switch = ledger::Switch::Resume { by: "adviser-17".to_owned() };
+                self.ledger.switch(system, &switch, self.clock.now()).await?;
             }
             Act::Says(word) => self.says(scenario, word).await?,
             Act::ByHand { ticket, status } => {

@@ -73,6 +73,10 @@ pub(super) enum Act {
     Down(SystemName),
     /// They are taken again.
     Up(SystemName),
+    /// A person pauses a system.
+    Pauses(SystemName),
+    /// A person lets it go on.
+    Resumes(SystemName),
     /// A system says a word about a job.
     Says(Word),
     /// A person puts a ticket into a status at the CRM's own screen.

@@ -11,8 +11,18 @@ use super::folder::document;
 use super::read::Reader;
 
 /// What a system can do, after its name.
-const VERBS: &[&str] =
-    &["says", "accepts", "refuses", "answers", "does not answer", "loses the answer", "is down", "is up"];
+const VERBS: &[&str] = &[
+    "says",
+    "accepts",
+    "refuses",
+    "answers",
+    "does not answer",
+    "loses the answer",
+    "is down",
+    "is up",
+    "is paused",
+    "is resumed",
+];
 /// What people and the CRM can do.
 const DEEDS: &[&str] = &[
     "request",
@@ -203,6 +213,8 @@ fn of_a_system(
         "answers" => Some(Act::Answers(system, word(reader, value, "answers", ANSWERS)?)),
         "does not answer" => Some(Act::Answers(system, Fault::Down)),
         "loses the answer" => Some(Act::Answers(system, Fault::LostAnswer)),
+        "is paused" => Some(Act::Pauses(system)),
+        "is resumed" => Some(Act::Resumes(system)),
         "is down" => Some(Act::Down(system)),
         "is up" => Some(Act::Up(system)),
         _ => {
