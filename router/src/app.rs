@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use connectors::Connector;
 use mappings::domain::SystemName;
-use mappings::mapping::{BreakerRule, Catalogue, Poll, RetryRule, Source, System};
+use mappings::mapping::{BreakerRule, Catalogue, RetryRule, Source, System};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -26,7 +25,7 @@ use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
 use crate::share::{Shared, Shares};
-use crate::{closing, console, inlet, library, relay, rescue, sla};
+use crate::{closing, console, inlet, library, relay, rescue, sla, undo};
 
 /// How many events are held in memory for the relay.
 const EVENTS_IN_MEMORY: usize = 10_000;
@@ -165,6 +164,13 @@ impl App {
             links.tasks.spawn(rescue::watch_bus(ends.bus.state(), readiness.clone(), links.stop.clone()));
             links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
         }
+        let undo = undo::Undo {
+            ledger: Arc::clone(&ledger),
+            lessee: undo::without_room(worker, &lessee.outbox),
+            clock: clock.clone(),
+            every: config.worker.claim_every.0,
+        };
+        calls.tasks.spawn(undo.run(calls.stop.clone()));
         links.tasks.spawn(keeper.run(links.stop.clone()));
 
         let timekeeper = sla::Timekeeper::new(
@@ -314,7 +320,7 @@ fn start_listeners(
             halts: desk.halts.subscribe(),
         };
         if let Some(poll) = &system.poll {
-            let every = config.pace.poll_every.given().unwrap_or(poll_interval(poll));
+            let every = config.pace.poll_every.given().unwrap_or(poll.every());
             stage.tasks.spawn(listener.clone().run(every, stage.stop.clone()));
         }
         if let Some(webhook) = &system.webhook {
@@ -341,12 +347,6 @@ fn start_harvesters(
         }
     }
     Ok(())
-}
-
-fn poll_interval(poll: &Poll) -> Duration {
-    match poll {
-        Poll::Changed { every, .. } | Poll::EachJob { every, .. } => *every,
-    }
 }
 
 fn breaker_rule(config: &Config, rule: Option<BreakerRule>) -> Option<BreakerRule> {

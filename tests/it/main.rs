@@ -18,6 +18,7 @@ mod replayed;
 mod reported;
 mod revisions;
 mod running;
+mod scenarios;
 mod supply;
 mod tidy;
 mod traces;

@@ -148,6 +148,9 @@ pub(super) struct Book {
     keys: HashMap<Box<str>, Tally>,
     changes: Vec<Change>,
     due: BinaryHeap<Reverse<(Instant, Index)>>,
+    /// Names that jobs were given instead of their numbers, and those for the jobs to come.
+    names: Vec<(String, Index)>,
+    pub(super) next_names: VecDeque<String>,
     /// Identities of messages that are taken once, other than orders.
     pub(super) taken: HashSet<Box<str>>,
     /// Changes to be pushed, oldest first; none are kept where nobody takes them.
@@ -171,6 +174,8 @@ impl Book {
             keys: HashMap::new(),
             changes: Vec::new(),
             due: BinaryHeap::new(),
+            names: Vec::new(),
+            next_names: VecDeque::new(),
             taken: HashSet::new(),
             outgoing: pushes.then(VecDeque::new),
             alarm: None,
@@ -194,6 +199,7 @@ impl Book {
     /// Makes a job of an order.
     pub(super) fn open(&mut self, order: Order, course: Course, now: Timestamp) -> Index {
         let index = self.jobs.len();
+        self.names.extend(self.next_names.pop_front().map(|name| (name, index)));
         let tally = tally(&mut self.references, &order.reference);
         let previous = tally.latest.replace(index);
         tally.applied += 1;
@@ -224,11 +230,17 @@ impl Book {
 
     /// The job's name in the system.
     pub(super) fn id(&self, index: Index) -> String {
-        format!("{}{}", self.prefix, self.first + index as u64)
+        match self.names.iter().find(|(_, named)| *named == index) {
+            Some((name, _)) => name.clone(),
+            None => format!("{}{}", self.prefix, self.first + index as u64),
+        }
     }
 
     /// The job of this name.
     pub(super) fn find(&self, id: &str) -> Option<Index> {
+        if let Some((_, index)) = self.names.iter().find(|(name, _)| name == id.trim()) {
+            return Some(*index);
+        }
         let number: u64 = id.trim().strip_prefix(self.prefix)?.parse().ok()?;
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         (index < self.jobs.len()).then_some(index)
@@ -266,6 +278,11 @@ impl Book {
     /// The number of a change, which no other simulator with another seed gives.
     pub(super) fn serial(&self, change: usize) -> u64 {
         self.first + change as u64
+    }
+
+    /// How many changes there were.
+    pub(super) fn changes(&self) -> usize {
+        self.changes.len()
     }
 
     pub(super) fn change(&self, change: usize) -> &Change {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::book::{Book, Course, Index, Job, Last, Order, Phase, Text};
 use super::call::{Call, Reply, same};
-use super::markers::{End, Markers, Refusal};
+use super::markers::{End, Refusal};
 use super::{Ending, Shared, clock};
 
 pub(super) const DONE: &str = "Completed";
@@ -48,7 +48,7 @@ fn schedule(shared: &Shared, body: &Value) -> Reply {
         }
     }
     let description = text(body, "/descriptionOfWork").unwrap_or_default();
-    let markers = Markers::read(description);
+    let markers = shared.markers(description);
     let mut book = shared.book();
     let (before, known) = book.receive(key, Some(key));
     if let Some(index) = known {
@@ -73,7 +73,7 @@ fn schedule(shared: &Shared, body: &Value) -> Reply {
         key: Some(key.to_owned()),
         about: about.into_iter().map(|(name, value)| (name, value.to_owned())).collect(),
     };
-    let index = book.open(order, course(shared, markers.end), clock::now());
+    let index = book.open(order, course(shared, markers.end), shared.now());
     raised(&book.id(index), markers.short)
 }
 
@@ -126,7 +126,7 @@ fn read(shared: &Shared, id: &str) -> Reply {
 fn work_order(id: &str, job: &Job) -> Value {
     let code = job.about("priority_code").parse::<u64>().map_or(Value::Null, Value::from);
     let mut order = json!({
-        "reference": id.parse::<u64>().unwrap_or_default(),
+        "reference": id.parse::<u64>().map_or_else(|_| Value::from(id), Value::from),
         "dateRaised": clock::london(job.created),
         "lastUpdated": clock::utc(job.updated),
         "priority": job.about("priority"),
@@ -170,7 +170,7 @@ fn complete(shared: &Shared, body: &Value) -> Reply {
     };
     let comments = text(change, "/comments").map(|comments| Text::Owned(comments.to_owned()));
     with_open(shared, body, "/workOrderReference/id", |book, index| {
-        book.say(index, Text::Borrowed(status), comments, Phase::Ended, clock::now());
+        book.say(index, Text::Borrowed(status), comments, Phase::Ended, shared.now());
     })
 }
 

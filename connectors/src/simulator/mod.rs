@@ -19,6 +19,7 @@ mod mover;
 mod partner;
 mod pusher;
 mod revenues;
+mod script;
 mod serve;
 mod settings;
 mod tickets;
@@ -42,7 +43,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use book::Book;
 use call::{Call, Reply};
 pub use faults::{Fault, Faults, InvalidSwitch, Scope, Switch};
-pub use settings::{Credentials, Ending, Kind, Pace, Settings};
+pub use script::{Callback, Refuse, Told};
+pub use settings::{Credentials, Ending, Kind, Pace, Settings, Time};
 
 /// A running simulator. It ends with its token, or when it is dropped.
 #[derive(Debug)]
@@ -139,6 +141,7 @@ struct Shared {
     book: Mutex<Book>,
     tickets: Mutex<tickets::Tickets>,
     grants: Mutex<dynamics::Grants>,
+    script: Mutex<script::Script>,
     /// A job was scheduled, paused or resumed.
     scheduled: Notify,
     /// A change waits to be pushed.
@@ -148,13 +151,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(
-        kind: Kind,
-        address: SocketAddr,
-        settings: Settings,
-        refusal: watch::Sender<gate::Refusal>,
-        shutdown: CancellationToken,
-    ) -> Self {
+    fn empty_book(kind: Kind, settings: &Settings) -> Book {
         let (prefix, first) = match kind {
             Kind::Housing => ("", 10_000_012),
             Kind::Revenues => ("CT-", 100_001),
@@ -166,7 +163,17 @@ impl Shared {
         let first = first + settings.seed % 1_000 * 1_000_000;
         let pushes = settings.callback.is_some() && matches!(kind, Kind::Waste | Kind::Partner);
         // The draws of faults and of paces do not disturb each other.
-        let book = Book::new(prefix, first, settings.pace, settings.seed.wrapping_add(1), pushes);
+        Book::new(prefix, first, settings.pace, settings.seed.wrapping_add(1), pushes)
+    }
+
+    fn new(
+        kind: Kind,
+        address: SocketAddr,
+        settings: Settings,
+        refusal: watch::Sender<gate::Refusal>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let book = Self::empty_book(kind, &settings);
         Self {
             kind,
             address,
@@ -174,6 +181,7 @@ impl Shared {
             book: Mutex::new(book),
             tickets: Mutex::default(),
             grants: Mutex::default(),
+            script: Mutex::default(),
             scheduled: Notify::new(),
             changed: Notify::new(),
             refusal,
@@ -188,6 +196,11 @@ impl Shared {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time, by the system's own clock.
+    fn now(&self) -> jiff::Timestamp {
+        self.settings.time.now()
     }
 
     fn tickets(&self) -> MutexGuard<'_, tickets::Tickets> {

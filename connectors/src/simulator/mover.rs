@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::book::{Book, Index, Text};
-use super::{Fault, Shared, clock};
+use super::{Fault, Shared};
 
 /// Steps that are due within this time of each other are taken together.
 const GRAIN: Duration = Duration::from_millis(2);
@@ -36,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// Moves one job one step; the switch for unknown statuses may change its end.
 pub(super) fn step(shared: &Shared, book: &mut Book, index: Index) {
     let unheard = || shared.live.strikes(Fault::UnknownStatus).then(|| Text::Borrowed(shared.unheard()));
-    book.step(index, unheard, clock::now());
+    book.step(index, unheard, shared.now());
 }
 
 async fn sleep_until(next: Option<Instant>) {

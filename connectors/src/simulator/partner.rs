@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::book::{Book, Course, Last, Order, Phase, Text};
 use super::call::{Call, Fields, Reply, same};
-use super::markers::{End, Markers, Refusal};
+use super::markers::{End, Refusal};
 use super::markup::put;
 use super::pusher::Message;
 use super::{Ending, Shared, clock};
@@ -53,7 +53,7 @@ fn create(shared: &Shared, fields: &Fields) -> Reply {
         return error(400, "lat and long, address_string or address_id is required");
     }
     let reference = fields.get("attribute[external_id]");
-    let markers = Markers::read(description);
+    let markers = shared.markers(description);
     let mut book = shared.book();
     let (before, _) = book.receive(reference, None);
     if markers.busy && before == 0 {
@@ -73,7 +73,7 @@ fn create(shared: &Shared, fields: &Fields) -> Reply {
         key: None,
         about: vec![("service_code", code.to_owned()), ("description", description.to_owned())],
     };
-    let index = book.open(order, course(shared, markers.end), clock::now());
+    let index = book.open(order, course(shared, markers.end), shared.now());
     let id = book.id(index);
     let mut out = String::from("<service_requests><request>");
     if markers.short {
@@ -120,7 +120,7 @@ fn take_update(shared: &Shared, fields: &Fields) -> Reply {
         let description = fields.get("description").to_owned();
         if fields.get("status").eq_ignore_ascii_case("closed") && !book.job(index).ended() {
             let note = Some(Text::Owned(description.clone()));
-            book.say(index, Text::Borrowed("cancelled"), note, Phase::Ended, clock::now());
+            book.say(index, Text::Borrowed("cancelled"), note, Phase::Ended, shared.now());
         }
         book.job_mut(index).remarks.push(description);
     }
@@ -166,7 +166,7 @@ pub(super) fn update(shared: &Shared, book: &Book, number: usize) -> Message {
     })
     .to_string();
     let id = format!("msg_{id}");
-    let timestamp = clock::now().as_second().to_string();
+    let timestamp = shared.now().as_second().to_string();
     let signature = sign(&shared.settings.credentials.callback_secret, &id, &timestamp, &body);
     let headers = vec![
         ("content-type", "application/json".to_owned()),

@@ -93,7 +93,7 @@ fn take(shared: &Shared) -> Vec<(Index, usize)> {
 }
 
 /// The message about a change, where the system sends one.
-fn message(shared: &Shared, book: &Book, change: usize) -> Option<Message> {
+pub(super) fn message(shared: &Shared, book: &Book, change: usize) -> Option<Message> {
     match shared.kind {
         Kind::Waste => waste::poke(shared, book, change),
         Kind::Partner => Some(partner::update(shared, book, change)),

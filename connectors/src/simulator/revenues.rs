@@ -6,7 +6,7 @@ use axum::http::Method;
 
 use super::book::{Book, Change, Course, Index, Last, Order, Phase, Text};
 use super::call::{Call, Reply};
-use super::markers::{End, Markers, Refusal};
+use super::markers::{End, Refusal};
 use super::markup::{Element, put};
 use super::{Ending, Shared, clock};
 
@@ -53,7 +53,7 @@ fn notify(shared: &Shared, body: &str) -> Reply {
     if field("EffectiveDate").is_none() {
         return invalid("EffectiveDate", "is missing");
     }
-    let markers = Markers::read(field("Remarks").unwrap_or_default());
+    let markers = shared.markers(field("Remarks").unwrap_or_default());
     let mut book = shared.book();
     let (before, known) = book.receive(reference, Some(key));
     if let Some(index) = known {
@@ -78,7 +78,7 @@ fn notify(shared: &Shared, body: &str) -> Reply {
         key: Some(key.to_owned()),
         about: vec![("type", kind.to_owned())],
     };
-    let index = book.open(order, course(shared, markers.end), clock::now());
+    let index = book.open(order, course(shared, markers.end), shared.now());
     receipt(202, &book, index)
 }
 
@@ -110,7 +110,7 @@ fn remark(shared: &Shared, id: &str, body: &str) -> Reply {
 
 fn cancel(shared: &Shared, id: &str) -> Reply {
     with_open(shared, id, |book, index| {
-        book.say(index, Text::Borrowed("Cancelled"), None, Phase::Ended, clock::now());
+        book.say(index, Text::Borrowed("Cancelled"), None, Phase::Ended, shared.now());
     })
 }
 

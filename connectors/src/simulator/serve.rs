@@ -37,6 +37,7 @@ async fn answer(
         Ok(call) => call,
         Err(reply) => return reply.into_response(),
     };
+    shared.note(&call);
     let drawn = shared.live.draw(writes(shared.kind, &call));
     if !drawn.delay.is_zero() {
         wait(&shared, drawn.delay).await;

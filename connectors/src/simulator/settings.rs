@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Faults, InvalidSwitch};
+use jiff::Timestamp;
+
+use super::{Faults, InvalidSwitch, clock};
 
 /// Which system is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +77,29 @@ pub struct Settings {
     pub seed: u64,
     /// Whether jobs end by themselves.
     pub ending: Ending,
+    /// Where it has its time from.
+    pub time: Time,
+}
+
+/// Where a simulator has its time from: the wall clock, or whoever drives it.
+#[derive(Clone, Default)]
+pub struct Time(Option<Arc<dyn Fn() -> Timestamp + Send + Sync>>);
+
+impl Time {
+    /// The time is what `tell` says.
+    pub fn told(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(tell)))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.as_ref().map_or_else(clock::now, |tell| tell())
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "told" } else { "the wall clock" })
+    }
 }
 
 /// How fast jobs move along.

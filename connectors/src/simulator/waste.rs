@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::book::{Book, Course, Index, Last, Order, Phase, Text};
 use super::call::{Call, Reply, same};
-use super::markers::{End, Markers, Refusal};
+use super::markers::{End, Refusal};
 use super::markup::{Element, escape, put};
 use super::pusher::Message;
 use super::{Ending, Shared, clock};
@@ -96,7 +96,7 @@ fn disorder(input: &Element) -> Option<String> {
 fn create(shared: &Shared, input: &Element) -> Result<String, Failure> {
     let field = |name| input.text_at(&[name]).unwrap_or_default();
     let (uprn, reference, message) = (field("Uprn"), field("WorksheetReference"), field("WorksheetMessage"));
-    let markers = Markers::read(message);
+    let markers = shared.markers(message);
     let mut book = shared.book();
     let (before, _) = book.receive(reference, None);
     if markers.busy && before == 0 {
@@ -126,7 +126,7 @@ fn create(shared: &Shared, input: &Element) -> Result<String, Failure> {
             ("subject", message.to_owned()),
         ],
     };
-    let index = book.open(order, course(shared, markers.end), clock::now());
+    let index = book.open(order, course(shared, markers.end), shared.now());
     let id = book.id(index);
     Ok(format!("<WorksheetResponse><anyType>{id}</anyType><anyType/></WorksheetResponse>"))
 }
@@ -208,7 +208,7 @@ fn cancel(shared: &Shared, operation: &Element) -> Result<String, Failure> {
     let reason =
         operation.text_at(&["worksheetInput", "CancelReason"]).map(|text| Text::Owned(text.to_owned()));
     with_open(shared, operation.text_at(&["worksheetInput", "WorksheetId"]), |book, index| {
-        book.say(index, Text::Borrowed("Cancelled"), reason, Phase::Ended, clock::now());
+        book.say(index, Text::Borrowed("Cancelled"), reason, Phase::Ended, shared.now());
     })
 }
 

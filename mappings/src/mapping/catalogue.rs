@@ -11,7 +11,7 @@ use super::folder::Folder;
 use super::routes::Routes;
 use super::targets::{self, Asked, Presets, Targets};
 use super::yaml::{self, Node};
-use super::{Finding, Owner, Role, Severity, Source, System, calendars};
+use super::{Finding, Owner, Role, Severity, Source, System, Together, calendars};
 use crate::sla::{Calendar, Terms};
 
 /// Every mapping, compiled and checked against the others.
@@ -123,6 +123,11 @@ impl Catalogue {
     /// The systems a request goes to; `None` when no route takes its service.
     pub fn route(&self, request: &Request) -> Option<&[SystemName]> {
         self.routes.find(request)
+    }
+
+    /// When a ticket closes that these systems work on: when all have ended, where no route says otherwise.
+    pub fn together(&self, service: &Service, systems: &[&SystemName]) -> Together {
+        self.routes.together(service, systems).cloned().unwrap_or_default()
     }
 
     /// The CRM that is told when a ticket of that council closes.

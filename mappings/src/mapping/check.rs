@@ -75,6 +75,11 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// File and line, as a person finds them.
+    pub(super) fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.file)
+    }
+
     /// Keeps an error.
     pub(super) fn error(&mut self, line: usize, found: impl Into<String>, expected: impl Into<String>) {
         self.keep(Severity::Error, line, found.into(), expected.into(), None);

@@ -224,6 +224,13 @@ pub enum Poll {
 }
 
 impl Poll {
+    /// The pause between two turns.
+    pub fn every(&self) -> Duration {
+        match self {
+            Self::Changed { every, .. } | Self::EachJob { every, .. } => *every,
+        }
+    }
+
     /// Reads `poll:`.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
         let fields = check.fields(node, "poll", &["every", "overlap", "call", "each_job"])?;

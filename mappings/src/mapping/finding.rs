@@ -39,7 +39,7 @@ impl fmt::Display for Finding {
 }
 
 /// The known word that a misspelt one was probably meant to be.
-pub(super) fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     let lower = word.to_lowercase();
     let (best, away) = known
         .iter()

@@ -70,7 +70,10 @@ const MEMBERS: &[(&[&str], &[&str])] = &[
         &["dovetail"],
         &["key", "request", "handover", "operation", "job", "now", "traceparent", "callback_url", "since"],
     ),
-    (&["closure"], &["disposition", "reason", "say", "evidence"]),
+    (
+        &["closure"],
+        &["disposition", "reason", "say", "evidence", "rule", "decided_at", "outstanding", "needs", "linked"],
+    ),
 ];
 
 /// Parses a path and checks that it can select something where it stands.

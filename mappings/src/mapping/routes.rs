@@ -2,6 +2,7 @@
 
 use crate::domain::{Council, Request, Service, SystemName};
 
+use super::Together;
 use super::check::Check;
 use super::place::Place;
 use super::scope::Scope;
@@ -24,6 +25,8 @@ pub(super) struct Route {
     when: Option<Test>,
     /// The systems it goes to.
     pub(super) to: Vec<SystemName>,
+    /// When its ticket closes.
+    pub(super) close: Together,
     /// Its line.
     pub(super) line: usize,
 }
@@ -69,6 +72,16 @@ impl Routes {
             .map(|route| route.to.as_slice())
     }
 
+    /// When a ticket closes that these systems work on: as the first route says that leads to them.
+    pub(super) fn together(&self, service: &Service, systems: &[&SystemName]) -> Option<&Together> {
+        let leads = |route: &&Route| {
+            route.service == *service
+                && route.to.len() == systems.len()
+                && systems.iter().all(|system| route.to.contains(system))
+        };
+        self.routes.iter().find(leads).map(|route| &route.close)
+    }
+
     /// The CRM of a council: its own rule goes before the one for all.
     pub(super) fn crm_of(&self, council: &Council) -> Option<&SystemName> {
         let own = self.closures.iter().find(|rule| rule.council.as_ref() == Some(council));
@@ -79,7 +92,7 @@ impl Routes {
 
 impl Route {
     fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
-        let fields = check.fields(node, "a route", &["service", "when", "to"])?;
+        let fields = check.fields(node, "a route", &["service", "when", "to", "close"])?;
         let service = check.required_text(fields, "service", "a route");
         let service = service.and_then(|text| {
             let service = Service::parse(&text);
@@ -99,7 +112,9 @@ impl Route {
             Some(when) => Some(when?),
             None => None,
         };
-        Some(Self { service: service?, when, to, line: node.line })
+        let close =
+            fields.get("close").and_then(|node| Together::compile(check, node, &to)).unwrap_or_default();
+        Some(Self { service: service?, when, to, close, line: node.line })
     }
 }
 

@@ -1,12 +1,12 @@
 //! One service of a system, and the operations it has there.
 
-use crate::domain::{Disposition, Operation, Service};
+use crate::domain::{Operation, Service};
 use crate::sla::Feedback;
 
 use super::check::{Check, Fields};
 use super::path::Path;
 use super::place::{self, Place};
-use super::statuses::{Statuses, disposition};
+use super::statuses::Statuses;
 use super::targets::{self, TargetRule};
 use super::yaml::Node;
 use super::{CloseRules, Steps};
@@ -66,9 +66,9 @@ impl ServiceRules {
         let mut create = operation(Operation::Create);
         let amend = operation(Operation::Amend);
         let cancel = operation(Operation::Cancel);
-        let rules = fields.get("close").filter(|node| is_rules(node));
+        let rules = fields.get("close").filter(|node| CloseRules::is_here(node));
         let close = if rules.is_some() { None } else { operation(Operation::Close) };
-        let close_rules = rules.and_then(|node| close_rules(check, node));
+        let close_rules = rules.and_then(|node| CloseRules::compile(check, node));
         let target = fields.get("target").and_then(|node| TargetRule::compile(check, node));
         let feedback = fields.get("feedback").and_then(|node| targets::feedback(check, node));
         let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
@@ -116,24 +116,6 @@ fn service(check: &mut Check<'_>, fields: Fields<'_>) -> Option<Service> {
         check.error(node.line, format!("service {}", node.shown()), error.expected);
     }
     service.ok()
-}
-
-/// `close: {automatically: […], otherwise: hold}` is no operation.
-fn is_rules(node: &Node) -> bool {
-    node.get("automatically").is_some() || node.get("otherwise").is_some()
-}
-
-fn close_rules(check: &mut Check<'_>, node: &Node) -> Option<CloseRules> {
-    let fields = check.fields(node, "close", &["automatically", "otherwise"])?;
-    if let Some(otherwise) = fields.get("otherwise")
-        && otherwise.as_text() != Some("hold")
-    {
-        check.error(otherwise.line, otherwise.shown(), "otherwise: hold");
-    }
-    let list = check.required(fields, "automatically", "close")?;
-    let items = check.items(list);
-    let automatically: Vec<Disposition> = items.iter().filter_map(|item| disposition(check, item)).collect();
-    Some(CloseRules { automatically })
 }
 
 fn requires(check: &mut Check<'_>, node: &Node) -> Vec<(String, Path)> {

@@ -32,7 +32,7 @@ pub enum Meaning {
 
 /// A table of status words.
 #[derive(Debug, Default)]
-pub(super) struct Statuses(BTreeMap<String, Meaning>);
+pub(super) struct Statuses(BTreeMap<String, (Meaning, String)>);
 
 impl Statuses {
     /// Reads `statuses:`.
@@ -44,7 +44,7 @@ impl Statuses {
         let mut table = BTreeMap::new();
         for entry in entries {
             if let Some(meaning) = meaning(check, &entry.key, &entry.value) {
-                table.insert(entry.key.trim().to_owned(), meaning);
+                table.insert(entry.key.trim().to_owned(), (meaning, check.place(entry.line)));
             }
         }
         Self(table)
@@ -55,11 +55,17 @@ impl Statuses {
         self.0.keys().map(String::as_str)
     }
 
+    /// File and line of a word.
+    pub(super) fn place(&self, said: &str) -> Option<&str> {
+        self.0.get(said.trim()).map(|(_, place)| place.as_str())
+    }
+
     /// What a word means, with `{note}` in what is said filled in; `None` when the table does not have it.
     pub(super) fn find(&self, said: &str, note: Option<&str>) -> Option<Meaning> {
         let fill =
             |say: &Option<String>| say.as_ref().map(|say| fill(say, note)).filter(|say| !say.is_empty());
-        Some(match self.0.get(said.trim())? {
+        let (meaning, _) = self.0.get(said.trim())?;
+        Some(match meaning {
             Meaning::Ended { disposition, reason, say } => {
                 Meaning::Ended { disposition: *disposition, reason: reason.clone(), say: fill(say) }
             }

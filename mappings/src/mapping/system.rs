@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::{Disposition, Operation, Priority, Service, SystemName};
+use crate::domain::{Operation, Priority, Service, SystemName};
 use crate::sla::Feedback;
 
 use super::service::ServiceRules;
 use super::statuses::Statuses;
 use super::targets::TargetRule;
-use super::{Connection, Intake, Limits, Meaning, Poll, Secret, Steps, Webhook};
+use super::{CloseRules, Connection, Intake, Limits, Meaning, Poll, Secret, Steps, Webhook};
 
 /// One back office, partner or CRM, compiled from its folder.
 #[derive(Debug)]
@@ -85,8 +85,13 @@ impl System {
 
     /// Which dispositions close a ticket of the service without a person; none where the mapping does not say.
     pub fn close_rules(&self, service: &Service) -> CloseRules {
-        let rules = self.services.get(service).and_then(|rules| rules.close_rules.clone());
-        rules.unwrap_or(CloseRules { automatically: Vec::new() })
+        self.services.get(service).and_then(|rules| rules.close_rules.clone()).unwrap_or_default()
+    }
+
+    /// File and line of what a status word means, as [`meaning`](Self::meaning) finds it.
+    pub fn place_of(&self, service: &Service, said: &str) -> Option<&str> {
+        let own = self.services.get(service).and_then(|rules| rules.statuses.place(said));
+        own.or_else(|| self.statuses.place(said))
     }
 
     /// The promise of the service at a priority, for example `2 working days`.
@@ -175,17 +180,11 @@ impl Default for RetryRule {
     }
 }
 
-/// Which dispositions close a ticket without a person; all others hold it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CloseRules {
-    /// In the mapping's order.
-    pub automatically: Vec<Disposition>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::system;
     use super::*;
+    use crate::domain::Disposition;
 
     const MORE: &str = "note: Unverified.\nlimits: {concurrency: 3}\nretry: {first: 5s, attempts: 4}\n\
         statuses:\n  Done: {disposition: completed, say: Done.}\n  Odd: {progress: review}\n\

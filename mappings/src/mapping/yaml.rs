@@ -8,18 +8,18 @@ use serde_saphyr::Spanned;
 
 /// One value and the line it starts on.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub struct Node {
     /// Line, counted from 1.
-    pub(super) line: usize,
+    pub line: usize,
     /// The value.
-    pub(super) value: Yaml,
+    pub value: Yaml,
     /// Where a scalar stands in the text, in bytes.
     span: Option<(usize, usize)>,
 }
 
 /// A YAML value.
 #[derive(Debug, Clone)]
-pub(super) enum Yaml {
+pub enum Yaml {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`; `yes` and `off` are texts.
@@ -36,29 +36,29 @@ pub(super) enum Yaml {
 
 /// One entry of a mapping.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The key.
-    pub(super) key: String,
+    pub key: String,
     /// The key's line.
-    pub(super) line: usize,
+    pub line: usize,
     /// The value.
-    pub(super) value: Node,
+    pub value: Node,
 }
 
 /// Why a text is not YAML.
 #[derive(Debug)]
-pub(super) struct Unparsable {
+pub struct Unparsable {
     /// Line, counted from 1.
-    pub(super) line: usize,
+    pub line: usize,
     /// What is wrong there.
-    pub(super) reason: String,
+    pub reason: String,
     /// What may mend it.
-    pub(super) hint: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// Parses one document. A plain number that would come out differently from how it is written, like `1.10`,
 /// becomes a text.
-pub(super) fn parse(text: &str) -> Result<Node, Unparsable> {
+pub fn parse(text: &str) -> Result<Node, Unparsable> {
     let mut options = serde_saphyr::Options::default();
     options.strict_booleans = true;
     options.leading_zero_numbers_as_strings = true;
@@ -76,8 +76,13 @@ pub(super) fn parse(text: &str) -> Result<Node, Unparsable> {
 }
 
 impl Node {
+    /// Nothing, on a line.
+    pub fn nothing(line: usize) -> Self {
+        Self { line, value: Yaml::Null, span: None }
+    }
+
     /// The members of a mapping, else nothing.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Entry] {
         match &self.value {
             Yaml::Map(entries) => entries,
             Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) | Yaml::Text(_) | Yaml::List(_) => &[],
@@ -85,12 +90,12 @@ impl Node {
     }
 
     /// A member of a mapping.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
     /// The text of a text.
-    pub(super) fn as_text(&self) -> Option<&str> {
+    pub fn as_text(&self) -> Option<&str> {
         match &self.value {
             Yaml::Text(text) => Some(text),
             Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) | Yaml::List(_) | Yaml::Map(_) => None,
@@ -98,7 +103,7 @@ impl Node {
     }
 
     /// How it is named in a finding: short, on one line.
-    pub(super) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match &self.value {
             Yaml::Null => "nothing".into(),
             Yaml::Bool(value) => value.to_string(),
@@ -118,7 +123,7 @@ impl Node {
     }
 
     /// The same as JSON.
-    pub(super) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         match &self.value {
             Yaml::Null => Value::Null,
             Yaml::Bool(value) => Value::Bool(*value),

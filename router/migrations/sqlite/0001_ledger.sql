@@ -42,9 +42,11 @@ create table requests (
     raised_at integer not null,
     accepted_at integer not null,
     closed_at integer,
+    closes_at integer,
     disposition text,
     reason text,
     say text,
+    needs text,
     traceparent text,
     withdrawn integer not null default 0,
     clock_at integer,
@@ -58,6 +60,7 @@ create unique index requests_one_open on requests (council, ticket) where state 
 create index requests_unclosed on requests (state, id) where state <> 'closed';
 create index requests_clock on requests (clock_at) where clock_at is not null;
 create index requests_newest on requests (id);
+create index requests_closing on requests (closes_at) where closes_at is not null;
 
 -- What was asked for, apart from the rows that change.
 create table documents (

@@ -1,9 +1,9 @@
 //! The command line: what can be asked of `dovetail`, and who answers.
 
+mod arguments;
 mod cases;
 mod check;
 mod columns;
-mod decisions;
 mod exit;
 mod handovers;
 mod lint;
@@ -12,6 +12,7 @@ mod preview;
 mod problems;
 mod replay;
 mod resolve;
+mod scenarios;
 mod serve;
 mod show;
 mod sim;
@@ -29,11 +30,10 @@ use crate::demo;
 use crate::ledger::Direction;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mappings::domain::{Council, Disposition, Operation, RequestState, Revision, SystemName, Ticket};
 
 use open::Books;
 
-pub use decisions::{ChoiceArgs, PauseArgs, ReplayArgs, ResolveArgs, ResumeArgs, SystemCommand};
+pub use arguments::*;
 pub use exit::{Exit, Mistake, report};
 pub use show::Shown;
 
@@ -86,8 +86,8 @@ pub enum Command {
     Sim(SimArgs),
     /// Look for mistakes in mappings
     Lint(FolderArgs),
-    /// Run the cases that stand beside the mappings
-    Test(FolderArgs),
+    /// Run the cases that stand beside the mappings, or scenarios
+    Test(TestArgs),
     /// Print the exact call a mapping makes of a request; nothing is sent
     Try(TryArgs),
     /// Connect to everything the configuration names, and say what can be reached
@@ -115,200 +115,6 @@ pub enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Options of `serve`.
-#[derive(Debug, Clone, Args)]
-pub struct ServeArgs {}
-
-/// Options of `check`.
-#[derive(Debug, Clone, Args)]
-pub struct CheckArgs {}
-
-/// Options of `demo`.
-#[derive(Debug, Clone, Args)]
-pub struct DemoArgs {
-    /// How many requests to send
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub requests: u32,
-    /// End when every ticket is settled; without it, the console stays up until Ctrl-C
-    #[arg(long)]
-    pub exit: bool,
-    /// Send and close through this RabbitMQ, for example amqp://localhost; without it, over HTTP
-    #[arg(long, value_name = "URL")]
-    pub bus: Option<String>,
-    /// Keep the ledger here, for example postgres://localhost/dovetail; without it, in a temporary file
-    #[arg(long, value_name = "URL")]
-    pub database: Option<String>,
-    /// Number that makes a run repeatable
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-}
-
-/// Options of `sim`.
-#[derive(Debug, Clone, Args)]
-pub struct SimArgs {
-    /// Which system: housing, revenues, waste, partner, crm or crm-dynamics
-    pub system: SystemName,
-    /// Port to listen on; 0 takes a free one and prints it
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub port: u16,
-    /// Where to report completions, for example http://localhost:8080/callbacks/waste
-    #[arg(long, value_name = "URL")]
-    pub callback: Option<String>,
-    /// A fault to show, as name=value; may be given several times
-    #[arg(long = "fault", value_name = "NAME=VALUE")]
-    pub faults: Vec<String>,
-    /// Number that makes a run repeatable
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-}
-
-/// Which mappings are meant.
-#[derive(Debug, Clone, Args)]
-pub struct FolderArgs {
-    /// A mappings folder, its systems folder, or one system's folder; without it, the mappings that serve would use
-    #[arg(value_name = "PATH")]
-    pub folder: Option<PathBuf>,
-}
-
-/// Options of `try`.
-#[derive(Debug, Clone, Args)]
-pub struct TryArgs {
-    /// A service, for example waste.missed-bin, or the path of a service's YAML file
-    #[arg(value_name = "MAPPING")]
-    pub mapping: String,
-    /// The request as a JSON file; - reads standard input
-    #[arg(value_name = "REQUEST")]
-    pub request: PathBuf,
-    /// What to ask of the system
-    #[arg(long, value_name = "OPERATION", default_value = "create", value_parser = words::<Operation>(Operation::ALL.iter().map(|word| word.as_str())))]
-    pub operation: Operation,
-    /// The mappings folder that holds the service; without it, the mappings that serve would use
-    #[arg(long, value_name = "PATH")]
-    pub mappings: Option<PathBuf>,
-    /// The system's reference of the job, for amend and cancel
-    #[arg(long, value_name = "REFERENCE", default_value = "JOB-1")]
-    pub job: mappings::domain::Job,
-    /// How the work ended, for close
-    #[arg(long, value_name = "DISPOSITION", default_value = "completed", value_parser = words::<Disposition>(Disposition::ALL.iter().map(|word| word.as_str())))]
-    pub disposition: Disposition,
-}
-
-/// What can be asked about tickets.
-#[derive(Debug, Clone, Subcommand)]
-pub enum TicketsCommand {
-    /// The newest tickets
-    List(ListArgs),
-    /// Where a ticket is, who has it, what they last said and what happens next
-    Show(ShowArgs),
-}
-
-/// Where the ledger is.
-#[derive(Debug, Clone, Args)]
-pub struct LedgerArgs {
-    /// The ledger's database, postgres://… or sqlite:…; without it, the one the configuration names
-    #[arg(long, value_name = "URL")]
-    pub database: Option<String>,
-}
-
-/// Options of `tickets list`.
-#[derive(Debug, Clone, Args)]
-pub struct ListArgs {
-    /// Where the ledger is.
-    #[command(flatten)]
-    pub ledger: LedgerArgs,
-    /// Only of this council
-    #[arg(long, value_name = "COUNCIL")]
-    pub council: Option<Council>,
-    /// Only in this state
-    #[arg(long, value_name = "STATE", value_parser = words::<RequestState>(RequestState::ALL.iter().map(|word| word.as_str())))]
-    pub state: Option<RequestState>,
-    /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub most: usize,
-}
-
-/// Options of `tickets show`.
-#[derive(Debug, Clone, Args)]
-pub struct ShowArgs {
-    /// The ticket's reference in the CRM
-    #[arg(value_name = "REFERENCE")]
-    pub ticket: Ticket,
-    /// Where the ledger is.
-    #[command(flatten)]
-    pub ledger: LedgerArgs,
-    /// The council whose ticket it is, where several share one Dovetail
-    #[arg(long, value_name = "COUNCIL")]
-    pub council: Option<Council>,
-}
-
-/// What can be said of who owns a ticket's work.
-#[derive(Debug, Clone, Subcommand)]
-pub enum HandoverCommand {
-    /// Another team owns the work from now on
-    Give(OwnerArgs),
-    /// The work goes back to the contact centre, or to the team that is named
-    TakeBack(OwnerArgs),
-}
-
-/// Options of `handover give` and `handover take-back`.
-#[derive(Debug, Clone, Args)]
-pub struct OwnerArgs {
-    /// The ticket's reference in the CRM
-    #[arg(value_name = "REFERENCE")]
-    pub ticket: Ticket,
-    /// The system whose work it is
-    #[arg(value_name = "SYSTEM")]
-    pub system: SystemName,
-    /// The team that owns it from now on
-    #[arg(long, value_name = "TEAM", requires = "contact")]
-    pub team: Option<String>,
-    /// How the team is reached
-    #[arg(long, value_name = "ADDRESS", requires = "team")]
-    pub contact: Option<String>,
-    /// Who hears of it when it takes too long
-    #[arg(long, value_name = "ADDRESS", requires = "team")]
-    pub senior: Option<String>,
-    /// Who says so
-    #[arg(long, value_name = "NAME")]
-    pub by: String,
-    /// Why
-    #[arg(long, value_name = "WHY")]
-    pub because: Option<String>,
-    /// Where the ledger is.
-    #[command(flatten)]
-    pub ledger: LedgerArgs,
-    /// The council whose ticket it is, where several share one Dovetail
-    #[arg(long, value_name = "COUNCIL")]
-    pub council: Option<Council>,
-}
-
-/// Options of `problems`.
-#[derive(Debug, Clone, Args)]
-pub struct ProblemsArgs {
-    /// Where the ledger is.
-    #[command(flatten)]
-    pub ledger: LedgerArgs,
-    /// How many of each kind at most
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub most: usize,
-}
-
-/// Options of `schema`.
-#[derive(Debug, Clone, Args)]
-pub struct SchemaArgs {
-    /// What follows a request: amended, withdrawn or reopened; the request itself unless given
-    #[arg(value_parser = words::<Revision>(Revision::ALL.iter().map(|word| word.as_str())))]
-    pub revision: Option<Revision>,
-}
-
-/// Options of `completions`.
-#[derive(Debug, Clone, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
-}
-
 /// Does what was asked.
 ///
 /// # Errors
@@ -327,7 +133,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sim(args) => return sim::run(args).await,
         Command::Check(_) => check::run(global.config.as_deref()).await?,
         Command::Lint(args) => lint::run(folder(args.folder)?.as_deref())?,
-        Command::Test(args) => cases::run(folder(args.folder)?.as_deref())?,
+        Command::Test(TestArgs { mappings, scenarios: Some(path), database }) => {
+            let mappings = folder(mappings.folder)?;
+            return scenarios::run(&path, database, mappings.as_deref(), global.output).await;
+        }
+        Command::Test(args) => cases::run(folder(args.mappings.folder)?.as_deref())?,
         Command::Try(mut args) => {
             args.mappings = folder(args.mappings)?;
             preview::run(&args, clock::host_time())?
@@ -351,6 +161,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = config()?;
             let books = open::open(&args.ledger, &config).await?;
             handovers::pass_on(args, direction, &books, config.has_bus()).await?
+        }
+        Command::Tickets(TicketsCommand::StopClosure(args)) => {
+            let Books { ledger, .. } = open::open(&args.ticket.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            tickets::stop(&args, &*ledger, now).await?
         }
         Command::Problems(args) => {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;

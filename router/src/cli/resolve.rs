@@ -6,7 +6,7 @@ use serde_json::json;
 use super::open::Books;
 use super::tickets::only_council;
 use super::{Exit, Mistake, ResolveArgs, Shown};
-use crate::closing::{self, Closure};
+use crate::closing::{self, Closure, Grounds};
 use crate::config;
 use crate::ledger::{
     Choice, History, Ledger, Lessee, Person, Resolution, Resolved, SeenTicket, Selection, Stuck,
@@ -76,7 +76,8 @@ async fn choice(
     if let Some(disposition) = decision.close {
         let say = args.say.clone().unwrap_or_else(|| closing::plain(disposition).to_owned());
         let crm = books.catalogue.crm_of(&line.council).cloned();
-        let closure = Closure { disposition, reason: args.reason.clone(), say, crm };
+        let closure =
+            Closure { disposition, reason: args.reason.clone(), say, crm, grounds: Grounds::default() };
         return Ok(Ok(Choice::Close { seen, closure }));
     }
     if decision.keep_open {

@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use mappings::domain::{Council, Ticket};
 use mappings::mapping::Catalogue;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::columns::columns;
 use super::stopped;
-use super::{Exit, ListArgs, Mistake, ShowArgs, Shown};
-use crate::ledger::{Filter, History, Ledger, Line};
+use super::{Exit, ListArgs, Mistake, ShowArgs, Shown, StopArgs};
+use crate::ledger::{Filter, History, Ledger, Line, Outbox, Places, Stop, WorkerId};
 use crate::timeline::{self, Story, service_title, when, words};
+use crate::undo;
 
 /// Openings of one reference that are looked through for councils.
 const MOST_OPENINGS: usize = 100;
@@ -93,6 +95,33 @@ pub(super) async fn show(
             exit: Exit::NotOk,
         }),
     }
+}
+
+/// Stops the closure of one ticket.
+///
+/// # Errors
+/// When the ledger cannot be written, or several councils have a ticket of that reference.
+pub(super) async fn stop(args: &StopArgs, ledger: &dyn Ledger, now: Timestamp) -> anyhow::Result<Shown> {
+    let StopArgs { ticket: ShowArgs { ticket, council, .. }, by } = args;
+    let council = match council {
+        Some(council) => Some(council.clone()),
+        None => only_council(ticket, ledger).await?,
+    };
+    // Nothing is taken into memory here: a running router publishes what follows.
+    let lessee = undo::without_room(WorkerId(Uuid::now_v7()), &Outbox::On(Places::new(0)));
+    let stopped = match council {
+        Some(council) => {
+            let stop = Stop { council, ticket: ticket.clone(), by: by.clone() };
+            ledger.stop_closure(&stop, now, &lessee).await?
+        }
+        None => false,
+    };
+    let text = match stopped {
+        true => format!("The closure of {ticket} is stopped; the ticket is held.\n"),
+        false => format!("There is no closure of {ticket} that can still be stopped.\n"),
+    };
+    let json = json!({"ticket": ticket.as_str(), "stopped": stopped});
+    Ok(Shown { text, json, exit: if stopped { Exit::Ok } else { Exit::NotOk } })
 }
 
 /// The council that has a ticket of that reference, where it is one.
@@ -196,6 +225,7 @@ mod tests {
         match command {
             TicketsCommand::List(args) => list(&args, &*seed.ledger, &seed.catalogue).await,
             TicketsCommand::Show(args) => show(&args, &*seed.ledger, &seed.catalogue, at(30)).await,
+            TicketsCommand::StopClosure(args) => stop(&args, &*seed.ledger, at(30)).await,
         }
     }
 
@@ -234,6 +264,14 @@ mod tests {
         let seed = Seed::town().await;
         let shown = tickets(&seed, &["show", "CRM-99"]).await.expect("shown");
         assert_eq!((shown.exit, shown.json["found"].as_bool()), (Exit::NotOk, Some(false)));
+    }
+
+    #[tokio::test]
+    async fn a_ticket_without_a_closure_that_waits_has_none_to_stop() {
+        let seed = Seed::town().await;
+        let shown =
+            tickets(&seed, &["stop-closure", "CRM-3", "--by", "adviser-17"]).await.expect("an answer");
+        assert_eq!((shown.exit, shown.json["stopped"].as_bool()), (Exit::NotOk, Some(false)));
     }
 
     #[tokio::test]

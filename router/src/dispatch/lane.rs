@@ -143,6 +143,30 @@ impl Lane {
         while attempts.join_next().await.is_some() {}
     }
 
+    /// Makes every call that is due now and may pass, and returns how many there were: for whoever drives the time.
+    pub async fn step(&mut self) -> usize {
+        while let Ok(work) = self.memory.try_recv() {
+            self.waiting.push_back(work);
+        }
+        self.look();
+        let (mut attempts, mut made) = (JoinSet::new(), 0);
+        loop {
+            if self.room.is_over() {
+                self.give_back(self.room.over()).await;
+            }
+            self.claim().await;
+            let paced = self.begin(&mut attempts).await;
+            match (attempts.join_next().await, paced) {
+                (Some(ended), _) => {
+                    made += 1;
+                    self.ended(ended).await;
+                }
+                (None, Some(at)) => tokio::time::sleep_until(at).await,
+                (None, None) => return made,
+            }
+        }
+    }
+
     /// Reads anew what may pass, and makes the room in memory as large as that needs.
     fn look(&mut self) {
         self.share = self.grants.borrow_and_update().of(&self.system);

@@ -44,6 +44,11 @@ impl Lookout {
         }
     }
 
+    /// Looks once, for whoever drives the time.
+    pub async fn step(&self) {
+        self.look(&mut BTreeMap::new()).await;
+    }
+
     async fn look(&self, told: &mut BTreeMap<String, &'static str>) {
         match self.ledger.halts().await {
             Ok(halts) => {

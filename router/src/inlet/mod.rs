@@ -174,7 +174,11 @@ fn completion(inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completi
         .map_err(|reason| Box::new(refusal(kept, reason, now)))
 }
 
-fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String> {
+/// Reads a completion from an event of `backoffice.events`.
+///
+/// # Errors
+/// A sentence that says what was found and expected.
+pub fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String> {
     let envelope = match delivery {
         Delivery::Event(envelope) if envelope.kind == COMPLETION => envelope,
         Delivery::Event(_) | Delivery::Events(_) | Delivery::Foreign { .. } => {

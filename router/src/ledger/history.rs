@@ -32,6 +32,8 @@ pub struct Line {
     pub accepted_at: Timestamp,
     /// When the closure was written.
     pub closed_at: Option<Timestamp>,
+    /// Until when a closure that is decided can be stopped.
+    pub closes_at: Option<Timestamp>,
     /// Whether a handover of it is parked.
     pub parked: bool,
 }

@@ -38,7 +38,7 @@ pub use opening::{Edited, edit};
 pub use resolution::{Choice, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
-pub use sql::open;
+pub use sql::{add_schema, open, remove_schema};
 pub use writer::{Failed, Lanes, Writer};
 
 use crate::closing::{Decision, Standing};
@@ -67,6 +67,17 @@ pub enum Error {
     /// The address of the database names no kind that is supported.
     #[error("{0:?} is not a ledger: expected postgres://… or sqlite:<file>")]
     Address(String),
+}
+
+/// A person's word that a closure is to be stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// The council.
+    pub council: Council,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Who says so.
+    pub by: String,
 }
 
 /// Why one row was refused by the database, which it always will be: its neighbours were written.
@@ -115,6 +126,11 @@ pub trait Ledger: Send + Sync {
 
     /// What was asked for: the request document as it stands; `None` if the ledger does not know it.
     async fn document(&self, council: &Council, request: RequestId) -> Result<Option<Value>, Error>;
+    /// Writes the closures whose time for being stopped is over, up to `most`.
+    async fn close_due(&self, now: Timestamp, most: usize, lessee: &Lessee) -> Result<Written<bool>, Error>;
+
+    /// Stops a closure that is decided and not written yet: its ticket is held. `false`: there is none to stop.
+    async fn stop_closure(&self, stop: &Stop, now: Timestamp, lessee: &Lessee) -> Result<bool, Error>;
 
     /// Leases up to `most` events that nobody holds, oldest first.
     async fn claim_outbox(&self, most: usize, worker: WorkerId) -> Result<Vec<Event>, Error>;

@@ -21,6 +21,7 @@ pub(super) fn headline(line: &Line, work: &[&Piece<'_>], closure: Option<&Piece<
         RequestState::Held => "A person must decide how this ends".to_owned(),
         RequestState::Closing => match closure {
             Some(closure) => format!("The work has ended. {}", closure.closing()),
+            None if line.closes_at.is_some() => "The work has ended, and the ticket closes soon".to_owned(),
             None => "The work has ended, and the ticket is being closed".to_owned(),
         },
         RequestState::Closed => match line.disposition {
@@ -47,7 +48,14 @@ pub(super) fn next(
         }
         RequestState::Closing => match closure {
             Some(closure) => of_piece(closure, now).into_iter().collect(),
-            None => vec!["The ticket closes by itself; there is nothing to do.".to_owned()],
+            None => vec![match history.line.closes_at {
+                Some(at) => format!(
+                    "The ticket closes by itself {}. Until then it can be stopped: dovetail tickets stop-closure {} --by NAME.",
+                    when::spoken(at, now),
+                    history.line.ticket
+                ),
+                None => "The ticket closes by itself; there is nothing to do.".to_owned(),
+            }],
         },
         RequestState::Closed => vec![match closure.and_then(|closure| closure.handover.reason.as_deref()) {
             // What the CRM said beside taking the closure, for example that a person had closed it already.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, Sim, read, respond, wrong};
 use crate::simulator::book::{Book, Index, Phase, Text};
 use crate::simulator::call::Reply;
-use crate::simulator::{Shared, clock, mover};
+use crate::simulator::{Shared, mover};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +108,7 @@ pub(super) async fn say(State(shared): Sim, Path(id): Path<String>, body: Bytes)
         let word: Word = read(&body)?;
         let Some(status) = word.status else { return Err(wrong(400, "expected a status".to_owned())) };
         book.job_mut(index).follow_on = word.follow_on.map(Text::Owned);
-        book.say(index, Text::Owned(status), word.note.map(Text::Owned), Phase::Waiting, clock::now());
+        book.say(index, Text::Owned(status), word.note.map(Text::Owned), Phase::Waiting, shared.now());
         Ok(())
     })
 }
@@ -119,7 +119,7 @@ pub(super) async fn complete(State(shared): Sim, Path(id): Path<String>, body: B
         let word: Word = read(&body)?;
         let status = word.status.map_or(Text::Borrowed(shared.done()), Text::Owned);
         book.job_mut(index).follow_on = word.follow_on.map(Text::Owned);
-        book.say(index, status, word.note.map(Text::Owned), Phase::Ended, clock::now());
+        book.say(index, status, word.note.map(Text::Owned), Phase::Ended, shared.now());
         Ok(())
     })
 }

@@ -130,6 +130,10 @@ impl Opening {
         }
         let ended_as = ended_as.map_or("ended", |disposition| disposition.as_str());
         let reason = match self.state {
+            RequestState::Closing if self.can_be_stopped() => format!(
+                "{} said {:?} after its job ended as {ended_as}, so the ticket was not closed",
+                piece.system, completion.said
+            ),
             RequestState::Closed | RequestState::Closing => {
                 format!(
                     "{} said {:?} after the ticket was closed as {ended_as}",

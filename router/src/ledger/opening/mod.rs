@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure: SQL loads an opening and stores it again, the transitions are decided here.
 
+mod closing;
 mod edit;
 mod heard;
 mod queue;
@@ -24,7 +25,6 @@ use uuid::Uuid;
 
 pub use edit::{Edited, edit};
 
-use crate::closing::{Closure, Decision, Part, Standing};
 use crate::event::{Event, Kind};
 
 /// What is known of one opening, and whether it was changed since it was loaded.
@@ -36,9 +36,13 @@ pub(super) struct Opening {
     pub(super) service: Service,
     pub(super) state: RequestState,
     pub(super) closed_at: Option<Timestamp>,
+    /// Until when a closure that is decided can be stopped.
+    pub(super) closes_at: Option<Timestamp>,
     pub(super) disposition: Option<Disposition>,
     pub(super) reason: Option<String>,
     pub(super) say: Option<String>,
+    /// The formats that the customer needs, as JSON.
+    pub(super) needs: Option<String>,
     pub(super) traceparent: Option<String>,
     /// The customer does not want the work any more.
     pub(super) withdrawn: bool,
@@ -193,92 +197,10 @@ impl Opening {
     /// A person must decide. What is closed or closing stays so: the event tells.
     fn hold(&mut self, reason: String, mut data: Value, at: Timestamp, effects: &mut Effects) {
         data["reason"] = json!(reason);
-        if self.state == RequestState::Open {
-            self.state = RequestState::Held;
+        if self.state == RequestState::Open || self.can_be_stopped() {
+            self.back_to(RequestState::Held);
             self.reason = Some(reason);
-            self.changed = true;
         }
         effects.events.push(self.event(Kind::Held, at, data));
     }
-
-    /// Asks the closing rules, where the ticket is open. Says whether they changed it.
-    fn decide(
-        &mut self,
-        closer: &dyn Fn(&Standing) -> Decision,
-        at: Timestamp,
-        effects: &mut Effects,
-    ) -> bool {
-        let asked = |piece: &Piece| piece.state == HandoverState::Ended && piece.operation.is_some();
-        // What was asked last of an ended piece is still under way: what it comes to is part of the decision.
-        if self.state != RequestState::Open || self.pieces.iter().any(asked) {
-            return false;
-        }
-        match closer(&self.standing()) {
-            Decision::Wait => false,
-            Decision::Hold(reason) => {
-                self.hold(reason, json!({}), at, effects);
-                true
-            }
-            Decision::Close(closure) => {
-                self.close(closure, at, effects);
-                true
-            }
-        }
-    }
-
-    fn standing(&self) -> Standing {
-        let parts = self.pieces.iter().filter(|piece| !piece.closure).map(|piece| Part {
-            system: piece.system.clone(),
-            state: piece.state,
-            disposition: piece.disposition,
-            reason: piece.reason.clone(),
-            say: piece.say.clone(),
-            said: piece.said.clone(),
-        });
-        Standing {
-            council: self.council.clone(),
-            request: self.request,
-            ticket: self.ticket.clone(),
-            service: self.service.clone(),
-            withdrawn: self.withdrawn,
-            handovers: parts.collect(),
-        }
-    }
-
-    fn close(&mut self, closure: Closure, at: Timestamp, effects: &mut Effects) {
-        let Closure { disposition, reason, say, crm } = closure;
-        self.state = if crm.is_some() { RequestState::Closing } else { RequestState::Closed };
-        self.closed_at = Some(at);
-        self.disposition = Some(disposition);
-        self.reason = reason;
-        self.say = Some(say);
-        self.changed = true;
-        let payload = self.payload();
-        effects.events.push(self.event(Kind::Closed, at, payload.clone()));
-        let Some(crm) = crm else { return };
-        let piece = Piece::due(crm, true);
-        effects.calls.push(piece.first_call(Some(payload), at));
-        self.pieces.push(piece);
-    }
-
-    /// The closure as its event and its call carry it.
-    fn payload(&self) -> Value {
-        let evidence: Vec<Value> = self.pieces.iter().filter(|piece| !piece.closure).map(evidence).collect();
-        json!({
-            "disposition": self.disposition.map(Disposition::as_str),
-            "reason": self.reason,
-            "say": self.say,
-            "evidence": evidence,
-        })
-    }
-}
-
-/// What a closure shows for a piece of work: the system's own word where it gave one.
-fn evidence(piece: &Piece) -> Value {
-    // What the system said before the customer withdrew the request is no evidence of that.
-    let own = piece.reason.as_deref() != Some(revised::WITHDRAWN);
-    let said = piece.said.as_deref().filter(|_| own).or(piece.reason.as_deref());
-    let said = said.or(piece.disposition.map(Disposition::as_str));
-    let at = piece.said_at.filter(|_| own).or(piece.ended_at).map(|at| at.to_string());
-    json!({"system": piece.system.as_str(), "said": said, "at": at})
 }

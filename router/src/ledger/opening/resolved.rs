@@ -5,7 +5,7 @@ use mappings::domain::{Disposition, HandoverId, HandoverState, Job, Operation, R
 use serde_json::{Value, json};
 
 use super::{Effects, Opening};
-use crate::closing::{Closure, Decision, Standing};
+use crate::closing::{Closure, Decision, Grounds, Standing};
 use crate::event::Kind;
 use crate::ledger::{Next, Person, SeenTicket};
 
@@ -64,7 +64,8 @@ impl Opening {
             data["changes"] = Value::from(changes);
         }
         self.tell(index, decision, data, person, at, effects);
-        let payload = if piece.closure { Some(self.payload()) } else { piece.payload.clone() };
+        let closure = piece.closure.then(|| self.payload(&Grounds::default()));
+        let payload = piece.payload.clone().or(closure);
         let piece = &mut self.pieces[index];
         piece.touch();
         // What is asked about work that the system has leaves the work with it.
@@ -90,6 +91,9 @@ impl Opening {
         let stopped = |state: HandoverState| matches!(state, HandoverState::Ended | HandoverState::Parked);
         match self.state {
             RequestState::Held | RequestState::Open => {}
+            RequestState::Closing if self.can_be_stopped() => {
+                return Err("it closes by itself soon: stop that closure first".to_owned());
+            }
             RequestState::Closing | RequestState::Closed => return Err("it is closed already".to_owned()),
         }
         if let Some(piece) = self.pieces.iter().find(|piece| piece.state == HandoverState::Due) {
@@ -124,12 +128,7 @@ impl Opening {
         }
         let data = json!({"reason": self.reason});
         self.tell_of_all("keep_open", data, person, at, effects);
-        self.state = RequestState::Open;
-        self.reason = None;
-        self.closed_at = None;
-        self.disposition = None;
-        self.say = None;
-        self.changed = true;
+        self.back_to(RequestState::Open);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl Opening {
         effects: &mut Effects,
     ) -> bool {
         if self.is_over() || self.withdrawn {
-            let when = if self.withdrawn { "after it was withdrawn" } else { "after the ticket was closed" };
+            let when = if self.withdrawn { "after it was withdrawn" } else { self.too_late() };
             self.noted(Revision::Amended, when, at, effects);
             return false;
         }
@@ -62,7 +62,8 @@ impl Opening {
         effects: &mut Effects,
     ) {
         if self.is_over() {
-            return self.noted(Revision::Withdrawn, "after the ticket was closed", at, effects);
+            let when = self.too_late();
+            return self.noted(Revision::Withdrawn, when, at, effects);
         }
         let again = std::mem::replace(&mut self.withdrawn, true);
         self.tell_revision(Revision::Withdrawn, data, at, effects);
@@ -105,6 +106,12 @@ impl Opening {
                 effects.events.push(self.event(Kind::Reopened, at, data));
                 return None;
             }
+            RequestState::Closing if self.can_be_stopped() => {
+                let data = json!({"reason": data.get("reason"), "state": self.state.as_str()});
+                effects.events.push(self.event(Kind::Reopened, at, data));
+                self.noted(Revision::Reopened, self.too_late(), at, effects);
+                return None;
+            }
             RequestState::Closing => self.break_off_closing(at, effects),
             RequestState::Closed => {}
         }
@@ -117,9 +124,11 @@ impl Opening {
             service: self.service.clone(),
             state: RequestState::Open,
             closed_at: None,
+            closes_at: None,
             disposition: None,
             reason: None,
             say: None,
+            needs: self.needs.clone(),
             traceparent: self.traceparent.clone(),
             withdrawn: false,
             pieces: systems.into_iter().map(|system| Piece::due(system, false)).collect(),
@@ -140,6 +149,7 @@ impl Opening {
             self.end(index, Disposition::Cancelled, Some(reason), None, at);
         }
         self.state = RequestState::Closed;
+        self.closes_at = None;
         self.changed = true;
     }
 
@@ -155,6 +165,11 @@ impl Opening {
         }
     }
 
+    /// Why what comes now is not acted upon: nobody has been told of a closure that can still be stopped.
+    fn too_late(&self) -> &'static str {
+        if self.can_be_stopped() { "after the work had ended" } else { "after the ticket was closed" }
+    }
+
     /// Says what the customer did.
     fn tell_revision(&self, revision: Revision, data: &Value, at: Timestamp, effects: &mut Effects) {
         let data = json!({"change": revision.as_str(), "reason": data.get("reason")});
@@ -164,12 +179,8 @@ impl Opening {
     /// Something came too late to act upon: a person must decide.
     fn noted(&mut self, revision: Revision, when: &str, at: Timestamp, effects: &mut Effects) {
         let reason = format!("the CRM sent {revision} {when}");
-        self.state = RequestState::Held;
+        self.back_to(RequestState::Held);
         self.reason = Some(reason.clone());
-        self.closed_at = None;
-        self.disposition = None;
-        self.say = None;
-        self.changed = true;
         let data = json!({"reason": reason, "change": revision.as_str()});
         effects.events.push(self.event(Kind::Held, at, data));
     }

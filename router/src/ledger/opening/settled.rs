@@ -30,6 +30,7 @@ impl Opening {
                 self.end(index, *disposition, Some(reason.clone()), say.clone(), at);
                 let system = self.pieces[index].system.clone();
                 self.state = RequestState::Held;
+                self.closes_at = None;
                 self.reason = Some(format!("{system} refused the closure: {reason}"));
                 self.changed = true;
                 let data = json!({"system": system.as_str(), "reason": self.reason});
@@ -156,6 +157,7 @@ impl Opening {
         self.end(index, Disposition::Completed, note, None, at);
         if self.state == RequestState::Closing {
             self.state = RequestState::Closed;
+            self.closes_at = None;
             self.changed = true;
         }
     }

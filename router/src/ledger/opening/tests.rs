@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Effects, Kept, Opening, Piece};
-use crate::closing::{Closure, Decision, Standing};
+use crate::closing::{Closure, Decision, Grounds, Standing};
 use crate::event::Kind;
 use crate::ledger::{Completion, Correlated, Meaning, Next, Way};
 
@@ -39,6 +39,8 @@ fn awaiting(systems: &[&str]) -> Opening {
         service: Service::parse("waste.missed-bin").expect("a service"),
         state: RequestState::Open,
         closed_at: None,
+        closes_at: None,
+        needs: None,
         disposition: None,
         reason: None,
         say: None,
@@ -59,6 +61,7 @@ fn closer(standing: &Standing) -> Decision {
         reason: None,
         say: "It is done.".into(),
         crm: Some(system("crm")),
+        grounds: Grounds::default(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mappings::domain::{Council, Request, RequestId, RequestState, SystemName, Ticket};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::draft::Draft;
@@ -151,6 +152,8 @@ fn opening(arrival: &Arrival, request: &Request, systems: &[SystemName]) -> Open
         service: request.service.clone(),
         state: RequestState::Open,
         closed_at: None,
+        closes_at: None,
+        needs: needs(&request.document),
         disposition: None,
         reason: None,
         say: None,
@@ -159,4 +162,10 @@ fn opening(arrival: &Arrival, request: &Request, systems: &[SystemName]) -> Open
         pieces: systems.iter().map(|system| Piece::due(system.clone(), false)).collect(),
         changed: false,
     }
+}
+
+/// The formats that the customer needs, as JSON.
+pub(super) fn needs(document: &Value) -> Option<String> {
+    let needs = document.pointer("/customer/needs")?.as_array()?;
+    (!needs.is_empty()).then(|| json!(needs).to_string())
 }

@@ -216,16 +216,19 @@ pub(super) async fn store_changes(tx: &mut Tx, openings: &mut [Opening]) -> Resu
     if !changed.is_empty() {
         let statement = Statement::new(format!(
             "with v as ({{rows}}) update requests set state = v.state, closed_at = v.closed_at, \
-             disposition = v.disposition, reason = v.reason, say = v.say, withdrawn = v.withdrawn, {CLOCK} from v \
+             closes_at = v.closes_at, disposition = v.disposition, reason = v.reason, say = v.say, \
+             needs = v.needs, withdrawn = v.withdrawn, {CLOCK} from v \
              where requests.council = v.council and requests.id = v.id",
         ))
         .texts("council", &changed, |opening| opening.council.as_str())
         .texts("id", &changed, |opening| opening.request.to_string())
         .texts("state", &changed, |opening| opening.state.as_str())
         .ints("closed_at", &changed, |opening| opening.closed_at.map(Timestamp::as_millisecond))
+        .ints("closes_at", &changed, |opening| opening.closes_at.map(Timestamp::as_millisecond))
         .texts("disposition", &changed, |opening| opening.disposition.map(|word| word.as_str()))
         .texts("reason", &changed, |opening| opening.reason.as_deref())
         .texts("say", &changed, |opening| opening.say.as_deref())
+        .texts("needs", &changed, |opening| opening.needs.as_deref())
         .ints("withdrawn", &changed, |opening| i64::from(opening.withdrawn));
         tx.run(statement).await?;
     }

@@ -37,9 +37,9 @@ pub(super) async fn add(tx: &mut Tx, new: Vec<Fresh>, draft: &mut Draft<'_>) -> 
     sorted.sort_by_key(|new| (&new.opening.council, &new.opening.ticket));
     let statement = Statement::new(
         "with v as ({rows}) insert into requests (council, id, ticket, opening, service, channel, priority, state, \
-         raised_at, accepted_at, traceparent, clock_at, target_at, clock_rule, feedback) select council, id, ticket, \
-         opening, service, channel, priority, 'open', raised_at, accepted_at, traceparent, clock_at, target_at, \
-         clock_rule, feedback from v",
+         raised_at, accepted_at, needs, traceparent, clock_at, target_at, clock_rule, feedback) select council, id, \
+         ticket, opening, service, channel, priority, 'open', raised_at, accepted_at, needs, traceparent, clock_at, \
+         target_at, clock_rule, feedback from v",
     )
     .texts("council", &sorted, |new| new.opening.council.as_str())
     .texts("id", &sorted, |new| new.opening.request.to_string())
@@ -50,6 +50,7 @@ pub(super) async fn add(tx: &mut Tx, new: Vec<Fresh>, draft: &mut Draft<'_>) -> 
     .texts("priority", &sorted, |new| new.priority.as_str())
     .ints("raised_at", &sorted, |new| new.raised_at.as_millisecond())
     .ints("accepted_at", &sorted, |new| new.accepted_at.as_millisecond())
+    .texts("needs", &sorted, |new| new.opening.needs.as_deref())
     .texts("traceparent", &sorted, |new| new.opening.traceparent.as_deref());
     tx.run(clocks::columns(statement, &sorted, |new| &new.clock)).await?;
     let statement = Statement::new(

@@ -8,7 +8,7 @@ use crate::ledger::{Counts, Error, Filter, InboxKey, Line, Parked, Problem};
 
 /// The columns of a [`Line`], from `requests r`.
 pub(super) const LINE: &str = "r.council, r.ticket, r.id, r.service, r.state, r.disposition, r.reason, r.raised_at, \
-     r.accepted_at, r.closed_at, case when exists (select 1 from handovers h where h.council = r.council \
+     r.accepted_at, r.closed_at, r.closes_at, case when exists (select 1 from handovers h where h.council = r.council \
      and h.request = r.id and h.state = 'parked') then 1 else 0 end";
 
 impl SqlLedger {
@@ -100,6 +100,7 @@ pub(super) fn line(row: &mut Row) -> Result<Line, Error> {
         raised_at: row.time("requests.raised_at")?,
         accepted_at: row.time("requests.accepted_at")?,
         closed_at: row.maybe_time("requests.closed_at")?,
+        closes_at: row.maybe_time("requests.closes_at")?,
         parked: row.flag("parked")?,
     })
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod claim;
 mod clocks;
+mod closings;
 mod complete;
 mod defer;
 mod doubts;
@@ -45,10 +46,11 @@ use self::record::Record;
 use self::refuse::Refuse;
 use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
+pub use self::store::{add_schema, remove_schema};
 use super::{
     Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter,
     Halt, History, Lease, Ledger, Lessee, Line, Look, OwnerChange, OwnerChanged, Peer, Problem, Reader,
-    Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stuck, Switch, Switched,
+    Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched,
     SystemChange, Work, WorkerId, Written,
 };
 use crate::event::Event;
@@ -169,6 +171,14 @@ impl Ledger for SqlLedger {
 
     async fn document(&self, council: &Council, request: RequestId) -> Result<Option<Value>, Error> {
         self.read_document(council, request).await
+    }
+
+    async fn close_due(&self, now: Timestamp, most: usize, lessee: &Lessee) -> Result<Written<bool>, Error> {
+        self.close_what_is_due(now, most, lessee).await
+    }
+
+    async fn stop_closure(&self, stop: &Stop, now: Timestamp, lessee: &Lessee) -> Result<bool, Error> {
+        self.stop(stop, now, lessee).await
     }
 
     async fn claim_outbox(&self, most: usize, worker: WorkerId) -> Result<Vec<Event>, Error> {

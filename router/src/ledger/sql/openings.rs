@@ -30,8 +30,9 @@ impl Openings {
             return Ok(Self::default());
         }
         let statement = Statement::new(
-            "with v as ({rows}) select r.council, r.id, r.ticket, r.service, r.state, r.closed_at, r.disposition, \
-             r.reason, r.say, r.traceparent, r.withdrawn from v join requests r on r.council = v.council and r.id = v.id \
+            "with v as ({rows}) select r.council, r.id, r.ticket, r.service, r.state, r.closed_at, r.closes_at, \
+             r.disposition, r.reason, r.say, r.needs, r.traceparent, r.withdrawn \
+             from v join requests r on r.council = v.council and r.id = v.id \
              order by r.id {lock}",
         );
         let mut openings = Self::default();
@@ -125,9 +126,11 @@ fn opening(row: &mut Row) -> Result<Opening, Error> {
         service: row.get("requests.service", Service::parse)?,
         state: row.get("requests.state", str::parse)?,
         closed_at: row.maybe_time("requests.closed_at")?,
+        closes_at: row.maybe_time("requests.closes_at")?,
         disposition: row.maybe("requests.disposition", str::parse)?,
         reason: row.maybe_text("requests.reason")?,
         say: row.maybe_text("requests.say")?,
+        needs: row.maybe_text("requests.needs")?,
         traceparent: row.maybe_text("requests.traceparent")?,
         withdrawn: row.flag("requests.withdrawn")?,
         pieces: Vec::new(),

@@ -9,7 +9,7 @@ use mappings::domain::{
 };
 use serde_json::Value;
 
-use super::accept::latest;
+use super::accept::{latest, needs};
 use super::draft::{Draft, store_changes};
 use super::early;
 use super::fresh::{self, Fresh};
@@ -115,6 +115,8 @@ async fn apply_round<'a>(
                     let sent_as = live.into_iter().map(|call| (council.clone(), call, Arc::clone(&was)));
                     round.sent_as.extend(sent_as);
                     *document = Arc::new(Revised::applied_to(data, &was));
+                    opening.needs = needs(document);
+                    opening.changed = true;
                     round.versions.push(Version {
                         council: council.clone(),
                         request,

@@ -1,10 +1,11 @@
 //! Exactly one closure, or a person.
 
-use mappings::domain::{Disposition, RequestState};
+use mappings::domain::{Council, Disposition, Request, RequestState};
+use serde_json::json;
 
 use super::fixture::*;
 use super::{Fixture, both};
-use crate::ledger::Correlated;
+use crate::ledger::{Correlated, History, Stop};
 
 both! {
     async fn a_ticket_of_two_systems_closes_when_both_ended(fixture: &Fixture) {
@@ -93,8 +94,94 @@ both! {
         assert_eq!(close.payload.as_ref().expect("a closure")["say"], "It is done.");
         assert_eq!(close.document["ticket"], "CRM-1");
     }
+
+    async fn a_closure_that_can_be_stopped_is_written_when_its_time_is_over(fixture: &Fixture) {
+        ended(fixture, "CRM-1").await;
+        let history = patient(fixture, "CRM-1").await;
+        assert_eq!((history.line.state, history.line.closes_at), (RequestState::Closing, Some(at(70))));
+        assert_eq!(words(&history), ["ticket.accepted", "ticket.handed-over", "ticket.progressed"]);
+        assert_eq!(close_due(fixture, 69).await, 0);
+        let (one, other) = tokio::join!(close_due(fixture, 70), close_due(fixture, 70));
+        assert_eq!(one + other, 1, "written once");
+        let history = patient(fixture, "CRM-1").await;
+        assert_eq!((history.line.state, history.line.closed_at), (RequestState::Closed, Some(at(70))));
+        assert_eq!(words(&history).last(), Some(&"ticket.closed"));
+        assert_eq!(close_due(fixture, 100).await, 0);
+    }
+
+    async fn a_closure_that_was_stopped_is_never_written(fixture: &Fixture) {
+        ended(fixture, "CRM-1").await;
+        assert!(stop(fixture, "CRM-1").await);
+        assert!(!stop(fixture, "CRM-1").await, "there is nothing left to stop");
+        assert_eq!(close_due(fixture, 100).await, 0);
+        let history = patient(fixture, "CRM-1").await;
+        assert_eq!((history.line.state, history.line.disposition), (RequestState::Held, None));
+        assert_eq!(words(&history).last(), Some(&"ticket.held"));
+        assert!(!stop(fixture, "CRM-9").await, "nobody knows that ticket");
+    }
+
+    async fn a_closure_is_stopped_or_written_and_never_both(fixture: &Fixture) {
+        for round in 0..20 {
+            let ticket = format!("CRM-{round}");
+            ended(fixture, &ticket).await;
+            let (stopped, closed) = tokio::join!(stop(fixture, &ticket), close_due(fixture, 100));
+            assert_eq!(usize::from(stopped) + closed, 1, "{ticket}");
+            let events = words(&patient(fixture, &ticket).await);
+            let last = if stopped { "ticket.held" } else { "ticket.closed" };
+            assert_eq!(events.last(), Some(&last), "{events:?}");
+            assert_eq!(events.iter().filter(|word| **word == "ticket.closed").count(), closed);
+        }
+    }
+
+    async fn news_that_contradicts_stops_a_closure(fixture: &Fixture) {
+        ended(fixture, "CRM-1").await;
+        let heard = fixture.hear(timed(said("waste", "k-other", "W-CRM-1", "Not Out"), 20)).await;
+        assert_eq!(heard, Correlated::Held);
+        assert_eq!(close_due(fixture, 100).await, 0);
+        let line = patient(fixture, "CRM-1").await.line;
+        assert_eq!(line.state, RequestState::Held);
+        assert!(line.reason.as_deref().is_some_and(|why| why.contains("so the ticket was not closed")), "{line:?}");
+    }
+
+    async fn the_formats_that_the_customer_needs_go_with_the_closure(fixture: &Fixture) {
+        let mut one = arrival("CRM-1", "CRM-1", &["waste"]);
+        let crate::ledger::Change::Submitted { request, .. } = &mut one.change else { panic!("a request") };
+        let mut document = (*request.document).clone();
+        document["customer"] = json!({"needs": ["large print"]});
+        *request = Request::parse(document).expect("a request");
+        let work = fixture.accept(&[one]).await.work.remove(0);
+        fixture.record(&[settle(&work, delivered("W-1"))]).await;
+        let closed = fixture.complete(&[said("waste", "k1", "W-1", "Completed")]).await;
+        let payload = closed.work[0].payload.as_ref().expect("a closure");
+        assert_eq!(payload["needs"], json!(["large print"]));
+    }
 }
 
 fn words_of_closing(history: &crate::ledger::History) -> usize {
     words(history).into_iter().filter(|word| *word == "ticket.closed").count()
+}
+
+/// A ticket of the council that waits a minute before it closes, with its work done.
+async fn ended(fixture: &Fixture, ticket: &str) {
+    let work = fixture.accept(&[arrival_of("patient", ticket, ticket, &["waste"])]).await.work.remove(0);
+    let job = format!("W-{ticket}");
+    fixture.record(&[settle(&work, delivered(&job))]).await;
+    assert_eq!(fixture.hear(said("waste", ticket, &job, "Completed")).await, Correlated::Applied);
+}
+
+async fn patient(fixture: &Fixture, ticket: &str) -> History {
+    let council = Council::parse("patient").expect("a council");
+    let found = fixture.ledger.ticket(Some(&council), &self::ticket(ticket)).await.expect("a read");
+    found.expect("the ticket")
+}
+
+async fn close_due(fixture: &Fixture, seconds: i64) -> usize {
+    let written = fixture.ledger.close_due(at(seconds), 100, &fixture.lessee).await.expect("a write");
+    written.replies.iter().filter(|reply| matches!(reply, Ok(true))).count()
+}
+
+async fn stop(fixture: &Fixture, ticket: &str) -> bool {
+    let council = Council::parse("patient").expect("a council");
+    let stop = Stop { council, ticket: self::ticket(ticket), by: "adviser-17".into() };
+    fixture.ledger.stop_closure(&stop, at(15), &fixture.lessee).await.expect("a write")
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::closing::{Closure, Decision, Standing};
+use crate::closing::{Closure, Decision, Grounds, Standing};
 use crate::ledger::{
     Accepted, Arrival, Attempt, Change, ClockSetting, Closer, Completion, Correlated, Deferral, History,
     InboxKey, Ledger, Lessee, Meaning, Next, Outbox, Places, Reader, Recorded, Room, Settlement, Way, Work,
@@ -215,6 +215,10 @@ pub(super) fn closer() -> Closer {
             crm: match standing.council.as_str().split_once('-') {
                 Some(("case", number)) => Some(system(&format!("crm-{number}"))),
                 Some(_) | None => (standing.council.as_str() == "harlow").then(|| system("crm")),
+            },
+            grounds: Grounds {
+                undo: if standing.council.as_str() == "patient" { MINUTE } else { Duration::ZERO },
+                ..Grounds::default()
             },
         })
     })

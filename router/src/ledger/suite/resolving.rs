@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::fixture::*;
 use super::{Fixture, both};
-use crate::closing::Closure;
+use crate::closing::{Closure, Grounds};
 use crate::ledger::{
     Choice, Correlated, Next, Outbox, Person, Resolution, Resolved, Room, Seen, SeenTicket, Selection, Stuck,
     Work, Written,
@@ -56,7 +56,13 @@ fn refused(written: &Written<Resolved>) -> &str {
 }
 
 fn closure(disposition: Disposition) -> Closure {
-    Closure { disposition, reason: None, say: "We are sorry.".into(), crm: Some(system("crm")) }
+    Closure {
+        disposition,
+        reason: None,
+        say: "We are sorry.".into(),
+        crm: Some(system("crm")),
+        grounds: Grounds::default(),
+    }
 }
 
 fn job(reference: &str) -> Option<Job> {

@@ -131,6 +131,7 @@ pub(super) fn line() -> Line {
         raised_at: at(0),
         accepted_at: at(1),
         closed_at: None,
+        closes_at: None,
         parked: false,
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgPool, SqlSafeStr, Sqlite, SqlitePool, Transaction};
 
+pub use postgres::{add_schema, remove_schema};
 pub(super) use row::Row;
 pub(super) use statement::Statement;
 

@@ -51,6 +51,32 @@ pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, 
     Ok(pool)
 }
 
+/// Makes a schema in a PostgreSQL database, and returns the address under which a ledger is opened there.
+///
+/// # Errors
+/// The database's own.
+pub async fn add_schema(address: &str, schema: &str) -> Result<String, Error> {
+    administer(address, format!("create schema {schema}")).await?;
+    let joint = if address.contains('?') { '&' } else { '?' };
+    Ok(format!("{address}{joint}options[search_path]={schema}"))
+}
+
+/// Takes a schema away, with all that is in it.
+///
+/// # Errors
+/// The database's own.
+pub async fn remove_schema(address: &str, schema: &str) -> Result<(), Error> {
+    administer(address, format!("drop schema {schema} cascade")).await
+}
+
+async fn administer(address: &str, sql: String) -> Result<(), Error> {
+    let options: PgConnectOptions = address.parse()?;
+    let mut connection = patiently(PgConnection::connect_with(&options)).await?;
+    patiently(connection.execute(AssertSqlSafe(sql))).await?;
+    connection.close().await?;
+    Ok(())
+}
+
 /// A transaction. Where it is not committed its connection is closed, which ends it whatever state it is in.
 pub(in crate::ledger::sql) struct Tx {
     connection: PoolConnection<Postgres>,

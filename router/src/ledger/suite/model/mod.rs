@@ -15,7 +15,7 @@ use uuid::Uuid;
 use self::books::Books;
 use super::fixture::*;
 use super::{Fixture, both};
-use crate::closing::Closure;
+use crate::closing::{Closure, Grounds};
 use crate::ledger::{
     Accepted, Choice, Completion, Correlated, Lessee, Next, Outbox, Person, Places, Recorded, Resolution,
     Resolved, Room, Seen, SeenTicket, Work, WorkerId,
@@ -307,7 +307,13 @@ impl<'a> Case<'a> {
             (What::Close, _) => {
                 let crm = Some(self.system(2));
                 let disposition = Disposition::Declined;
-                let closure = Closure { disposition, reason: None, say: "No.".into(), crm };
+                let closure = Closure {
+                    disposition,
+                    reason: None,
+                    say: "No.".into(),
+                    crm,
+                    grounds: Grounds::default(),
+                };
                 Choice::Close { seen: as_seen, closure }
             }
             (What::KeepOpen, _) => Choice::KeepOpen { seen: as_seen },

@@ -1,0 +1,357 @@
+//! The arguments of each command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use mappings::domain::{Council, Disposition, Operation, RequestState, Revision, SystemName, Ticket};
+
+use super::{replay, span, words};
+use crate::config;
+
+/// Options of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {}
+
+/// Options of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {}
+
+/// Options of `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// How many requests to send
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub requests: u32,
+    /// End when every ticket is settled; without it, the console stays up until Ctrl-C
+    #[arg(long)]
+    pub exit: bool,
+    /// Send and close through this RabbitMQ, for example amqp://localhost; without it, over HTTP
+    #[arg(long, value_name = "URL")]
+    pub bus: Option<String>,
+    /// Keep the ledger here, for example postgres://localhost/dovetail; without it, in a temporary file
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Number that makes a run repeatable
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Options of `sim`.
+#[derive(Debug, Clone, Args)]
+pub struct SimArgs {
+    /// Which back office: housing, revenues, waste, partner or crm
+    pub system: SystemName,
+    /// Port to listen on; 0 takes a free one and prints it
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
+    /// Where to report completions, for example http://localhost:8080/callbacks/waste
+    #[arg(long, value_name = "URL")]
+    pub callback: Option<String>,
+    /// A fault to show, as name=value; may be given several times
+    #[arg(long = "fault", value_name = "NAME=VALUE")]
+    pub faults: Vec<String>,
+    /// Number that makes a run repeatable
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Which mappings are meant.
+#[derive(Debug, Clone, Args)]
+pub struct FolderArgs {
+    /// A mappings folder, its systems folder, or one system's folder; without it, the mappings that serve would use
+    #[arg(value_name = "PATH")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Options of `test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// The mappings.
+    #[command(flatten)]
+    pub mappings: FolderArgs,
+    /// Play these scenarios instead of the cases: a folder of YAML files, or one file
+    #[arg(long, value_name = "PATH")]
+    pub scenarios: Option<PathBuf>,
+    /// Play them on this PostgreSQL database too, each in a schema of its own
+    #[arg(long, value_name = "URL", requires = "scenarios")]
+    pub database: Option<String>,
+}
+
+/// Options of `try`.
+#[derive(Debug, Clone, Args)]
+pub struct TryArgs {
+    /// A service, for example waste.missed-bin, or the path of a service's YAML file
+    #[arg(value_name = "MAPPING")]
+    pub mapping: String,
+    /// The request as a JSON file; - reads standard input
+    #[arg(value_name = "REQUEST")]
+    pub request: PathBuf,
+    /// What to ask of the system
+    #[arg(long, value_name = "OPERATION", default_value = "create", value_parser = words::<Operation>(Operation::ALL.iter().map(|word| word.as_str())))]
+    pub operation: Operation,
+    /// The mappings folder that holds the service; without it, the mappings that serve would use
+    #[arg(long, value_name = "PATH")]
+    pub mappings: Option<PathBuf>,
+    /// The system's reference of the job, for amend and cancel
+    #[arg(long, value_name = "REFERENCE", default_value = "JOB-1")]
+    pub job: mappings::domain::Job,
+    /// How the work ended, for close
+    #[arg(long, value_name = "DISPOSITION", default_value = "completed", value_parser = words::<Disposition>(Disposition::ALL.iter().map(|word| word.as_str())))]
+    pub disposition: Disposition,
+}
+
+/// What can be asked about tickets.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TicketsCommand {
+    /// The newest tickets
+    List(ListArgs),
+    /// Where a ticket is, who has it, what they last said and what happens next
+    Show(ShowArgs),
+    /// Stop a closure that is decided and not sent yet; the ticket is then held for a person
+    StopClosure(StopArgs),
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone, Args)]
+pub struct LedgerArgs {
+    /// The ledger's database, postgres://… or sqlite:…; without it, the one the configuration names
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+}
+
+/// Options of `tickets list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+    /// Only of this council
+    #[arg(long, value_name = "COUNCIL")]
+    pub council: Option<Council>,
+    /// Only in this state
+    #[arg(long, value_name = "STATE", value_parser = words::<RequestState>(RequestState::ALL.iter().map(|word| word.as_str())))]
+    pub state: Option<RequestState>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub most: usize,
+}
+
+/// Options of `tickets show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The ticket's reference in the CRM
+    #[arg(value_name = "REFERENCE")]
+    pub ticket: Ticket,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+    /// The council whose ticket it is, where several share one Dovetail
+    #[arg(long, value_name = "COUNCIL")]
+    pub council: Option<Council>,
+}
+
+/// Options of `tickets stop-closure`.
+#[derive(Debug, Clone, Args)]
+pub struct StopArgs {
+    /// Which ticket.
+    #[command(flatten)]
+    pub ticket: ShowArgs,
+    /// Who stops it, for the record
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+}
+
+/// What can be said of who owns a ticket's work.
+#[derive(Debug, Clone, Subcommand)]
+pub enum HandoverCommand {
+    /// Another team owns the work from now on
+    Give(OwnerArgs),
+    /// The work goes back to the contact centre, or to the team that is named
+    TakeBack(OwnerArgs),
+}
+
+/// Options of `handover give` and `handover take-back`.
+#[derive(Debug, Clone, Args)]
+pub struct OwnerArgs {
+    /// The ticket's reference in the CRM
+    #[arg(value_name = "REFERENCE")]
+    pub ticket: Ticket,
+    /// The system whose work it is
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// The team that owns it from now on
+    #[arg(long, value_name = "TEAM", requires = "contact")]
+    pub team: Option<String>,
+    /// How the team is reached
+    #[arg(long, value_name = "ADDRESS", requires = "team")]
+    pub contact: Option<String>,
+    /// Who hears of it when it takes too long
+    #[arg(long, value_name = "ADDRESS", requires = "team")]
+    pub senior: Option<String>,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why
+    #[arg(long, value_name = "WHY")]
+    pub because: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+    /// The council whose ticket it is, where several share one Dovetail
+    #[arg(long, value_name = "COUNCIL")]
+    pub council: Option<Council>,
+}
+
+/// Options of `problems`.
+#[derive(Debug, Clone, Args)]
+pub struct ProblemsArgs {
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+    /// How many of each kind at most
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub most: usize,
+}
+
+/// Options of `resolve`.
+#[derive(Debug, Clone, Args)]
+pub struct ResolveArgs {
+    /// The ticket's reference in the CRM
+    #[arg(value_name = "TICKET")]
+    pub ticket: Ticket,
+    /// What is decided.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+    /// What the customer is told, with --close; without it, plain words for the disposition
+    #[arg(long, value_name = "TEXT", requires = "close")]
+    pub say: Option<String>,
+    /// A reason code for the closure, with --close
+    #[arg(long, value_name = "CODE", requires = "close")]
+    pub reason: Option<String>,
+    /// The system whose work is parked, where several are
+    #[arg(long, value_name = "SYSTEM")]
+    pub system: Option<SystemName>,
+    /// The council whose ticket it is, where several share one Dovetail
+    #[arg(long, value_name = "COUNCIL")]
+    pub council: Option<Council>,
+    /// Why; kept with the ticket
+    #[arg(long, value_name = "WHY")]
+    pub because: String,
+    /// Who decides; without it, the user of this machine
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// What can be asked about systems.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SystemCommand {
+    /// Which systems take calls, which do not and why
+    List(LedgerArgs),
+    /// Stop calling a system, on all routers; what is due waits
+    Pause(PauseArgs),
+    /// Call a system again; one that did not answer is tried at once
+    Resume(ResumeArgs),
+}
+
+/// Options of `system pause`.
+#[derive(Debug, Clone, Args)]
+pub struct PauseArgs {
+    /// The system, by the name of its folder
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// Why, for whoever asks where a ticket is
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// What is decided about a ticket: one of these.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct ChoiceArgs {
+    /// The system has carried out what may have been done; JOB is its reference, which only a closure lacks
+    #[arg(long, value_name = "JOB", num_args = 0..=1)]
+    pub was_done: Option<Option<mappings::domain::Job>>,
+    /// The system has not carried it out: send it, under the same key
+    #[arg(long)]
+    pub send_again: bool,
+    /// Close the ticket so, and give up what is parked of it
+    #[arg(long, value_name = "DISPOSITION", value_parser = words::<Disposition>(Disposition::ALL.iter().map(|word| word.as_str())))]
+    pub close: Option<Disposition>,
+    /// The ticket stays open: it goes on by the rules
+    #[arg(long)]
+    pub keep_open: bool,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// Which parked work: system=, class=, reason~"text", since=2h, service=, council=, ticket=, with spaces between
+    #[arg(long = "where", value_name = "CONDITIONS")]
+    pub conditions: String,
+    /// Show what would be replayed and the exact first call; change nothing
+    #[arg(long)]
+    pub preview: bool,
+    /// How many are let go a second, or a minute
+    #[arg(long, value_name = "N/s", default_value = "5/s")]
+    pub rate: replay::Rate,
+    /// Do not send one first and wait for what comes of it
+    #[arg(long, overrides_with = "canary")]
+    pub no_canary: bool,
+    /// Send one first and wait for what comes of it; so it is done anyway
+    #[arg(long)]
+    pub canary: bool,
+    /// How long the first is waited for
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = span)]
+    pub patience: config::Span,
+    /// A JSON merge patch that puts the request documents right first
+    #[arg(long, value_name = "FILE")]
+    pub edit: Option<PathBuf>,
+    /// Why; kept with each ticket
+    #[arg(long, value_name = "WHY", required_unless_present = "preview")]
+    pub because: Option<String>,
+    /// Who decides; without it, the user of this machine
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// Options of `system resume`.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The system, by the name of its folder
+    #[arg(value_name = "SYSTEM")]
+    pub system: SystemName,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Clone, Args)]
+pub struct SchemaArgs {
+    /// What follows a request: amended, withdrawn or reopened; the request itself unless given
+    #[arg(value_parser = words::<Revision>(Revision::ALL.iter().map(|word| word.as_str())))]
+    pub revision: Option<Revision>,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
