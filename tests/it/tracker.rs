@@ -21,68 +21,8 @@ use tokio::task::JoinSet;
 use crate::council::{Council, Crm, KEY, request, submitted};
 use crate::journeys::settled;
 use crate::program::Program;
-use crate::services::{FreshSqlite, Tracker, fresh_postgres, http, own_name};
+use crate::services::{FreshSqlite, Tracker, fresh_postgres, http};
 use crate::wait::until;
-
-impl Tracker {
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> Value {
-        let request = http().request(method.clone(), format!("{}/{path}", self.url));
-        let request = request.basic_auth(&self.user, Some(&self.password)).json(body);
-        let answer = request.send().await.expect("an answer");
-        let status = answer.status();
-        let text = answer.text().await.expect("a text");
-        assert!(status.is_success(), "{method} {path}: {status} {text}");
-        serde_json::from_str(&text).unwrap_or(Value::Null)
-    }
-
-    /// A queue of a test's own.
-    pub(crate) async fn queue(&self) -> String {
-        let name = own_name("queue");
-        self.ask(Method::POST, "queue", &json!({"Name": name})).await;
-        name
-    }
-
-    /// Opens a ticket with what the contact centre wrote beside it.
-    pub(crate) async fn open(&self, queue: &str, subject: &str, fields: Value) -> String {
-        let body = json!({"Queue": queue, "Subject": subject, "Requestor": "jo.lamb@example.org",
-                          "Content": "Please", "ContentType": "text/plain", "CustomFields": fields});
-        let opened = self.ask(Method::POST, "ticket", &body).await;
-        opened["id"].as_str().unwrap_or_else(|| panic!("a ticket: {opened}")).to_owned()
-    }
-
-    /// Changes fields of a ticket, as a person does.
-    pub(crate) async fn change(&self, ticket: &str, fields: &Value) {
-        self.ask(Method::PUT, &format!("ticket/{ticket}"), fields).await;
-    }
-
-    /// Writes to the customer, or for colleagues only (`comment`).
-    pub(crate) async fn write(&self, ticket: &str, what: &str, text: &str) {
-        let body = json!({"Content": text, "ContentType": "text/plain"});
-        self.ask(Method::POST, &format!("ticket/{ticket}/{what}"), &body).await;
-    }
-
-    /// Where a ticket stands.
-    pub(crate) async fn status(&self, ticket: &str) -> String {
-        let seen = self.ask(Method::GET, &format!("ticket/{ticket}"), &Value::Null).await;
-        seen["Status"].as_str().expect("a status").to_owned()
-    }
-
-    /// The kinds of what happened to a ticket, oldest first, a change of status with the new one.
-    pub(crate) async fn happened(&self, ticket: &str) -> Vec<String> {
-        let path = format!("ticket/{ticket}/history?fields=Type,NewValue&per_page=100");
-        let history = self.ask(Method::GET, &path, &Value::Null).await;
-        let items = history["items"].as_array().expect("a history").iter();
-        let told = items.filter(|item| item["Type"] != "EmailRecord").map(|item| {
-            let kind = item["Type"].as_str().expect("a type");
-            if kind == "Status" {
-                format!("Status {}", item["NewValue"].as_str().expect("a status"))
-            } else {
-                kind.to_owned()
-            }
-        });
-        told.collect()
-    }
-}
 
 /// How often the customer was written to.
 fn messages(happened: &[String]) -> usize {
