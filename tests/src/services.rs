@@ -48,6 +48,12 @@ pub struct FreshSqlite {
     folder: TempDir,
 }
 
+impl Default for FreshSqlite {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl FreshSqlite {
     /// Names the file; whoever opens it first makes it.
     pub fn new() -> Self {

@@ -108,12 +108,15 @@ impl Row {
     }
 }
 
+/// Databases, each with a number of routers.
+type Places<'a> = &'a [(Database, usize)];
+
 /// Every row: the kill matrix, and a crash at each fail point.
 pub fn rows() -> Vec<Row> {
     use Database::{Postgres, Sqlite};
     let everywhere = [(Postgres, 1), (Postgres, 3), (Sqlite, 1)];
     let several = [(Postgres, 1), (Postgres, 3)];
-    let matrix: [(&str, Strike, &[(Database, usize)]); 11] = [
+    let matrix: [(&str, Strike, Places<'_>); 11] = [
         ("kill", Strike::Kill, &everywhere),
         ("freeze", Strike::Freeze, &[(Postgres, 3)]),
         ("sessions", Strike::Sessions, &several),
