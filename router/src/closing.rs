@@ -14,6 +14,9 @@ use mappings::mapping::{Catalogue, CloseRules, FollowOn, Meaning, When};
 use crate::ledger::{Closer, Completion, Reader};
 use crate::timeline::words;
 
+/// What the customer is told when work was called off because they asked for that.
+pub const CANCELLED_AS_ASKED: &str = "You asked us to cancel it, and it has been cancelled.";
+
 /// One opening of a ticket with its handovers, as far as closing needs to know them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
@@ -207,6 +210,9 @@ fn told(
 
 /// What the customer is told of one part: the mapping's template, or else the words of the status.
 fn words_of(standing: &Standing, catalogue: &Catalogue, part: &Part, disposition: Disposition) -> String {
+    if standing.withdrawn && disposition == Disposition::Cancelled {
+        return CANCELLED_AS_ASKED.to_owned();
+    }
     let say = part.say.clone().unwrap_or_else(|| plain(disposition).to_owned());
     let rules = rules_of(catalogue, standing, &part.system);
     let Some(template) = rules.say.get(&disposition) else { return say };

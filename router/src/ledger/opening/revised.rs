@@ -10,14 +10,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Effects, Opening, Piece};
+use crate::closing::CANCELLED_AS_ASKED;
 use crate::closing::{Decision, Standing};
 use crate::event::Kind;
 
 /// The reason of work that was called off because the customer withdrew the request.
 pub(super) const WITHDRAWN: &str = "withdrawn";
-
-/// What the customer is told then.
-const SAY: &str = "You asked us to cancel it, and it has been cancelled.";
 
 impl Opening {
     /// The customer changed the request: pieces whose order was not sent are sent as changed, all others are told.
@@ -155,7 +153,13 @@ impl Opening {
 
     /// A piece ended because the customer withdrew the request.
     pub(super) fn call_off(&mut self, index: usize, at: Timestamp) {
-        self.end(index, Disposition::Cancelled, Some(WITHDRAWN.to_owned()), Some(SAY.to_owned()), at);
+        self.end(
+            index,
+            Disposition::Cancelled,
+            Some(WITHDRAWN.to_owned()),
+            Some(CANCELLED_AS_ASKED.to_owned()),
+            at,
+        );
     }
 
     fn is_over(&self) -> bool {
