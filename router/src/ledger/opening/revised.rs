@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Effects, Opening, Piece};
-use crate::closing::CANCELLED_AS_ASKED;
-use crate::closing::{Decision, Standing};
+use crate::closing::{CANCELLED_AS_ASKED, Decision, Standing};
 use crate::event::Kind;
 
 /// The reason of work that was called off because the customer withdrew the request.
