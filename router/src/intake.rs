@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mappings::domain::{Council, InvalidRequest, Request, Revised, Revision, SystemName, Ticket};
+use mappings::domain::{Council, InvalidRequest, Operation, Request, Revised, Revision, SystemName, Ticket};
 use mappings::mapping::Catalogue;
 use serde_json::Value;
 
@@ -205,7 +205,12 @@ fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue
     let (id, document) = translated.map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
     let id = id.unwrap_or_else(|| envelope::digest(bytes));
     let key = InboxKey { source: format!("/crm/{crm}"), id };
-    let change = submit(document.clone(), catalogue, door.now).map_err(|error| {
+    let submitted =
+        submit(document.clone(), catalogue, door.now).and_then(|change| match door.message.door {
+            POLL => complete(change, catalogue),
+            _ => Ok(change),
+        });
+    let change = submitted.map_err(|error| {
         let refusal = door.refuse(None, Some(&error.path), &error.reason);
         Box::new(Refusal {
             key: key.clone(),
@@ -231,6 +236,24 @@ fn submit(data: Value, catalogue: &Catalogue, now: Timestamp) -> Result<Change, 
                 reason: format!("no route for {}: expected one of {}", request.service, known.join(", ")),
             })
         }
+    }
+}
+
+/// A ticket that is asked for may be found while somebody still fills it in. It is not taken before it has what its
+/// systems require: the CRM lists it again, whereas a request that was taken would be parked for good.
+fn complete(change: Change, catalogue: &Catalogue) -> Result<Change, InvalidRequest> {
+    let Change::Submitted { request, systems, .. } = &change else { return Ok(change) };
+    let lacking = systems.iter().find_map(|name| {
+        let system = catalogue.system(name)?;
+        let path = system.operation(&request.service, Operation::Create)?.lacks(&request.document)?;
+        Some((system, path))
+    });
+    match lacking {
+        None => Ok(change),
+        Some((system, path)) => Err(InvalidRequest {
+            path: path.to_owned(),
+            reason: format!("absent or empty: {} requires it for {}", system.title, request.service),
+        }),
     }
 }
 

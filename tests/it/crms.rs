@@ -49,13 +49,13 @@ async fn a_council_without_a_broker(ledger: &str, seed: u64) {
     let foreign = tracker.open(&elsewhere, "Not in our queue", fields(0)).await;
     let mut tickets = open(&tracker, &queue, 0..6).await;
     let council = Council::with_crm(ledger, Crm::Polled(queue.clone()), seed).await;
-    let program = council.start().await;
+    let mut program = council.start().await;
     until("some tickets are closed", PATIENCE, async || (closed(ledger).await >= 2).then_some(())).await;
-    assert!(program.stop().await.success());
+    program.kill();
     // While nobody asks, tickets come in all the same.
-    tickets.extend(open(&tracker, &queue, 6..9).await);
-    let program = council.start().await;
-    tickets.extend(open(&tracker, &queue, 9..12).await);
+    tickets.extend(open(&tracker, &queue, 6..12).await);
+    program = council.start().await;
+    tickets.extend(open(&tracker, &queue, 12..24).await);
 
     let unready = tracker.open(&queue, "No service chosen yet", json!({"Container": "Grey bin"})).await;
     until("it is refused", PATIENCE, async || (counts(ledger).await.refused > 0).then_some(())).await;
@@ -82,6 +82,12 @@ async fn a_council_without_a_broker(ledger: &str, seed: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_council_without_a_broker_closes_the_tickets_of_a_crm_that_cannot_publish_on_postgresql() {
     a_council_without_a_broker(&fresh_postgres().await, 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_council_without_a_broker_closes_the_tickets_of_a_crm_that_cannot_publish_on_sqlite() {
+    let database = FreshSqlite::new();
+    a_council_without_a_broker(&database.url(), 22).await;
 }
 
 /// The shipped mappings, but for the CRM that is told of closures.

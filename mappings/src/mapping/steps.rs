@@ -122,6 +122,11 @@ impl Steps {
         }
     }
 
+    /// The first path that the service requires and the request lacks: no step would render.
+    pub fn lacks(&self, request: &Value) -> Option<&str> {
+        self.steps.first()?.lacks(request)
+    }
+
     /// Whether some step reads reports, and each that does reads a status.
     pub(super) fn reads_reports(&self) -> bool {
         self.steps.iter().any(|step| step.reports.as_ref().is_some_and(Reports::has_status))
@@ -191,13 +196,17 @@ impl Step {
     /// # Errors
     /// [`RenderError`] names the field and what the request lacks.
     pub fn render(&self, context: &Value) -> Result<Rendered, RenderError> {
-        for (field, path) in self.requires.iter() {
-            if path.first(context).is_none_or(is_empty) {
-                let reason = "is absent or empty, and the service requires it".to_owned();
-                return Err(RenderError { field: field.clone(), reason });
-            }
+        if let Some(field) = self.lacks(context) {
+            let reason = "is absent or empty, and the service requires it".to_owned();
+            return Err(RenderError { field: field.to_owned(), reason });
         }
         self.outgoing.render(context)
+    }
+
+    /// The first path that the service requires and the context lacks.
+    fn lacks(&self, context: &Value) -> Option<&str> {
+        let lacking = |(_, path): &&(String, Path)| path.first(context).is_none_or(is_empty);
+        self.requires.iter().find(lacking).map(|(field, _)| field.as_str())
     }
 
     /// Whether the call only reads, so that it may be made again at will.

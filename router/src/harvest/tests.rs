@@ -27,6 +27,7 @@ struct Ticket {
     changed: Timestamp,
     status: &'static str,
     service: &'static str,
+    uprn: Option<&'static str>,
     /// What reading it is answered with.
     answer: u16,
 }
@@ -74,8 +75,10 @@ async fn read(State(shared): State<Shared>, Path(id): Path<u32>) -> Response {
     if one.answer != 200 {
         return StatusCode::from_u16(one.answer).expect("a status").into_response();
     }
-    let ticket =
-        json!({"id": id, "service": one.service, "summary": "Something", "created": "2026-11-22T09:00:00Z"});
+    let ticket = json!({
+        "id": id, "service": one.service, "summary": "Something", "created": "2026-11-22T09:00:00Z",
+        "uprn": one.uprn,
+    });
     axum::Json(ticket).into_response()
 }
 
@@ -100,6 +103,7 @@ intake:
     service: {from: $.service, required: true}
     raised_at: $.created
     summary: $.summary
+    location: {uprn: $.uprn}
 ";
 const WASTE: &str = "\
 system: waste
@@ -109,7 +113,8 @@ owner: {team: T, contact: c@example.org}
 connection: {base_url: \"http://127.0.0.1:9\", auth: none}
 idempotency: none
 ";
-const BIN: &str = "service: waste.missed-bin\nname: Missed bin\ncreate: {post: /}\n";
+const BIN: &str =
+    "service: waste.missed-bin\nname: Missed bin\nrequires: [location.uprn]\ncreate: {post: /}\n";
 
 struct Rig {
     shared: Shared,
@@ -166,7 +171,8 @@ impl Rig {
 
     /// A ticket that was changed so many seconds after the start.
     fn change(&self, id: u32, seconds: i64) -> &Self {
-        let ticket = Ticket { changed: at(seconds), status: "new", service: "waste.missed-bin", answer: 200 };
+        let (status, service, uprn) = ("new", "waste.missed-bin", Some("10008049175"));
+        let ticket = Ticket { changed: at(seconds), status, service, uprn, answer: 200 };
         desk(&self.shared).tickets.insert(id, ticket);
         self
     }
@@ -300,6 +306,18 @@ async fn a_ticket_that_is_refused_is_taken_once_it_is_put_right() {
     rig.alter(1, |ticket| ticket.service = "waste.missed-bin");
     rig.poll_at(60).await.expect("polled");
     assert_eq!(rig.tickets().await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_still_being_filled_in_is_taken_once_it_has_what_its_system_requires() {
+    let rig = Rig::start().await;
+    rig.change(1, -1).change(2, -1);
+    rig.alter(1, |ticket| ticket.uprn = None);
+    assert_eq!(rig.poll_at(0).await.expect("polled"), Step::Done(2));
+    assert_eq!((rig.tickets().await, rig.counts().await.refused), (vec!["2".to_owned()], 1));
+    rig.alter(1, |ticket| ticket.uprn = Some("10008049175"));
+    rig.poll_at(60).await.expect("polled");
+    assert_eq!(rig.tickets().await.len(), 2);
 }
 
 #[tokio::test]
