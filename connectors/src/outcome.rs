@@ -63,9 +63,10 @@ pub struct Performed {
     pub outcome: Outcome,
     /// The HTTP status of the answer that decided, where there was one.
     pub status: Option<u16>,
-    /// The call that decided, as HTTP text with secrets masked; empty where nothing was sent.
+    /// The call that decided, as HTTP text with secrets masked; empty where nothing was sent, and where the outcome
+    /// is `Delivered` without a note: nobody reads it then.
     pub call: String,
-    /// The answer that decided, as text with secrets masked, cut to 16 KiB.
+    /// The answer that decided, as text with secrets masked, cut to 16 KiB; absent as the call is.
     pub answer: Option<String>,
     /// What was lost in rendering: truncations, each naming field and lengths.
     pub warnings: Vec<String>,

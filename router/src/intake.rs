@@ -137,60 +137,66 @@ impl Intake {
 
 /// Reads a message into arrivals and refusals; a batch gives one for each of its events.
 pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Understood> {
-    let door = Door { message: &message, now };
-    let envelopes = match &message.delivery {
+    let Message { door, crm, delivery, kept, length, traceparent } = message;
+    let door = Door { name: door, kept, length, traceparent, now };
+    let envelopes = match delivery {
         Err(error) => {
             let refusal = door.refuse(None, error.path().as_deref(), &error.to_string());
-            let data = envelope::salvage(&message.kept).unwrap_or_default();
+            let data = envelope::salvage(&door.kept).unwrap_or_default();
             return vec![Err(Box::new(Refusal {
                 council: council_of(&data),
                 ticket: ticket_of(&data),
                 ..*refusal
             }))];
         }
-        Ok(Delivery::Foreign { bytes, .. }) => match &message.crm {
-            Some(crm) => return vec![native(&door, crm, bytes, catalogue)],
+        Ok(Delivery::Foreign { bytes, .. }) => match &crm {
+            Some(crm) => return vec![native(&door, crm, &bytes, catalogue)],
             None => {
                 let reason = "it is not a CloudEvent: expected application/cloudevents+json, cloudEvents: headers, or the native door of a CRM";
                 return vec![Err(door.refuse(None, None, reason))];
             }
         },
-        Ok(Delivery::Event(envelope)) => std::slice::from_ref(envelope),
+        Ok(Delivery::Event(envelope)) => vec![envelope],
         Ok(Delivery::Events(envelopes)) => envelopes,
     };
-    envelopes.iter().map(|envelope| understand(&door, envelope, catalogue)).collect()
+    envelopes.into_iter().map(|envelope| understand(&door, envelope, catalogue)).collect()
 }
 
-fn understand(door: &Door<'_>, envelope: &Envelope, catalogue: &Catalogue) -> Understood {
-    let Data::Json(data) = &envelope.data else {
-        return Err(door.refuse(Some(envelope), Some("data"), "expected JSON data"));
+fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Understood {
+    let data = match std::mem::replace(&mut envelope.data, Data::Json(Value::Null)) {
+        Data::Json(data) => data,
+        other => {
+            envelope.data = other;
+            return Err(door.refuse(Some(&envelope), Some("data"), "expected JSON data"));
+        }
+    };
+    // What a refusal names; the document itself is used up.
+    let subject = (council_of(&data), ticket_of(&data));
+    let invalid = |error: InvalidRequest| {
+        let refusal = door.refuse(Some(&envelope), Some(&error.path), &error.reason);
+        Box::new(Refusal { council: subject.0.clone(), ticket: subject.1.clone(), ..*refusal })
     };
     let word = envelope.kind.strip_prefix("uk.dovetail.request.").and_then(|rest| rest.strip_suffix(".v1"));
     let change = match word {
-        Some("submitted") => {
-            submit(data.clone(), catalogue, door.now).map_err(|e| door.invalid(envelope, data, e))?
-        }
-        Some(word) if word.parse::<Revision>().is_ok() => {
-            revise(word, data.clone()).map_err(|e| door.invalid(envelope, data, e))?
-        }
+        Some("submitted") => submit(data, catalogue, door.now).map_err(invalid)?,
+        Some(word) if word.parse::<Revision>().is_ok() => revise(word, data).map_err(invalid)?,
         Some(_) | None => {
             let reason = format!(
                 "{:?} is not a type that is taken: expected uk.dovetail.request.submitted.v1, amended, withdrawn or reopened",
                 envelope.kind
             );
-            let error = InvalidRequest { path: "type".into(), reason };
-            return Err(door.invalid(envelope, data, error));
+            return Err(invalid(InvalidRequest { path: "type".into(), reason }));
         }
     };
     Ok(Arrival {
-        key: InboxKey { source: envelope.source.clone(), id: envelope.id.clone() },
+        key: InboxKey { source: envelope.source, id: envelope.id },
         change,
-        traceparent: envelope.traceparent.clone().or_else(|| door.message.traceparent.clone()),
+        traceparent: envelope.traceparent.or_else(|| door.traceparent.clone()),
         received_at: door.now,
     })
 }
 
-fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Understood {
+fn native(door: &Door, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Understood {
     let Some(intake) = catalogue.system(crm).and_then(|system| system.intake()) else {
         let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
         return Err(door.refuse(None, None, &reason));
@@ -198,7 +204,7 @@ fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue
     let body = std::str::from_utf8(bytes).map_err(|error| {
         door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to()))
     })?;
-    let translated = match door.message.door {
+    let translated = match door.name {
         POLL => intake.understand(serde_json::from_str(body).unwrap_or_default(), door.now),
         _ => intake.translate(body, door.now),
     };
@@ -206,7 +212,7 @@ fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue
     let id = id.unwrap_or_else(|| envelope::digest(bytes));
     let key = InboxKey { source: format!("/crm/{crm}"), id };
     let submitted =
-        submit(document.clone(), catalogue, door.now).and_then(|change| match door.message.door {
+        submit(document.clone(), catalogue, door.now).and_then(|change| match door.name {
             POLL => complete(change, catalogue),
             _ => Ok(change),
         });
@@ -219,7 +225,7 @@ fn native(door: &Door<'_>, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue
             ..*refusal
         })
     })?;
-    Ok(Arrival { key, change, traceparent: door.message.traceparent.clone(), received_at: door.now })
+    Ok(Arrival { key, change, traceparent: door.traceparent.clone(), received_at: door.now })
 }
 
 fn submit(data: Value, catalogue: &Catalogue, now: Timestamp) -> Result<Change, InvalidRequest> {
@@ -287,19 +293,22 @@ impl Arrival {
     }
 }
 
-/// A message at its door, for refusals.
-struct Door<'a> {
-    message: &'a Message,
+/// Where a message came in, for refusals.
+struct Door {
+    name: &'static str,
+    kept: Vec<u8>,
+    length: usize,
+    traceparent: Option<String>,
     now: Timestamp,
 }
 
-impl Door<'_> {
+impl Door {
     fn refuse(&self, envelope: Option<&Envelope>, path: Option<&str>, reason: &str) -> Box<Refusal> {
         let key = match envelope {
             Some(envelope) => InboxKey { source: envelope.source.clone(), id: envelope.id.clone() },
             None => InboxKey {
-                source: format!("/{}", self.message.door),
-                id: format!("{}-{}", envelope::digest(&self.message.kept), self.message.length),
+                source: format!("/{}", self.name),
+                id: format!("{}-{}", envelope::digest(&self.kept), self.length),
             },
         };
         Box::new(Refusal {
@@ -308,17 +317,12 @@ impl Door<'_> {
             ticket: None,
             path: path.map(str::to_owned),
             reason: reason.to_owned(),
-            body: self.message.kept.clone(),
+            body: self.kept.clone(),
             received_at: self.now,
             traceparent: envelope
                 .and_then(|envelope| envelope.traceparent.clone())
-                .or_else(|| self.message.traceparent.clone()),
+                .or_else(|| self.traceparent.clone()),
         })
-    }
-
-    fn invalid(&self, envelope: &Envelope, data: &Value, error: InvalidRequest) -> Box<Refusal> {
-        let refusal = self.refuse(Some(envelope), Some(&error.path), &error.reason);
-        Box::new(Refusal { council: council_of(data), ticket: ticket_of(data), ..*refusal })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, OptionFuture};
 use mappings::domain::EventId;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -47,6 +48,9 @@ struct InHand {
     paused: Vec<Paused>,
     /// The events in hand that were turned away.
     turned_away: HashMap<EventId, TurnedAway>,
+    /// Confirmed, to be taken out of the outbox.
+    confirmed: Vec<EventId>,
+    /// Confirmed, and could not be taken out.
     unmarked: Vec<EventId>,
 }
 
@@ -102,10 +106,20 @@ impl Relay {
     ) {
         let Outbox::On(places) = self.lessee.outbox.clone() else { return };
         let mut hand = InHand::default();
+        // One at a time; events go on being given meanwhile.
+        let mut marking: Option<BoxFuture<'_, Result<(), Vec<EventId>>>> = None;
         let mut tick = tokio::time::interval(self.claim_every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !(shutdown.is_cancelled() && hand.given.is_empty() && memory.is_empty()) {
+            if marking.is_none() {
+                marking = self.mark(&mut hand.confirmed);
+            }
             tokio::select! {
+                Some(marked) = OptionFuture::from(marking.as_mut()) => {
+                    marking = None;
+                    // With the next tick.
+                    hand.unmarked.extend(marked.err().unwrap_or_default());
+                }
                 Some(event) = memory.recv() => self.give(&mut hand, event, &give).await,
                 Some(result) = confirmed.recv() => {
                     let mut results = vec![result];
@@ -115,7 +129,8 @@ impl Relay {
                     self.settle(&mut hand, results, &places, &give).await;
                 }
                 _ = tick.tick() => {
-                    self.mark(&mut hand).await;
+                    let again = std::mem::take(&mut hand.unmarked);
+                    hand.confirmed.extend(again);
                     self.tell(&hand);
                     self.resume(&mut hand, &give).await;
                     if !shutdown.is_cancelled() {
@@ -124,6 +139,13 @@ impl Relay {
                 }
                 () = shutdown.cancelled(), if !shutdown.is_cancelled() => {}
             }
+        }
+        // What cannot be marked now is published again by the next router, under the same id.
+        if let Some(marking) = marking {
+            let _unmarked = marking.await;
+        }
+        if let Some(marking) = self.mark(&mut hand.confirmed) {
+            let _unmarked = marking.await;
         }
     }
 
@@ -167,8 +189,7 @@ impl Relay {
         for _ in 0..published.len() {
             places.give_back();
         }
-        hand.unmarked.extend(published);
-        self.mark(hand).await;
+        hand.confirmed.extend(published);
     }
 
     /// Tells how many events find no queue: a fault of configuration, which only a person can mend.
@@ -195,14 +216,18 @@ impl Relay {
         });
     }
 
-    /// Takes confirmed events out of the outbox; what cannot be taken out now is tried again with the next tick.
-    async fn mark(&self, hand: &mut InHand) {
-        let marked = std::mem::take(&mut hand.unmarked);
-        let marking = marked.iter().map(|id| self.writer.mark_published(*id));
-        if let Err(error) = futures::future::try_join_all(marking).await {
-            tracing::error!(error = %error, "confirmed events could not be taken out of the outbox yet");
-            hand.unmarked = marked;
+    /// Takes confirmed events out of the outbox, where there are any; what could not be taken out is given back.
+    fn mark(&self, confirmed: &mut Vec<EventId>) -> Option<BoxFuture<'_, Result<(), Vec<EventId>>>> {
+        if confirmed.is_empty() {
+            return None;
         }
+        let marked = std::mem::take(confirmed);
+        Some(Box::pin(async move {
+            self.writer.mark_published(marked.clone()).await.map_err(|error| {
+                tracing::error!(error = %error, "confirmed events could not be taken out of the outbox yet");
+                marked
+            })
+        }))
     }
 
     async fn resume(&self, hand: &mut InHand, give: &Publisher) {

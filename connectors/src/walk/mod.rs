@@ -26,9 +26,14 @@ pub(crate) struct Walk<'a> {
     way: &'a Connector,
     context: Value,
     now: Timestamp,
-    mask: Mask,
-    /// The exchange that decides, as text: the last one of a step that is not optional.
-    said: Said,
+    /// Secrets of this attempt beside those of the system.
+    mask: Option<Mask>,
+    /// The calls that were made, whose secrets the mask has yet to learn.
+    made: Vec<Call>,
+    /// The exchange that decides: the last one of a step that is not optional.
+    said: Option<Said>,
+    /// Somebody looks at the answers beside the rules of their own step.
+    shown: bool,
     warnings: Vec<String>,
     notes: Vec<String>,
     job: Option<Job>,
@@ -40,8 +45,15 @@ pub(crate) struct Walk<'a> {
     answers: Vec<(&'a Step, Answer)>,
 }
 
-#[derive(Default)]
+/// What went over the wire; it becomes text only where somebody wants to read it.
 struct Said {
+    draft: Draft,
+    answer: Option<Answer>,
+}
+
+/// The same as text, with secrets hidden.
+#[derive(Default)]
+struct Wire {
     status: Option<u16>,
     call: String,
     answer: Option<String>,
@@ -72,8 +84,10 @@ impl<'a> Walk<'a> {
             way,
             context,
             now,
-            mask: way.mask.clone(),
-            said: Said::default(),
+            mask: None,
+            made: Vec::new(),
+            said: None,
+            shown: false,
             warnings: Vec::new(),
             notes: Vec::new(),
             job: None,
@@ -95,17 +109,18 @@ impl<'a> Walk<'a> {
                 (Outcome::Rejected { disposition: None, reason, say: None }, Some(error))
             }
         };
-        Performed {
-            outcome: self.masked(outcome),
-            status: self.said.status,
-            call: self.said.call,
-            answer: self.said.answer,
-            warnings: self.warnings,
-            render_failed,
+        if let (Outcome::Delivered { note: None, .. }, None) = (&outcome, &render_failed) {
+            let status = self.said.and_then(|said| said.answer).map(|answer| answer.status);
+            let (call, answer) = (String::new(), None);
+            return Performed { outcome, status, call, answer, warnings: self.warnings, render_failed };
         }
+        let outcome = self.masked(outcome);
+        let Wire { status, call, answer } = self.wire();
+        Performed { outcome, status, call, answer, warnings: self.warnings, render_failed }
     }
 
     pub(crate) async fn read(mut self, steps: &'a Steps) -> Result<Vec<Report>, ReadFailure> {
+        self.shown = true;
         if !self.answered(steps).await? {
             return Ok(Vec::new());
         }
@@ -118,6 +133,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(crate) async fn gather(mut self, steps: &'a Steps) -> Result<Gathered, ReadFailure> {
+        self.shown = true;
         if !self.answered(steps).await? {
             return Ok(Gathered::default());
         }
@@ -143,12 +159,31 @@ impl<'a> Walk<'a> {
     }
 
     fn failure(&mut self, reason: String, after: Option<Duration>) -> ReadFailure {
-        let Said { status, call, answer } = std::mem::take(&mut self.said);
-        ReadFailure { reason: self.mask.text(&reason), after, status, call, answer }
+        let Wire { status, call, answer } = self.wire();
+        ReadFailure { reason: self.mask().text(&reason), after, status, call, answer }
+    }
+
+    /// The exchange that decides, as text.
+    fn wire(&mut self) -> Wire {
+        let Some(Said { draft, answer }) = self.said.take() else { return Wire::default() };
+        let mask = self.mask();
+        Wire {
+            status: answer.as_ref().map(|answer| answer.status),
+            call: draft.text(mask),
+            answer: answer.map(|answer| exchange::text(&answer, mask)),
+        }
+    }
+
+    /// What is hidden: the system's secrets, and those of the calls that were made.
+    fn mask(&mut self) -> &mut Mask {
+        let mask = self.mask.get_or_insert_with(|| self.way.mask.clone());
+        self.made.drain(..).for_each(|call| mask.learn(&call));
+        mask
     }
 
     async fn run(&mut self, steps: &'a Steps) -> Result<Outcome, RenderError> {
         let mut taken = false;
+        self.shown |= steps.steps.len() > 1;
         for step in &steps.steps {
             if !step.applies(&self.context) {
                 continue;
@@ -183,22 +218,24 @@ impl<'a> Walk<'a> {
         if let Some(key) = &key
             && let Some(seen) = self.way.stored.get(key, self.now)
         {
-            self.mask.learn_stored(&seen);
+            self.mask().learn_stored(&seen);
             add_step(&mut self.context, &step.name, seen);
             self.kept_used.push(key.clone());
             return Came::Accepted;
         }
-        let mut seen = HashSet::from([call.path.clone()]);
         let mut call = call;
+        let mut pages = HashSet::new();
         loop {
             let (came, link) = self.make(step, &call, key.as_ref()).await;
-            let (Came::Accepted, Some(link)) = (&came, link) else { return came };
-            let endless = !seen.insert(link.clone()) || seen.len() > PAGES;
-            if endless {
-                let reason = format!("the list of step {} did not end after {} pages", step.name, seen.len());
+            let next = link.map(|path| Call { path, ..call.clone() });
+            pages.insert(call.path.clone());
+            self.made.push(call);
+            let (Came::Accepted, Some(next)) = (&came, next) else { return came };
+            if pages.contains(&next.path) || pages.len() >= PAGES {
+                let reason = format!("the list of step {} did not end after {} pages", step.name, pages.len());
                 return Came::Failed(Outcome::Retry { after: None, reason });
             }
-            call.path = link;
+            call = next;
         }
     }
 
@@ -209,25 +246,24 @@ impl<'a> Walk<'a> {
             Ok(draft) => draft,
             Err(error) => return (Came::NotRendered(error), None),
         };
-        self.mask.learn(call);
         match self.send(&mut draft).await {
             Err(Unsent::NoToken(failure)) => {
-                self.record(step, &failure.draft, failure.answer.as_ref());
-                let Failure { after, reason, .. } = failure;
+                let Failure { after, reason, draft, answer } = failure;
+                self.record(step, *draft, answer);
                 (Came::Failed(Outcome::Retry { after, reason }), None)
             }
             Err(Unsent::Broken(broken)) => {
-                self.record(step, &draft, None);
+                self.record(step, draft, None);
                 (Came::Failed(classify::unanswered(call.method, broken)), None)
             }
             Ok(reply) => {
                 let came = self.judge(step, call, &reply);
                 self.keep(step, key.cloned(), &came, &reply);
-                self.record(step, &draft, Some(&reply.answer));
                 let link = step.next(&reply.answer).and_then(|link| draft.beside(&self.way.base, &link));
-                if matches!(came, Came::Accepted) {
-                    self.answers.push((step, reply.answer));
+                if matches!(came, Came::Accepted) && self.shown {
+                    self.answers.push((step, reply.answer.clone()));
                 }
+                self.record(step, draft, Some(reply.answer));
                 (came, link)
             }
         }
@@ -243,7 +279,7 @@ impl<'a> Walk<'a> {
         };
         let mut token = tokens.token(None, self.now).await.map_err(Unsent::NoToken)?;
         loop {
-            self.mask.add(&token.text);
+            self.mask().add(&token.text);
             draft.bear(token.header.clone());
             let reply = exchange::send(client, draft, patience).await.map_err(Unsent::Broken)?;
             if reply.answer.status != 401 || self.renewed {
@@ -293,27 +329,24 @@ impl<'a> Walk<'a> {
     /// Shows the answer to later steps, and to later operations where it is stored. Credentials that were
     /// refused are fetched anew by the next attempt.
     fn keep(&mut self, step: &'a Step, key: Option<Key>, came: &Came, reply: &Reply) {
-        let seen = step.seen(&reply.answer);
-        if let (Came::Accepted, Some(key), Some(lasts)) = (came, key, step.store) {
-            self.mask.learn_stored(&seen);
-            self.way.stored.keep(key.clone(), seen.clone(), self.now, lasts);
-            self.kept_used.push(key);
+        if self.shown || key.is_some() {
+            let seen = step.seen(&reply.answer);
+            if let (Came::Accepted, Some(key), Some(lasts)) = (came, key, step.store) {
+                self.mask().learn_stored(&seen);
+                self.way.stored.keep(key.clone(), seen.clone(), self.now, lasts);
+                self.kept_used.push(key);
+            }
+            add_step(&mut self.context, &step.name, seen);
         }
-        add_step(&mut self.context, &step.name, seen);
         if matches!(reply.answer.status, 401 | 403) {
             self.kept_used.drain(..).for_each(|key| self.way.stored.forget(&key));
         }
     }
 
-    fn record(&mut self, step: &Step, draft: &Draft, answer: Option<&Answer>) {
-        if step.optional && !self.said.call.is_empty() {
-            return;
+    fn record(&mut self, step: &Step, draft: Draft, answer: Option<Answer>) {
+        if !step.optional || self.said.is_none() {
+            self.said = Some(Said { draft, answer });
         }
-        self.said = Said {
-            status: answer.map(|answer| answer.status),
-            call: draft.text(&self.mask),
-            answer: answer.map(|answer| exchange::text(answer, &self.mask)),
-        };
     }
 
     fn note(&mut self, step: &Step, reason: &str) {
@@ -330,8 +363,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn masked(&self, outcome: Outcome) -> Outcome {
-        let mask = |text: String| self.mask.text(&text);
+    fn masked(&mut self, outcome: Outcome) -> Outcome {
+        let hidden = self.mask();
+        let mask = |text: String| hidden.text(&text);
         match outcome {
             Outcome::Delivered { job, note } => Outcome::Delivered { job, note: note.map(mask) },
             Outcome::Retry { after, reason } => Outcome::Retry { after, reason: mask(reason) },

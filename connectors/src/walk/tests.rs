@@ -466,7 +466,7 @@ async fn a_system_is_reached_when_it_answers_anything() {
 
 #[tokio::test]
 async fn a_preview_is_the_text_of_the_call_without_the_trace() {
-    let depot = Depot::start([made("7")]).await;
+    let depot = Depot::start([answer(503, &[], "")]).await;
     let performed = depot.perform("order").await;
     let system = system(&depot.catalogue);
     let step = &system.call("order").expect("order").steps[0];

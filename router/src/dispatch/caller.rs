@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::Desk;
 use crate::failpoint::{self, Point};
-use crate::ledger::{Attempt, Failed, Next, Recorded, Settlement, Work};
+use crate::ledger::{Attempt, Failed, Next, Place, Recorded, Settlement, Work};
 use crate::{retry, telemetry};
 
 /// What an attempt says of the system as a whole.
@@ -54,9 +54,28 @@ struct Made {
     told: Told,
 }
 
+/// What an attempt under way has come to.
+pub(super) enum Step {
+    /// The call is over.
+    Called(Box<Called>),
+    /// What came of it is written.
+    Recorded,
+}
+
+/// A call that is over.
+pub(super) struct Called {
+    pub(super) told: Told,
+    pub(super) aim: Aim,
+    /// What is to be written of it; `None` when the lease was lost before anything was sent.
+    pub(super) settlement: Option<Settlement>,
+    /// Its place in memory.
+    pub(super) room: Place,
+}
+
 impl Caller {
-    /// Makes the attempt and writes what came of it; a panic on the way parks the call.
-    pub(super) async fn settle(self: Arc<Self>, mut work: Work, aim: Aim) -> (Told, Aim) {
+    /// Makes the attempt; a panic on the way parks the call. The slot is free as soon as the system has answered.
+    pub(super) async fn call(self: Arc<Self>, mut work: Work, aim: Aim, slot: Place) -> Step {
+        let room = Place::taken(self.desk.lessee.room.of(&work.system));
         if let Some(system) = self.desk.catalogue.system(&work.system)
             && let Safe::Go(phase) = safe_phase(&work, idempotency(system, &work.service, work.operation))
         {
@@ -64,26 +83,29 @@ impl Caller {
             work.phase = phase;
         }
         let span = telemetry::attempt_span(&work);
-        let told = async {
+        async {
             let started_at = self.desk.clock.now();
             let tried = AssertUnwindSafe(self.attempt(&work, aim)).catch_unwind().await;
+            drop(slot);
             let tried = tried.unwrap_or_else(|_| {
                 Some(not_sent(
                     ParkClass::Technical,
                     "an internal fault stopped the attempt; it is in the log",
                 ))
             });
-            let Some(Made { attempt, next, told }) = tried else { return Told::Nothing };
-            let attempt = Attempt { started_at, ended_at: self.desk.clock.now(), ..attempt };
-            telemetry::attempted(&work, &attempt);
-            let owner = self.desk.catalogue.system(&work.system).map(|system| system.owner.clone());
-            self.record(Settlement { work: work.clone(), attempt, next, owner }).await;
-            told
+            let (told, settlement) = match tried {
+                None => (Told::Nothing, None),
+                Some(Made { attempt, next, told }) => {
+                    let attempt = Attempt { started_at, ended_at: self.desk.clock.now(), ..attempt };
+                    telemetry::attempted(&work, &attempt);
+                    let owner = self.desk.catalogue.system(&work.system).map(|system| system.owner.clone());
+                    (told, Some(Settlement { work, attempt, next, owner }))
+                }
+            };
+            Step::Called(Box::new(Called { told, aim, settlement, room }))
         }
         .instrument(span)
-        .await;
-        self.desk.lessee.room.of(&work.system).give_back();
-        (told, aim)
+        .await
     }
 
     /// One attempt; `None` when the lease was lost before anything was sent.
@@ -186,7 +208,13 @@ impl Caller {
     }
 
     /// Writes the settlement, again and again while the database is away: the outcome is known only here.
-    async fn record(&self, mut settlement: Settlement) {
+    pub(super) async fn record(self: Arc<Self>, settlement: Settlement, room: Place) -> Step {
+        self.write(settlement).await;
+        drop(room);
+        Step::Recorded
+    }
+
+    async fn write(&self, mut settlement: Settlement) {
         let mut pause = Duration::from_millis(50);
         loop {
             match self.desk.writer.record(settlement.clone()).await {

@@ -15,11 +15,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::caller::{Aim, Caller, Told};
+use super::caller::{Aim, Called, Caller, Step, Told};
 use super::pace::Pace;
 use super::{Desk, Halts};
 use crate::gate::{self, Shut};
-use crate::ledger::{Deferral, Failed, Places, Switch, Work};
+use crate::ledger::{Deferral, Failed, Place, Places, Switch, Work};
 use crate::share::{Grants, Share};
 
 /// The most calls that are claimed at once.
@@ -38,9 +38,9 @@ pub struct Lane {
     memory: UnboundedReceiver<Work>,
     grants: watch::Receiver<Grants>,
     halts: watch::Receiver<Halts>,
-    /// Taken by each call under way.
+    /// Taken by each call under way, until the system has answered.
     slots: Places,
-    /// Taken by each call in memory, waiting or under way.
+    /// Taken by each call in memory: waiting, under way, or answered and not written yet.
     room: Places,
     /// How many places of the room the lane has made.
     made: usize,
@@ -123,7 +123,7 @@ impl Lane {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(work) = self.memory.recv() => self.waiting.push_back(work),
-                Some(ended) = attempts.join_next() => self.ended(ended).await,
+                Some(ended) = attempts.join_next() => self.ended(ended, &mut attempts).await,
                 _ = tick.tick() => {
                     self.look();
                     backlog = self.claim().await;
@@ -158,8 +158,8 @@ impl Lane {
             let paced = self.begin(&mut attempts).await;
             match (attempts.join_next().await, paced) {
                 (Some(ended), _) => {
-                    made += 1;
-                    self.ended(ended).await;
+                    made += usize::from(!matches!(ended, Ok(Step::Recorded)));
+                    self.ended(ended, &mut attempts).await;
                 }
                 (None, Some(at)) => tokio::time::sleep_until(at).await,
                 (None, None) => return made,
@@ -200,7 +200,7 @@ impl Lane {
     }
 
     /// Begins the calls that may begin; when the next one may, where the rate is what holds it up.
-    async fn begin(&mut self, attempts: &mut JoinSet<(Told, Aim)>) -> Option<Instant> {
+    async fn begin(&mut self, attempts: &mut JoinSet<Step>) -> Option<Instant> {
         while !self.waiting.is_empty() {
             let now = Instant::now();
             if !self.grants.borrow().hold(now) {
@@ -214,21 +214,15 @@ impl Lane {
             if aim == Aim::Probe && !self.wins_probe().await {
                 return None;
             }
-            if !self.slots.take() {
-                return None;
-            }
+            let Some(slot) = Place::take(&self.slots) else { return None };
             if let Err(at) = self.pace.begin(now) {
-                self.slots.give_back();
                 return Some(at);
             }
-            let Some(work) = self.waiting.pop_front() else {
-                self.slots.give_back();
-                return None;
-            };
+            let Some(work) = self.waiting.pop_front() else { return None };
             if aim == Aim::Probe {
                 self.probe = Probe::Sent;
             }
-            attempts.spawn(Arc::clone(&self.caller).settle(work, aim));
+            attempts.spawn(Arc::clone(&self.caller).call(work, aim, slot));
         }
         None
     }
@@ -305,13 +299,22 @@ impl Lane {
         }
     }
 
-    /// Takes note of what an attempt says of the system as a whole.
-    async fn ended(&mut self, ended: Result<(Told, Aim), JoinError>) {
-        self.slots.give_back();
-        let (told, aim) = ended.unwrap_or_else(|error| {
-            tracing::error!(system = %self.system, error = %error, "an attempt was lost");
-            (Told::Nothing, if self.probe == Probe::Sent { Aim::Probe } else { Aim::Ordinary })
-        });
+    /// Has written what came of a call, and takes note of what it says of the system as a whole.
+    async fn ended(&mut self, ended: Result<Step, JoinError>, attempts: &mut JoinSet<Step>) {
+        let (told, aim) = match ended {
+            Ok(Step::Recorded) => return,
+            Ok(Step::Called(called)) => {
+                let Called { told, aim, settlement, room } = *called;
+                if let Some(settlement) = settlement {
+                    attempts.spawn(Arc::clone(&self.caller).record(settlement, room));
+                }
+                (told, aim)
+            }
+            Err(error) => {
+                tracing::error!(system = %self.system, error = %error, "an attempt was lost");
+                (Told::Nothing, if self.probe == Probe::Sent { Aim::Probe } else { Aim::Ordinary })
+            }
+        };
         let Some(rule) = self.limits.breaker else { return };
         let worker = self.desk.lessee.worker;
         match (told, aim) {

@@ -17,7 +17,7 @@ const UNDER_WAY: Duration = Duration::from_millis(20);
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
 tokio::task_local! {
-    static WRITE: Write;
+    static WRITES: Vec<Write>;
 }
 
 /// The plan, and what has come of it so far.
@@ -47,7 +47,12 @@ pub async fn hit(point: Point) {
 
 /// Runs a write whose commit has fail points.
 pub fn during<F: Future>(write: Write, future: F) -> impl Future<Output = F::Output> {
-    WRITE.scope(write, future)
+    WRITES.scope(vec![write], future)
+}
+
+/// Runs a transaction of several writes; its commit has the fail points of each.
+pub fn during_all<F: Future>(writes: &[Write], future: F) -> impl Future<Output = F::Output> + use<F> {
+    WRITES.scope(writes.to_vec(), future)
 }
 
 /// The place before the commit of the write under way; what only reads has none.
@@ -55,10 +60,10 @@ pub fn during<F: Future>(write: Write, future: F) -> impl Future<Output = F::Out
 /// # Errors
 /// The plan wants the write to fail.
 pub async fn before_commit() -> Result<(), Injected> {
-    match WRITE.try_with(|write| *write) {
-        Ok(write) => fall(Point::Before(write)).await,
-        Err(_) => Ok(()),
+    for write in WRITES.try_with(Clone::clone).unwrap_or_default() {
+        fall(Point::Before(write)).await?;
     }
+    Ok(())
 }
 
 /// The place after the commit of the write under way.
@@ -66,10 +71,10 @@ pub async fn before_commit() -> Result<(), Injected> {
 /// # Errors
 /// The plan wants the answer to be lost.
 pub async fn after_commit() -> Result<(), Injected> {
-    match WRITE.try_with(|write| *write) {
-        Ok(write) => fall(Point::After(write)).await,
-        Err(_) => Ok(()),
+    for write in WRITES.try_with(Clone::clone).unwrap_or_default() {
+        fall(Point::After(write)).await?;
     }
+    Ok(())
 }
 
 /// Awaits the answer to a call, with a fail point while it is under way.

@@ -61,6 +61,28 @@ impl Places {
     }
 }
 
+/// One place that is taken; given back when dropped.
+#[derive(Debug)]
+pub struct Place(Places);
+
+impl Place {
+    /// Takes one place, where there is one.
+    pub fn take(places: &Places) -> Option<Self> {
+        places.take().then(|| Self(places.clone()))
+    }
+
+    /// A place that was taken before.
+    pub fn taken(places: Places) -> Self {
+        Self(places)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
 /// How many calls of each system a worker can still hold in memory.
 ///
 /// A write leases new work to its own worker while there is room, so that the first attempt starts from

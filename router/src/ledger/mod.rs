@@ -6,6 +6,7 @@
 //! written all the same is recognised.
 
 mod arrival;
+mod batch;
 mod clocks;
 mod completion;
 mod halt;
@@ -27,13 +28,14 @@ use mappings::domain::{CallId, Council, EventId, RequestId, SystemName, Ticket};
 use serde_json::Value;
 
 pub use arrival::{Accepted, Arrival, Change, InboxKey, Refusal};
+pub use batch::{Batch, Flushed, Replies};
 pub use clocks::{
     ClockSetting, Clocked, Direction, Holding, Look, Looked, OwnerChange, OwnerChanged, Promised,
 };
 pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
 pub use halt::{Agreement, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched, SystemChange};
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
-pub use lease::{Lease, Lessee, Outbox, Places, Rescued, Room, WorkerId, Written};
+pub use lease::{Lease, Lessee, Outbox, Place, Places, Rescued, Room, WorkerId, Written};
 pub use opening::{Edited, edit};
 pub use resolution::{Choice, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
@@ -117,6 +119,10 @@ pub trait Ledger: Send + Sync {
 
     /// Correlates completions, applies them, and writes the closure where the closing rules say so.
     async fn complete(&self, batch: &[Completion], lessee: &Lessee) -> Result<Written<Correlated>, Error>;
+
+    /// What [`accept`](Self::accept), [`record`](Self::record), [`complete`](Self::complete) and
+    /// [`mark_published`](Self::mark_published) do, in one transaction where that can be.
+    async fn flush(&self, batch: &Batch, lessee: &Lessee) -> Flushed;
 
     /// Writes what people decided, each where the ledger is still as they saw it. What is to be sent again is due.
     async fn resolve(&self, batch: &[Resolution], lessee: &Lessee) -> Result<Written<Resolved>, Error>;

@@ -126,6 +126,16 @@ pub enum Next {
     },
 }
 
+impl Next {
+    /// Whether it ends the call, rather than making it due again.
+    pub fn settles(&self) -> bool {
+        match self {
+            Self::Again { .. } => false,
+            Self::Delivered { .. } | Self::Rejected { .. } | Self::Unable { .. } | Self::Park { .. } => true,
+        }
+    }
+}
+
 /// Whether a settlement was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {

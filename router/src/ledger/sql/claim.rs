@@ -56,7 +56,7 @@ impl SqlLedger {
         let statement = Statement::new(
             "with picked as (select council, id from due where system = $1 and worker is null and due_at <= $2 \
              order by due_at limit $3 {skip locked}) \
-             update due set worker = $4, lease = due.lease + 1, attempts = due.attempts + 1 from picked \
+             update due set worker = $4, lease = due.lease + $5, attempts = due.attempts + 1 from picked \
              where due.council = picked.council and due.id = picked.id \
              returning due.council, due.id, due.handover, due.request, due.operation, due.phase, due.lease, \
              due.attempts, due.spent, due.begun, due.rescued, due.payload, due.due_at, due.document",
@@ -64,7 +64,8 @@ impl SqlLedger {
         .text(system.as_str())
         .int(now.as_millisecond())
         .int(i64::try_from(most).unwrap_or(i64::MAX))
-        .text(worker.0.to_string());
+        .text(worker.0.to_string())
+        .int(self.doubts.step());
         let rows = tx.run(statement).await?;
         if rows.is_empty() {
             tx.close().await?;

@@ -1,5 +1,6 @@
 //! What may have been leased to a worker that never heard of it: a commit whose answer was lost.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use mappings::domain::{CallId, Council, EventId};
@@ -9,7 +10,11 @@ use crate::ledger::{Error, Lease, Lessee, Outbox, Work, WorkerId, Written};
 
 /// Leases that are void though their worker lives; its next heartbeat frees them.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(Mutex<Vec<Doubt>>);
+pub(super) struct Doubts {
+    all: Mutex<Vec<Doubt>>,
+    /// How many writes have left some.
+    writes: AtomicI64,
+}
 
 #[derive(Debug, Clone)]
 enum Doubt {
@@ -18,6 +23,12 @@ enum Doubt {
 }
 
 impl Doubts {
+    /// How much higher the next lease of a call is than the one before it. A lease in doubt may never have been
+    /// written: were its number given again, to the same worker, the lease would be voided that it holds.
+    pub(super) fn step(&self) -> i64 {
+        1 + self.writes.load(Ordering::Acquire)
+    }
+
     /// Voids what a write leased, and gives the places back that it took.
     pub(super) fn add<R>(&self, lessee: &Lessee, written: &Written<R>) {
         for work in &written.work {
@@ -46,12 +57,13 @@ impl Doubts {
     }
 
     fn extend(&self, doubts: impl Iterator<Item = Doubt>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(doubts);
+        self.writes.fetch_add(1, Ordering::AcqRel);
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).extend(doubts);
     }
 
     /// Takes all doubts; they are put back where they could not be settled.
     pub(super) fn take(&self) -> Taken<'_> {
-        let doubts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let doubts = std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner));
         Taken { from: self, doubts }
     }
 }
@@ -104,6 +116,7 @@ impl Taken<'_> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.from.extend(self.doubts.drain(..));
+        let doubts = self.doubts.drain(..);
+        self.from.all.lock().unwrap_or_else(PoisonError::into_inner).extend(doubts);
     }
 }

@@ -17,12 +17,11 @@ const CLOCK: &str = "clock_at = case when v.state = 'closed' and requests.feedba
      when v.state = 'closed' then null when requests.state = 'closed' then requests.accepted_at \
      else requests.clock_at end";
 
-/// The first lease of a call.
-const FIRST: Lease = Lease(1);
-
 /// Collects what a transaction leaves behind. Dropped before it is [kept](Draft::kept), it gives its places back.
 pub(super) struct Draft<'a> {
     lessee: &'a Lessee,
+    /// The first lease of a call.
+    first: Lease,
     events: Vec<(Event, bool)>,
     calls: Vec<Call>,
     taken: Vec<Places>,
@@ -37,8 +36,8 @@ struct Call {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(lessee: &'a Lessee) -> Self {
-        Self { lessee, events: Vec::new(), calls: Vec::new(), taken: Vec::new(), returned: Vec::new() }
+    pub(super) fn new(lessee: &'a Lessee, first: Lease) -> Self {
+        Self { lessee, first, events: Vec::new(), calls: Vec::new(), taken: Vec::new(), returned: Vec::new() }
     }
 
     /// The worker that writes.
@@ -68,7 +67,7 @@ impl<'a> Draft<'a> {
             system: call.system,
             operation: call.operation,
             phase: mappings::domain::Phase::Send,
-            lease: FIRST,
+            lease: self.first,
             attempt: u32::from(leased),
             spent: 0,
             rescued: false,
@@ -141,7 +140,7 @@ impl<'a> Draft<'a> {
         .texts("operation", &self.calls, |call| call.work.operation.as_str())
         .texts("phase", &self.calls, |call| call.work.phase.as_str())
         .ints("due_at", &self.calls, |call| call.due_at.as_millisecond())
-        .ints("lease", &self.calls, |call| if call.leased { FIRST.0 } else { 0 })
+        .ints("lease", &self.calls, |call| if call.leased { self.first.0 } else { 0 })
         .texts("worker", &self.calls, |call| call.leased.then_some(worker.as_str()))
         .ints("attempts", &self.calls, |call| i64::from(call.work.attempt))
         .texts("payload", &self.calls, |call| call.work.payload.as_ref().map(Value::to_string));

@@ -30,8 +30,16 @@ struct Verdict<'a> {
     request: Option<(Council, RequestId)>,
 }
 
+/// What became of all of them.
+pub(super) struct Verdicts<'a> {
+    /// In the order of the completions.
+    pub(super) replies: Vec<Correlated>,
+    /// Those that were not known before.
+    new: Vec<Verdict<'a>>,
+}
+
 /// What the ledger has on some completions before anything is locked, by their places.
-struct Found {
+pub(super) struct Found {
     /// The requests that may answer.
     requests: Vec<BTreeMap<RequestId, Council>>,
     /// Those it has heard already.
@@ -55,14 +63,37 @@ pub(super) async fn hear(
             found = correlate(tx, completions).await?;
         }
     }
-    let mut openings = Openings::lock(tx, found.requests.into_iter().flatten()).await?;
+    let mut openings = Openings::lock(tx, found.all()).await?;
+    let verdicts = judge(heard, &found, &mut openings, closer, reader, draft);
+    keep(tx, heard, &verdicts).await?;
+    store_changes(tx, &mut openings.all).await?;
+    Ok(verdicts.replies)
+}
+
+impl Found {
+    /// All the requests that may answer.
+    pub(super) fn all(&self) -> impl Iterator<Item = (RequestId, Council)> {
+        self.requests.iter().flatten().map(|(request, council)| (*request, council.clone()))
+    }
+}
+
+/// Applies completions to the openings they are about, which are locked.
+pub(super) fn judge<'a>(
+    heard: &Heard<'a>,
+    found: &Found,
+    openings: &mut Openings,
+    closer: &Closer,
+    reader: &Reader,
+    draft: &mut Draft<'_>,
+) -> Verdicts<'a> {
+    let completions = heard.completions;
     let mut known = HashSet::new();
-    let mut verdicts = Vec::with_capacity(completions.len());
-    let mut replies = Vec::with_capacity(completions.len());
-    for (completion, was_known) in completions.iter().zip(found.known) {
+    let mut verdicts =
+        Verdicts { replies: Vec::with_capacity(completions.len()), new: Vec::with_capacity(completions.len()) };
+    for (completion, was_known) in completions.iter().zip(&found.known) {
         let first = known.insert((completion.system.clone(), short(&completion.key)));
-        if !heard.kept && (was_known || !first) {
-            replies.push(Correlated::Duplicate);
+        if !heard.kept && (*was_known || !first) {
+            verdicts.replies.push(Correlated::Duplicate);
             continue;
         }
         let mut verdict = Verdict { completion, correlated: Correlated::Waiting, request: None };
@@ -83,20 +114,19 @@ pub(super) async fn hear(
             }
             openings::add(draft, opening, effects);
         }
-        replies.push(verdict.correlated);
-        verdicts.push(verdict);
+        verdicts.replies.push(verdict.correlated);
+        verdicts.new.push(verdict);
     }
-    if heard.kept {
-        update(tx, &verdicts).await?;
-    } else {
-        insert(tx, &verdicts).await?;
-    }
-    store_changes(tx, &mut openings.all).await?;
-    Ok(replies)
+    verdicts
+}
+
+/// Keeps the completions with what became of them.
+pub(super) async fn keep(tx: &mut Tx, heard: &Heard<'_>, verdicts: &Verdicts<'_>) -> Result<(), Error> {
+    if heard.kept { update(tx, &verdicts.new).await } else { insert(tx, &verdicts.new).await }
 }
 
 /// The systems of completions that nobody answers to.
-fn unanswered(completions: &[Completion], found: &Found) -> Vec<Arc<str>> {
+pub(super) fn unanswered(completions: &[Completion], found: &Found) -> Vec<Arc<str>> {
     let mut systems = BTreeSet::new();
     for (place, completion) in completions.iter().enumerate() {
         if found.requests[place].is_empty() && !found.known[place] {
@@ -110,7 +140,10 @@ fn unanswered(completions: &[Completion], found: &Found) -> Vec<Arc<str>> {
 ///
 /// Nothing is locked yet. A completion that another transaction hears at this moment is found by its key when it is
 /// inserted, and the batch is heard again.
-async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result<Found, Error> {
+pub(super) async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result<Found, Error> {
+    if completions.is_empty() {
+        return Ok(Found { requests: Vec::new(), known: Vec::new() });
+    }
     let statement = Statement::new(
         "with v as ({rows}) select v.n, 'job', h.council, h.request from v join handovers h \
          on h.system = v.system and h.job = v.job where h.closure = 0 \

@@ -25,6 +25,7 @@ mod replay;
 mod revise;
 mod store;
 mod systems;
+mod together;
 mod transition;
 mod waiting;
 mod workers;
@@ -48,8 +49,8 @@ use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 pub use self::store::{add_schema, remove_schema};
 use super::{
-    Accepted, Agreement, Arrival, Check, Closer, Completion, Correlated, Counts, Deferral, Error, Filter,
-    Halt, History, Lease, Ledger, Lessee, Line, Look, OwnerChange, OwnerChanged, Peer, Problem, Reader,
+    Accepted, Agreement, Arrival, Batch, Check, Closer, Completion, Correlated, Counts, Deferral, Error,
+    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Look, OwnerChange, OwnerChanged, Peer, Problem, Reader,
     Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched,
     SystemChange, Work, WorkerId, Written,
 };
@@ -158,6 +159,10 @@ impl Ledger for SqlLedger {
     async fn complete(&self, batch: &[Completion], lessee: &Lessee) -> Result<Written<Correlated>, Error> {
         let complete = Complete { closer: &self.closer, reader: &self.reader };
         failpoint::during(Write::Complete, self.write(&complete, batch, lessee)).await
+    }
+
+    async fn flush(&self, batch: &Batch, lessee: &Lessee) -> Flushed {
+        self.flush_together(batch, lessee).await
     }
 
     async fn resolve(&self, batch: &[Resolution], lessee: &Lessee) -> Result<Written<Resolved>, Error> {

@@ -57,12 +57,14 @@ impl SqlLedger {
     }
 
     pub(super) async fn take_published(&self, events: &[EventId]) -> Result<(), Error> {
-        let statement = Statement::new(
-            "with v as ({rows}) delete from outbox where id in (select id from v)",
-        )
-        .texts("id", events, EventId::to_string);
-        self.alone(statement).await.map(drop)
+        self.alone(published(events)).await.map(drop)
     }
+}
+
+/// Takes events out of the outbox.
+pub(super) fn published(events: &[EventId]) -> Statement {
+    Statement::new("with v as ({rows}) delete from outbox where id in (select id from v)")
+        .texts("id", events, EventId::to_string)
 }
 
 /// Reads an event: id, kind, council, ticket, request, at, data, traceparent.

@@ -14,7 +14,15 @@ use super::store::{Statement, Tx};
 use super::transition::Transition;
 use super::waiting::{Awaited, waiting};
 use crate::ledger::opening::Effects;
-use crate::ledger::{Closer, Error, Next, Reader, Recorded, Settlement};
+use crate::ledger::{Closer, Completion, Error, Next, Reader, Recorded, Settlement};
+
+/// What became of a batch.
+pub(super) struct Settled<'a> {
+    /// In the order of the batch.
+    pub(super) replies: Vec<Recorded>,
+    /// Those that were written.
+    pub(super) settled: Vec<&'a Settlement>,
+}
 
 /// Records settlements.
 pub(super) struct Record<'a> {
@@ -33,27 +41,49 @@ impl Transition for Record<'_> {
         batch: &[Settlement],
         draft: &mut Draft<'_>,
     ) -> Result<Vec<Recorded>, Error> {
-        let (again, settled): (Vec<&Settlement>, Vec<&Settlement>) =
-            batch.iter().partition(|settlement| matches!(settlement.next, Next::Again { .. }));
-        tx.gates(&systems(&settled)).await?;
-        let wanted =
-            settled.iter().map(|settlement| (settlement.work.request, settlement.work.council.clone()));
+        self.enter(tx, batch).await?;
+        let wanted = batch.iter().filter(|settlement| settlement.next.settles());
+        let wanted = wanted.map(|settlement| (settlement.work.request, settlement.work.council.clone()));
         let mut openings = Openings::lock(tx, wanted).await?;
+        let written = self.settle(tx, batch, &mut openings, draft).await?;
+        store_changes(tx, &mut openings.all).await?;
+        let waiting = self.waiting(tx, &written.settled).await?;
+        self.hear(tx, &waiting, &written.settled, draft).await?;
+        openings::add_documents(tx, draft).await?;
+        Ok(written.replies)
+    }
+}
+
+impl Record<'_> {
+    /// Goes through the gates of the systems whose job references a batch makes known; before its openings are locked.
+    pub(super) async fn enter(&self, tx: &mut Tx, batch: &[Settlement]) -> Result<(), Error> {
+        tx.gates(&systems(batch)).await
+    }
+
+    /// Settles calls in their openings, which are locked and have yet to be stored.
+    pub(super) async fn settle<'b>(
+        &self,
+        tx: &mut Tx,
+        batch: &'b [Settlement],
+        openings: &mut Openings,
+        draft: &mut Draft<'_>,
+    ) -> Result<Settled<'b>, Error> {
+        let (settled, again): (Vec<&Settlement>, Vec<&Settlement>) =
+            batch.iter().partition(|settlement| settlement.next.settles());
         let worker = draft.lessee().worker.0.to_string();
         let mut mine = take_out(tx, &settled, &worker).await?;
         mine.extend(put_back(tx, &again, &worker).await?);
 
-        let mut written = Vec::with_capacity(batch.len());
-        let mut replies = Vec::with_capacity(batch.len());
+        let mut written = Settled { replies: Vec::with_capacity(batch.len()), settled: Vec::new() };
         for settlement in batch {
             let work = &settlement.work;
             // A call that stands twice in a batch was settled by the first.
             if !mine.remove(&work.call) {
-                replies.push(Recorded::LeaseLost);
+                written.replies.push(Recorded::LeaseLost);
                 continue;
             }
-            replies.push(Recorded::Written);
-            written.push(settlement);
+            written.replies.push(Recorded::Written);
+            written.settled.push(settlement);
             let Some(opening) = openings.get(work.request) else { continue };
             let mut effects = Effects::default();
             let at = settlement.attempt.ended_at;
@@ -67,43 +97,42 @@ impl Transition for Record<'_> {
             }
             openings::add(draft, opening, effects);
         }
-        add_attempts(tx, &written).await?;
-        store_changes(tx, &mut openings.all).await?;
-        self.hear_waiting(tx, &written, draft).await?;
-        openings::add_documents(tx, draft).await?;
-        Ok(replies)
+        add_attempts(tx, &written.settled).await?;
+        Ok(written)
     }
-}
 
-impl Record<'_> {
-    /// Applies the completions that came before the system's answer did.
-    async fn hear_waiting(
+    /// The completions that came before the system's answer did.
+    pub(super) async fn waiting(
         &self,
         tx: &mut Tx,
         written: &[&Settlement],
+    ) -> Result<Vec<Completion>, Error> {
+        let answered: Vec<Awaited<'_>> = answered(written).map(awaited).collect();
+        if answered.is_empty() { Ok(Vec::new()) } else { waiting(tx, &answered).await }
+    }
+
+    /// Applies the completions that came before the system's answer did.
+    pub(super) async fn hear(
+        &self,
+        tx: &mut Tx,
+        waiting: &[Completion],
+        written: &[&Settlement],
         draft: &mut Draft<'_>,
     ) -> Result<(), Error> {
-        let answered: Vec<&Settlement> = written
-            .iter()
-            .copied()
-            .filter(|settlement| match settlement.next {
-                Next::Again { .. } => false,
-                Next::Delivered { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => {
-                    settlement.work.operation != Operation::Close
-                }
-            })
-            .collect();
-        let Some(latest) = answered.iter().map(|settlement| settlement.attempt.ended_at).max() else {
-            return Ok(());
-        };
-        let awaited: Vec<Awaited<'_>> = answered.iter().map(|settlement| awaited(settlement)).collect();
-        let waiting = waiting(tx, &awaited).await?;
         if waiting.is_empty() {
             return Ok(());
         }
-        let news = Heard { completions: &waiting, kept: true, not_before: Some(latest) };
+        let latest = answered(written).map(|settlement| settlement.attempt.ended_at).max();
+        let news = Heard { completions: waiting, kept: true, not_before: latest };
         hear::hear(tx, &news, self.closer, self.reader, draft).await.map(drop)
     }
+}
+
+/// Those by which a job reference may have become known.
+fn answered<'a>(written: &[&'a Settlement]) -> impl Iterator<Item = &'a Settlement> {
+    let settles = |settlement: &&Settlement| settlement.next.settles();
+    let orders = |settlement: &&Settlement| settlement.work.operation != Operation::Close;
+    written.iter().copied().filter(settles).filter(orders)
 }
 
 fn awaited(settlement: &Settlement) -> Awaited<'_> {
@@ -115,8 +144,8 @@ fn awaited(settlement: &Settlement) -> Awaited<'_> {
 }
 
 /// The systems whose job references this batch makes known.
-fn systems(settled: &[&Settlement]) -> Vec<Arc<str>> {
-    let with_job = settled.iter().filter(|settlement| match &settlement.next {
+fn systems(batch: &[Settlement]) -> Vec<Arc<str>> {
+    let with_job = batch.iter().filter(|settlement| match &settlement.next {
         Next::Delivered { job, .. } => job.is_some(),
         Next::Again { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => false,
     });

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::SqlLedger;
 use super::draft::Draft;
 use super::store::{Fault, Tx, fault};
-use crate::ledger::{Error, Lessee, Unwritable, Written};
+use crate::ledger::{Error, Lease, Lessee, Unwritable, Written};
 
 /// How often a batch is tried that others are in the way of.
 pub(super) const TRIES: u32 = 8;
@@ -91,7 +91,7 @@ impl SqlLedger {
         part: &[T::Item],
         lessee: &Lessee,
     ) -> Result<Written<T::Reply>, Error> {
-        let mut draft = Draft::new(lessee);
+        let mut draft = Draft::new(lessee, Lease(self.doubts.step()));
         let mut tx = self.store.begin().await?;
         let replies = transition.write(&mut tx, part, &mut draft).await?;
         draft.write(&mut tx).await?;

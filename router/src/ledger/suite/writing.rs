@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mappings::domain::{Phase, RequestState};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::*;
 use super::{Fixture, both};
 use crate::ledger::sql::SqlLedger;
-use crate::ledger::{Accepted, Correlated, Failed, Recorded, Writer, Written};
+use crate::ledger::{Accepted, Batch, Correlated, Failed, Lease, Ledger, Recorded, Work, Writer, Written};
 
 both! {
     async fn every_caller_gets_its_own_reply_and_what_is_left_to_do_is_sent_on(fixture: &Fixture) {
@@ -44,7 +45,7 @@ both! {
         }
         for _ in 0..450 {
             let event = events.recv().await.expect("an event");
-            writer.mark_published(event.id).await.expect("published");
+            writer.mark_published(vec![event.id]).await.expect("published");
         }
         assert_eq!(fixture.ledger.counts().await.expect("counts").outbox, 0);
 
@@ -52,6 +53,51 @@ both! {
         lane.join_next().await.expect("a task").expect("it ends");
         let late = writer.accept(arrival("late", "CRM-late", &["waste"])).await;
         assert!(matches!(late, Err(Failed::Stopped)));
+    }
+
+    async fn what_comes_together_is_written_as_it_would_be_one_after_the_other(fixture: &Fixture) {
+        let mut works = Vec::new();
+        for ticket in ["CRM-1", "CRM-2", "CRM-3", "CRM-4"] {
+            works.extend(fixture.submit(ticket, &["waste"]).await);
+        }
+        let events = fixture.ledger.claim_outbox(9, fixture.lessee.worker).await.expect("a claim");
+        // The second job is known before its order is answered, the third speaks before it is.
+        let early = fixture.complete(&[said("waste", "k-3", "W-3", "In Progress")]).await;
+        assert_eq!(early.replies, [Ok(Correlated::Waiting)]);
+        let batch = |settled: &[usize], completions| Batch {
+            arrivals: vec![arrival("again", "CRM-1", &["waste"])],
+            settlements: settled.iter().map(|n| settle(&works[*n], delivered(&format!("W-{}", n + 1)))).collect(),
+            completions,
+            published: events.iter().map(|event| event.id).collect(),
+        };
+        let words = vec![
+            said_of("waste", "k-1", "CRM-1", "Completed"),
+            said_of("waste", "k-2", "CRM-2", "In Progress"),
+        ];
+        let flushed = fixture.ledger.flush(&batch(&[0, 1], words), &fixture.lessee).await;
+        assert!(matches!(flushed.arrivals.expect("written")[..], [Ok(Accepted::DuplicateTicket(_))]));
+        assert_eq!(flushed.settlements.expect("written"), [Ok(Recorded::Written), Ok(Recorded::Written)]);
+        assert_eq!(flushed.completions.expect("written"), [Ok(Correlated::Applied), Ok(Correlated::Applied)]);
+        flushed.published.expect("written");
+        assert_eq!(fixture.history("CRM-1").await.line.state, RequestState::Closing);
+        assert_eq!(fixture.history("CRM-2").await.line.state, RequestState::Open);
+
+        // What waited is heard before what came with the answer; what nobody answers to yet waits.
+        let words = vec![said("waste", "k-3b", "W-3", "Completed"), said("waste", "k-9", "W-9", "Completed")];
+        let flushed = fixture.ledger.flush(&batch(&[2], words), &fixture.lessee).await;
+        assert_eq!(flushed.completions.expect("written"), [Ok(Correlated::Applied), Ok(Correlated::Waiting)]);
+        assert_eq!(fixture.history("CRM-3").await.line.state, RequestState::Closing);
+
+        // A row that cannot be written takes none of the other kinds along: this attempt is written already.
+        fixture.record(&[settle(&works[3], again(at(1), Phase::Send))]).await;
+        let mut poison = fixture.claim("waste", 1, at(4)).await.remove(0);
+        poison.attempt = 1;
+        let mut flood = batch(&[], vec![said("waste", "k-2b", "W-2", "Completed")]);
+        flood.settlements.push(settle(&poison, delivered("W-4")));
+        let flushed = fixture.ledger.flush(&flood, &fixture.lessee).await;
+        assert!(matches!(flushed.settlements.expect("written")[..], [Err(_)]));
+        assert_eq!(flushed.completions.expect("written"), [Ok(Correlated::Applied)]);
+        assert_eq!(fixture.history("CRM-2").await.line.state, RequestState::Closing);
     }
 
     async fn a_lease_that_its_worker_never_heard_of_is_freed_by_its_heartbeat(fixture: &Fixture) {
@@ -62,7 +108,6 @@ both! {
         ledger.doubt(&fixture.lessee, &written);
         assert_eq!(fixture.lessee.room.of(&system("waste")).free(), free);
         assert!(fixture.claim("waste", 1, at(0)).await.is_empty());
-        use crate::ledger::Ledger;
         ledger.heartbeat(fixture.lessee.worker, at(5)).await.expect("a heartbeat");
         let claimed = fixture.claim("waste", 1, at(0)).await;
         assert_eq!(claimed.len(), 1);
@@ -73,6 +118,21 @@ both! {
         // The doubt is over: the next heartbeat leaves the new lease alone.
         ledger.heartbeat(fixture.lessee.worker, at(6)).await.expect("a heartbeat");
         let recorded = fixture.record(&[settle(&claimed[0], delivered("W-1"))]).await;
+        assert_eq!(recorded.replies, [Ok(Recorded::Written)]);
+    }
+
+    async fn a_lease_that_was_never_written_is_not_taken_for_the_one_that_came_after_it(fixture: &Fixture) {
+        let ledger = SqlLedger::connect(&fixture.address, closer(), reader(), 2).await.expect("it opens");
+        let first = fixture.submit("CRM-1", &["waste"]).await.remove(0);
+        fixture.record(&[settle(&first, again(at(0), Phase::Send))]).await;
+        // As after a claim that failed before it was committed.
+        let work = vec![Work { lease: Lease(first.lease.0 + 1), ..first }];
+        ledger.doubt(&fixture.lessee, &Written::<Accepted> { replies: Vec::new(), events: Vec::new(), work });
+        let worker = fixture.lessee.worker;
+        let held = ledger.claim_due(&system("waste"), 1, at(0), worker).await.expect("a claim").remove(0);
+        ledger.heartbeat(worker, at(5)).await.expect("a heartbeat");
+        assert!(fixture.claim("waste", 1, at(5)).await.is_empty(), "it is held");
+        let recorded = fixture.record(&[settle(&held, delivered("W-1"))]).await;
         assert_eq!(recorded.replies, [Ok(Recorded::Written)]);
     }
 }

@@ -1,10 +1,11 @@
 //! Writes that come one by one and are flushed together.
 //!
-//! There is one flush in flight for each kind of write and no timer: what arrives meanwhile is the next
-//! flush, and every caller awaits its own. Idle means a batch of one and no delay; busy means that
-//! batches grow by themselves.
+//! There is one flush in flight and no timer: what arrives meanwhile is the next flush, and every caller awaits its
+//! own. Idle means a batch of one and no delay; busy means that batches grow by themselves. The writes on a request's
+//! way are flushed with each other, in one transaction; the rare ones each with their own kind.
 
 mod lane;
+mod way;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedSender, channel};
 use tokio_util::sync::CancellationToken;
 
 use self::lane::{Entry, Lane};
+use self::way::{Way, WayEntry};
 use super::{
     Accepted, Arrival, Completion, Correlated, Deferral, Error, Lease, Ledger, Lessee, Recorded, Refusal,
     Settlement, Unwritable, Work, Written,
@@ -39,25 +41,19 @@ pub enum Failed {
 /// Writes to the ledger, together with all others that write now. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    accept: Entry<Arrival, Accepted>,
+    way: WayEntry,
     refuse: Entry<Refusal, bool>,
     begin: Entry<(CallId, Council, Lease), Recorded>,
     defer: Entry<Deferral, Recorded>,
-    record: Entry<Settlement, Recorded>,
-    complete: Entry<Completion, Correlated>,
-    published: Entry<EventId, ()>,
 }
 
 /// The flushes behind a [`Writer`].
 pub struct Lanes {
     flusher: Flusher,
-    accept: Lane<Arrival, Accepted>,
+    way: Way,
     refuse: Lane<Refusal, bool>,
     begin: Lane<(CallId, Council, Lease), Recorded>,
     defer: Lane<Deferral, Recorded>,
-    record: Lane<Settlement, Recorded>,
-    complete: Lane<Completion, Correlated>,
-    published: Lane<EventId, ()>,
 }
 
 /// The ledger, who writes to it, and where goes what a write leaves to be done.
@@ -78,31 +74,22 @@ impl Writer {
         events: UnboundedSender<Event>,
         work: UnboundedSender<Work>,
     ) -> (Self, Lanes) {
-        let (accept_in, accept) = channel(QUEUE);
+        let (way_in, way) = channel(QUEUE);
         let (refuse_in, refuse) = channel(QUEUE);
         let (begin_in, begin) = channel(QUEUE);
         let (defer_in, defer) = channel(QUEUE);
-        let (record_in, record) = channel(QUEUE);
-        let (complete_in, complete) = channel(QUEUE);
-        let (published_in, published) = channel(QUEUE);
         let writer = Self {
-            accept: Entry::new(accept_in),
+            way: WayEntry::new(way_in),
             refuse: Entry::new(refuse_in),
             begin: Entry::new(begin_in),
             defer: Entry::new(defer_in),
-            record: Entry::new(record_in),
-            complete: Entry::new(complete_in),
-            published: Entry::new(published_in),
         };
         let lanes = Lanes {
             flusher: Flusher { ledger, lessee, events, work },
-            accept: Lane::new(accept),
+            way: Way::new(way),
             refuse: Lane::new(refuse),
             begin: Lane::new(begin),
             defer: Lane::new(defer),
-            record: Lane::new(record),
-            complete: Lane::new(complete),
-            published: Lane::new(published),
         };
         (writer, lanes)
     }
@@ -112,7 +99,7 @@ impl Writer {
     /// # Errors
     /// [`Failed`], as for all writes.
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failed> {
-        self.accept.write(arrival).await
+        self.way.accept(arrival).await
     }
 
     /// [`Ledger::refuse`] for one delivery.
@@ -144,7 +131,7 @@ impl Writer {
     /// # Errors
     /// [`Failed`], as for all writes.
     pub async fn record(&self, settlement: Settlement) -> Result<Recorded, Failed> {
-        self.record.write(settlement).await
+        self.way.record(settlement).await
     }
 
     /// [`Ledger::complete`] for one completion.
@@ -152,47 +139,33 @@ impl Writer {
     /// # Errors
     /// [`Failed`], as for all writes.
     pub async fn complete(&self, completion: Completion) -> Result<Correlated, Failed> {
-        self.complete.write(completion).await
+        self.way.complete(completion).await
     }
 
-    /// [`Ledger::mark_published`] for one event.
+    /// [`Ledger::mark_published`] for some events.
     ///
     /// # Errors
     /// [`Failed`], as for all writes.
-    pub async fn mark_published(&self, event: EventId) -> Result<(), Failed> {
-        self.published.write(event).await
+    pub async fn mark_published(&self, events: Vec<EventId>) -> Result<(), Failed> {
+        self.way.mark_published(events).await
     }
 }
 
 impl Lanes {
     /// Flushes until every [`Writer`] is dropped, or until `shutdown`; what had been handed in by then is still written.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { flusher: to, accept, refuse, begin, defer, record, complete, published } = self;
+        let Self { flusher: to, way, refuse, begin, defer } = self;
         tokio::join!(
-            accept.run(shutdown.clone(), to.clone(), |to, batch| {
-                Box::pin(async { to.sent(to.ledger.accept(batch, &to.lessee).await) })
-            }),
+            way.run(shutdown.clone(), to.clone()),
             refuse.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { to.sent(to.ledger.refuse(batch, &to.lessee).await) })
             }),
             begin.run(shutdown.clone(), to.clone(), |to, batch| {
                 Box::pin(async { Ok(to.ledger.begin(batch).await?.into_iter().map(Ok).collect()) })
             }),
-            defer.run(shutdown.clone(), to.clone(), |to, batch| {
+            defer.run(shutdown, to, |to, batch| {
                 Box::pin(async {
                     Ok(to.ledger.defer(batch, to.lessee.worker).await?.into_iter().map(Ok).collect())
-                })
-            }),
-            record.run(shutdown.clone(), to.clone(), |to, batch| {
-                Box::pin(async { to.sent(to.ledger.record(batch, &to.lessee).await) })
-            }),
-            complete.run(shutdown.clone(), to.clone(), |to, batch| {
-                Box::pin(async { to.sent(to.ledger.complete(batch, &to.lessee).await) })
-            }),
-            published.run(shutdown, to, |to, batch| {
-                Box::pin(async {
-                    to.ledger.mark_published(batch).await?;
-                    Ok(batch.iter().map(|_| Ok(())).collect())
                 })
             }),
         );
@@ -203,6 +176,11 @@ impl Flusher {
     /// Sends on what a write left to be done.
     fn sent<R>(&self, written: Result<Written<R>, Error>) -> Result<Vec<Result<R, Unwritable>>, Error> {
         let Written { replies, events, work } = written?;
+        self.send_on(events, work);
+        Ok(replies)
+    }
+
+    fn send_on(&self, events: Vec<Event>, work: Vec<Work>) {
         // Whoever took them has stopped: rescue takes them up once this worker is forgotten.
         for event in events {
             let _gone = self.events.send(event);
@@ -210,6 +188,5 @@ impl Flusher {
         for work in work {
             let _gone = self.work.send(work);
         }
-        Ok(replies)
     }
 }
