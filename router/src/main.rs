@@ -7,6 +7,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use router::cli::{self, Cli, Exit};
 
+/// Much of what a request costs is in small texts that live as long as it does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     run(cli).unwrap_or_else(|error| {
