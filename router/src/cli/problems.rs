@@ -94,7 +94,8 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
             let ticket = ticket.as_ref().map_or("no ticket could be read".to_owned(), ToString::to_string);
             let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
             format!(
-                "A message that could not be understood ({ticket}, {})\n  {place}{reason}\n  from {}, message {}",
+                "{} ({ticket}, {})\n  {place}{reason}\n  from {}, message {}",
+                words::refused(&key.source),
                 when::short(*received_at),
                 key.source,
                 key.id

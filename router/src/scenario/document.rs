@@ -79,6 +79,8 @@ pub(super) enum Act {
     Resumes(SystemName),
     /// A system says a word about a job.
     Says(Word),
+    /// A system puts a file into its folder, and two looks pass.
+    Puts { system: SystemName, name: String, content: String },
     /// A person puts a ticket into a status at the CRM's own screen.
     ByHand { ticket: Option<Ticket>, status: &'static str },
     /// A person stops the closure before its time.
@@ -109,6 +111,8 @@ pub(super) enum By {
     Poll,
     /// Over RabbitMQ.
     Queue,
+    /// In a file, when two looks have passed.
+    File,
 }
 
 /// One thing that must hold.
@@ -155,6 +159,10 @@ pub(super) enum What {
     StaffRead(Vec<String>),
     /// What a system was asked for, without polls and read-backs.
     Calls(SystemName, Vec<String>),
+    /// The files of a system in one of its folders, sorted.
+    Files(SystemName, &'static str, Vec<String>),
+    /// What the receipt of a file counts, such as `2 taken, 1 known already, 0 bad`.
+    Receipt(String, String),
     /// How many jobs a system made.
     Jobs(SystemName, u64),
     /// Parts of what was added to the latest job at a system.

@@ -71,8 +71,14 @@ impl World<'_> {
     }
 
     /// Asks every system whose turn it is for news.
-    async fn ask(&self) -> usize {
+    async fn ask(&mut self) -> usize {
         let mut taken = 0;
+        for (watcher, every) in &mut self.watchers {
+            // What could not be taken stays, and is taken at a later look.
+            if let Ok(Step::Done(rows)) = watcher.look(*every).await {
+                taken += rows;
+            }
+        }
         for listener in self.listeners.values() {
             let Some(poll) = self.catalogue.system(&listener.system).and_then(|system| system.poll.as_ref())
             else {

@@ -13,6 +13,7 @@ use super::read::Reader;
 /// What a system can do, after its name.
 const VERBS: &[&str] = &[
     "says",
+    "puts the file",
     "accepts",
     "refuses",
     "answers",
@@ -69,6 +70,7 @@ fn step(reader: &mut Reader<'_>, node: &Node) -> Option<Step> {
     if deeds.is_empty() {
         known.extend(DEEDS);
         known.extend(["<system> says", "<system> accepts", "<system> refuses", "<system> answers"]);
+        known.push("<system> puts the file");
     }
     let before = reader.findings.len();
     reader.keys(node, "a step", &known);
@@ -99,6 +101,7 @@ fn of_system(key: &str) -> Option<(SystemName, &'static str)> {
 fn modifiers(deed: &str) -> &'static [&'static str] {
     match of_system(deed) {
         Some((_, "says")) => &["about", "job", "note", "follow on", "by", "dated", "twice", "times"],
+        Some((_, "puts the file")) => &["with", "twice", "times"],
         Some((_, "answers" | "does not answer" | "loses the answer")) => &["times", "twice"],
         Some(_) => &[],
         None => match deed {
@@ -198,7 +201,8 @@ const ANSWERS: &[(&str, Fault)] = &[
     ("half of it", Fault::TruncatedAnswer),
 ];
 
-const WAYS: &[(&str, By)] = &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue)];
+const WAYS: &[(&str, By)] =
+    &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue), ("file", By::File)];
 
 fn of_a_system(
     reader: &mut Reader<'_>,
@@ -215,6 +219,14 @@ fn of_a_system(
         "loses the answer" => Some(Act::Answers(system, Fault::LostAnswer)),
         "is paused" => Some(Act::Pauses(system)),
         "is resumed" => Some(Act::Resumes(system)),
+        "puts the file" => {
+            let name = reader.text(value, "puts the file: its name")?;
+            let Some(content) = step.get("with") else {
+                reader.wrong(step.line, "a file without content", "with: what stands in it");
+                return None;
+            };
+            Some(Act::Puts { system, name, content: reader.text(content, "with: what stands in the file")? })
+        }
         "is down" => Some(Act::Down(system)),
         "is up" => Some(Act::Up(system)),
         _ => {

@@ -23,6 +23,7 @@ use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::dispatch::{Desk, Halts, Lane, Lookout};
+use crate::files::Watcher;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Work, WorkerId, Writer};
 use crate::share::{Shared, Shares};
@@ -49,6 +50,8 @@ pub(super) struct World<'b> {
     pub(super) lookout: Lookout,
     pub(super) undo: Undo,
     pub(super) listeners: HashMap<SystemName, Listener>,
+    /// Who looks for files, and how often.
+    pub(super) watchers: Vec<(Watcher, Duration)>,
     pub(super) simulators: &'b HashMap<SystemName, Simulator>,
     /// Every ticket that was named, in the order in which it was.
     pub(super) tickets: Vec<(Council, Ticket)>,
@@ -75,7 +78,7 @@ impl<'b> World<'b> {
         bench: &'b Bench,
     ) -> anyhow::Result<Self> {
         let clock = Clock::stopped_at(scenario.given.time);
-        bench.begin(&clock).await;
+        bench.begin(&clock).await?;
         let stop = CancellationToken::new();
         let catalogue = Arc::clone(&bench.catalogue);
         let (place, url) = make_room(database).await?;
@@ -129,6 +132,10 @@ impl<'b> World<'b> {
             readiness,
         };
         let (mut lanes, mut memory, mut listeners) = (Vec::new(), HashMap::new(), HashMap::new());
+        let watchers = catalogue.systems().filter_map(|system| {
+            Watcher::new(&catalogue, system, writer.clone(), clock.clone())
+        });
+        let watchers = watchers.collect();
         for system in catalogue.systems() {
             let connector = Arc::new(Connector::new(system)?);
             let (sender, receiver) = mpsc::unbounded_channel();
@@ -164,6 +171,7 @@ impl<'b> World<'b> {
             _keeper: keeper,
             undo,
             listeners,
+            watchers,
             simulators: &bench.simulators,
             tickets: Vec::new(),
             messages: 0,
@@ -183,6 +191,7 @@ impl<'b> World<'b> {
             self.intake,
             self.lanes,
             self.listeners,
+            self.watchers,
             self.lookout,
             self.undo,
             self._keeper,
