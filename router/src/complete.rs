@@ -222,7 +222,8 @@ pub async fn take(writer: &Writer, completion: Completion) -> Result<Option<Corr
         Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
     };
     let word = correlated.map_or("refused", Correlated::as_str);
-    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => word).increment(1);
+    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => word)
+        .increment(1);
     Ok(correlated)
 }
 

@@ -61,18 +61,8 @@ impl fmt::Debug for Files {
     }
 }
 
-const KEYS: &[&str] = &[
-    "folder",
-    "pattern",
-    "format",
-    "delimiter",
-    "columns",
-    "row",
-    "encoding",
-    "marker",
-    "every",
-    "reports",
-];
+const KEYS: &[&str] =
+    &["folder", "pattern", "format", "delimiter", "columns", "row", "encoding", "marker", "every", "reports"];
 const FORMATS: &[(&str, &str)] = &[("csv", "csv"), ("xml", "xml"), ("json-lines", "json-lines")];
 
 impl Files {
@@ -204,8 +194,7 @@ mod tests {
     use super::super::yaml;
     use super::*;
 
-    const REPORTS: &str =
-        "{job: $.Job, reference: $.Ours, status: $.Status, at: {from: $.When, date: {input: \"%d/%m/%Y\", zone: Europe/London}}}";
+    const REPORTS: &str = "{job: $.Job, reference: $.Ours, status: $.Status, at: {from: $.When, date: {input: \"%d/%m/%Y\", zone: Europe/London}}}";
 
     fn files(more: &str) -> Files {
         let text = format!("{{folder: /inbox, pattern: \"Receipts*.csv\", {more}, reports: {REPORTS}}}");

@@ -129,10 +129,16 @@ impl Reports {
             return Err(BadRow::new("a job that cannot be one", "a reference of at most 200 letters"));
         }
         if report.job.is_none() && report.reference.is_none() {
-            return Err(BadRow::new("neither a job nor our reference", "one of them, to know whose word it is"));
+            return Err(BadRow::new(
+                "neither a job nor our reference",
+                "one of them, to know whose word it is",
+            ));
         }
         if report.said.is_empty() {
-            return Err(BadRow::new("no status", "a word of the system in the column that the mapping names"));
+            return Err(BadRow::new(
+                "no status",
+                "a word of the system in the column that the mapping names",
+            ));
         }
         if report.at.is_none() && says(&self.at) {
             let expected = "a time as the mapping reads it, for example 2026-11-23T09:00:00Z";

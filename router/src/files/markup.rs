@@ -20,12 +20,7 @@ struct Open {
 }
 
 /// Gives what each element of this local name holds.
-pub(super) fn rows(
-    text: impl Read,
-    name: &str,
-    lists: &[String],
-    give: &mut Give<'_>,
-) -> Result<(), Stop> {
+pub(super) fn rows(text: impl Read, name: &str, lists: &[String], give: &mut Give<'_>) -> Result<(), Stop> {
     let left = Cell::new(LONGEST_ROW);
     let mut reader = Reader::from_reader(BufReader::new(Bounded { inner: text, left: &left }));
     let (mut line, mut depth, mut open) = (1, 0_usize, None::<Open>);

@@ -120,9 +120,10 @@ impl Watcher {
             return Ok(Step::Idle);
         }
         self.next_at = Some(now + every);
-        let Looked { all, whole } = self.blocking(look::look).await?.with_context(|| {
-            format!("the folder {} cannot be read", self.folder.display())
-        })?;
+        let Looked { all, whole } = self
+            .blocking(look::look)
+            .await?
+            .with_context(|| format!("the folder {} cannot be read", self.folder.display()))?;
         self.seen = all;
         self.stuck.retain(|name, (stand, _)| self.seen.get(name) == Some(stand));
         let (mut taken, mut failure) = (0, None);
@@ -174,7 +175,8 @@ impl Watcher {
         stand: Stand,
         lock: Option<Arc<File>>,
     ) -> anyhow::Result<usize> {
-        let marker = self.catalogue.system(&self.system).and_then(|system| system.files.as_ref()?.marker.clone());
+        let marker =
+            self.catalogue.system(&self.system).and_then(|system| system.files.as_ref()?.marker.clone());
         let (folder, kept) = (self.folder.clone(), account.clone());
         let settled = tokio::task::spawn_blocking(move || {
             let settled = receipt::settle(&folder, &account, marker.as_deref());

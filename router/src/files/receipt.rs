@@ -75,7 +75,8 @@ impl Account {
     }
 
     fn receipt(&self, moved_to: &str) -> Value {
-        let place = |(line, bad): &(u64, BadRow)| json!({"line": line, "found": bad.found, "expected": bad.expected});
+        let place =
+            |(line, bad): &(u64, BadRow)| json!({"line": line, "found": bad.found, "expected": bad.expected});
         json!({
             "file": self.file, "system": self.system.as_str(), "read_at": self.at.to_string(), "size": self.size,
             "sha256": self.digest, "rows": self.taken + self.known + self.bad, "taken": self.taken,

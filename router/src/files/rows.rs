@@ -93,17 +93,25 @@ fn csv_rows(
         .has_headers(false)
         .flexible(true)
         .delimiter(delimiter)
-        .from_reader(Bounded { inner: text, left: &left });
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(Bounded { inner: text.chain(&b"\n"[..]), left: &left });
     let mut columns = columns.map(<[String]>::to_vec);
     let mut record = ByteRecord::new();
     loop {
         left.set(LONGEST_ROW);
         let more = reader.read_byte_record(&mut record);
-        let more = more.map_err(|error| stop(reader.position().line(), io::Error::from(error)))?;
+        let more = more.map_err(|error| stop(reader.position().line(), unwrapped(error)))?;
         if !more {
             return Ok(());
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        // Each row ends with its line, and may hold the ends of others; the reader's own count is of where it began to
+        // look for the row.
+        let within: usize =
+            record.iter().map(|field| field.iter().filter(|byte| **byte == b'\n').count()).sum();
+        let line = reader.position().line().saturating_sub(within as u64 + 1);
+        if record.iter().all(|field| field.trim_ascii().is_empty()) && record.len() == 1 {
+            continue;
+        }
         match &columns {
             None => columns = Some(header(&record).map_err(|bad| Stop::Broken(line, bad))?),
             Some(columns) if !give(line, object(columns, &record)) => return Ok(()),
@@ -112,11 +120,26 @@ fn csv_rows(
     }
 }
 
+/// What was in the way of the reader.
+fn unwrapped(error: csv::Error) -> io::Error {
+    let text = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        _ => io::Error::new(io::ErrorKind::InvalidData, text),
+    }
+}
+
 /// The names of the columns.
 fn header(record: &ByteRecord) -> Result<Vec<String>, BadRow> {
     let mut columns: Vec<String> = Vec::with_capacity(record.len());
     for field in record {
         let name = std::str::from_utf8(field).map_err(|_| not_text())?.trim().to_owned();
+        if name.contains('\r') {
+            return Err(BadRow::new(
+                "lines that end with a carriage return alone",
+                "ends of lines as in RFC 4180",
+            ));
+        }
         if !name.is_empty() && columns.contains(&name) {
             return Err(BadRow::new(format!("two columns {name}"), "a name of its own for each column"));
         }
@@ -134,7 +157,8 @@ fn object(columns: &[String], record: &ByteRecord) -> Result<Value, BadRow> {
     let mut row = Map::with_capacity(columns.len());
     for (name, field) in columns.iter().zip(record) {
         let text = std::str::from_utf8(field).map_err(|_| not_text())?;
-        row.insert(name.clone(), Value::String(text.to_owned()));
+        // The end of the line is not part of its last field.
+        row.insert(name.clone(), Value::String(text.strip_suffix('\r').unwrap_or(text).to_owned()));
     }
     Ok(Value::Object(row))
 }
@@ -244,6 +268,8 @@ mod tests {
         assert_eq!(broken.expect("broken").1, "a row of more than 1 MiB");
         let (_, broken) = told("format: csv", "Job,Job\n");
         assert_eq!(broken, Some((1, "two columns Job".to_owned())));
+        let (_, broken) = told("format: csv", "Job,Status\rJ-1,Done\r");
+        assert!(broken.is_some());
     }
 
     #[test]
@@ -270,10 +296,7 @@ mod tests {
                        <r:Receipt id=\"1\"><r:Job>J-1</r:Job>\n<r:Status>Done &amp; dusted</r:Status></r:Receipt>\n\
                        <r:Receipt><Job>J-2</Job><Status><![CDATA[<Late>]]></Status></r:Receipt><r:Receipt/>\n</r:Receipts>";
         let found = "bad: neither a job nor our reference";
-        is(
-            &rows("format: xml, row: Receipt", content),
-            &[(5, "Done & dusted"), (7, "<Late>"), (7, found)],
-        );
+        is(&rows("format: xml, row: Receipt", content), &[(5, "Done & dusted"), (7, "<Late>"), (7, found)]);
     }
 
     #[test]

@@ -101,7 +101,9 @@ impl Rig {
         let problems = self.ledger.problems(99).await.expect("problems");
         let refused = problems.into_iter().filter_map(|problem| match problem {
             Problem::Refused { key, path, reason, .. } => Some((key.source, path, reason)),
-            Problem::Held { .. } | Problem::Parked { .. } | Problem::Orphan(_) | Problem::Early { .. } => None,
+            Problem::Held { .. } | Problem::Parked { .. } | Problem::Orphan(_) | Problem::Early { .. } => {
+                None
+            }
         });
         refused
             .map(|(source, path, reason)| {

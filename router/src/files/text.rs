@@ -85,11 +85,8 @@ impl<R: Read> Decoded<R> {
         self.ended = read == 0;
         let most = self.decoder.max_utf8_buffer_length_without_replacement(read).unwrap_or(PART * 4);
         self.text.resize(most, 0);
-        let (result, _, written) = self.decoder.decode_to_utf8_without_replacement(
-            &self.raw[..read],
-            &mut self.text,
-            self.ended,
-        );
+        let (result, _, written) =
+            self.decoder.decode_to_utf8_without_replacement(&self.raw[..read], &mut self.text, self.ended);
         if result != encoding_rs::DecoderResult::InputEmpty {
             let what = format!("bytes that are not valid {}", self.encoding.name());
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));

@@ -71,6 +71,7 @@ impl World<'_> {
                 let stop = Stop { council, ticket, by: "adviser-17".to_owned() };
                 self.ledger.stop_closure(&stop, self.clock.now(), &self.undo.lessee).await?;
             }
+            Act::Decides(decides) => self.decide(decides).await?,
             Act::Expect(expected) => return self.judge(&scenario.file, expected).await,
         }
         Ok(Vec::new())

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use connectors::simulator::{Fault, Refuse};
 
+use super::decide::Decides;
 use super::overlay::Overlay;
 
 /// One story: what is given, what happens, and how it must end.
@@ -33,6 +34,8 @@ pub(super) struct Given {
     pub(super) service: Service,
     /// What is laid over every request.
     pub(super) request: Value,
+    /// The clocks of what was promised run.
+    pub(super) clocks: bool,
     /// What is laid over the mappings.
     pub(super) overlays: Vec<Overlay>,
 }
@@ -85,6 +88,8 @@ pub(super) enum Act {
     ByHand { ticket: Option<Ticket>, status: &'static str },
     /// A person stops the closure before its time.
     Stop(Option<Ticket>),
+    /// A person decides about a ticket that waits for one.
+    Decides(Decides),
     /// What must hold by now.
     Expect(Vec<Expected>),
 }
@@ -155,6 +160,8 @@ pub(super) enum What {
     Problems(Vec<String>),
     /// The systems whose part has not ended.
     WaitsFor(Vec<String>),
+    /// Parts of what the person who decided last read.
+    PersonRead(Vec<String>),
     /// Parts of what staff read of it.
     StaffRead(Vec<String>),
     /// What a system was asked for, without polls and read-backs.

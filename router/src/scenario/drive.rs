@@ -63,6 +63,9 @@ impl World<'_> {
                 done += lane.step().await;
             }
             done += self.undo.step().await?;
+            if let Some(timekeeper) = &self.timekeeper {
+                done += timekeeper.step(self.clock.now()).await?;
+            }
             done += self.ask().await;
             if done == 0 && self.work.is_empty() {
                 return Ok(());

@@ -22,6 +22,7 @@ const KNOWN: &[&str] = &[
     "problems",
     "waits for",
     "staff read",
+    "the person read",
 ];
 
 /// Kinds of what waits for a person.
@@ -86,12 +87,18 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
             What::Problems(problems)
         }
         "waits for" => What::WaitsFor(reader.texts(node, key)),
+        "the person read" => What::PersonRead(reader.texts(node, key)),
         "staff read" => What::StaffRead(reader.texts(node, key)),
         _ => {
             let known: Vec<&str> = KNOWN
                 .iter()
                 .copied()
-                .chain(["calls that <system> got", "jobs at <system>", "<system> was told", "receipt of <file>"])
+                .chain([
+                    "calls that <system> got",
+                    "jobs at <system>",
+                    "<system> was told",
+                    "receipt of <file>",
+                ])
                 .chain(["files done at <system>", "files refused at <system>", "files left at <system>"])
                 .collect();
             reader.unknown(entry.line, format!("unknown key {key} in then"), key, &known);

@@ -109,6 +109,7 @@ impl World<'_> {
                 let found: Vec<&str> = waiting.map(|handover| handover.system.as_str()).collect();
                 same("waits for", &systems.join(", "), &found.join(", "))
             }
+            What::PersonRead(parts) => contains("the person read", parts, &self.person_read),
             What::StaffRead(parts) => {
                 let story = history.map(|history| timeline::tell(history, &self.catalogue, self.clock.now()));
                 let text = story.map(|story| [vec![story.headline], story.next].concat().join(" "));

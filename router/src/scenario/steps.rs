@@ -6,9 +6,9 @@ use mappings::mapping::yaml::{Node, Yaml};
 use serde_json::json;
 
 use super::document::{Act, By, Moment, Step, Word};
-use super::expectations;
 use super::folder::document;
 use super::read::Reader;
+use super::{decide, expectations};
 
 /// What a system can do, after its name.
 const VERBS: &[&str] = &[
@@ -34,6 +34,7 @@ const DEEDS: &[&str] = &[
     "a person closes the ticket in the CRM",
     "a person reopens the ticket in the CRM",
     "a person stops the closure",
+    "a person decides",
 ];
 const MOMENTS: &[&str] = &["at", "after"];
 
@@ -105,6 +106,7 @@ fn modifiers(deed: &str) -> &'static [&'static str] {
         Some((_, "answers" | "does not answer" | "loses the answer")) => &["times", "twice"],
         Some(_) => &[],
         None => match deed {
+            "a person decides" => &["about"],
             "request" => &["council", "service", "with", "twice", "times"],
             "amended" | "withdrawn" | "reopened" => &["council", "reason", "with", "twice", "times"],
             _ => &[],
@@ -144,6 +146,10 @@ fn act(reader: &mut Reader<'_>, line: usize, deed: &str, value: &Node, step: &No
         "then" => Some(Act::Expect(expectations::read(reader, value))),
         "a person closes the ticket in the CRM" => by_hand(reader, value, "resolved"),
         "a person stops the closure" => Some(Act::Stop(ticket(reader, value)?)),
+        "a person decides" => {
+            let about = given(reader, step, "about");
+            Some(Act::Decides(decide::read(reader, value, about)?))
+        }
         "a person reopens the ticket in the CRM" => by_hand(reader, value, "open"),
         _ => {
             let known: Vec<&str> = DEEDS.iter().chain(VERBS).copied().collect();

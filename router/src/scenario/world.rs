@@ -27,6 +27,7 @@ use crate::files::Watcher;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Work, WorkerId, Writer};
 use crate::share::{Shared, Shares};
+use crate::sla::Timekeeper;
 use crate::undo::{self, Undo};
 use crate::{closing, rescue};
 
@@ -55,6 +56,10 @@ pub(super) struct World<'b> {
     pub(super) simulators: &'b HashMap<SystemName, Simulator>,
     /// Every ticket that was named, in the order in which it was.
     pub(super) tickets: Vec<(Council, Ticket)>,
+    /// What the person who decided last was told.
+    pub(super) person_read: String,
+    /// Looks at the clocks of what was promised, where the scenario has them run.
+    pub(super) timekeeper: Option<Timekeeper>,
     /// How many messages were sent.
     pub(super) messages: u32,
     /// Holds the shares of the lanes.
@@ -112,6 +117,9 @@ impl<'b> World<'b> {
             clock: clock.clone(),
             every: NEVER,
         };
+        let timekeeper = scenario.given.clocks.then(|| {
+            Timekeeper::new(Arc::clone(&ledger), &lessee, Arc::clone(&catalogue), clock.clone(), NEVER)
+        });
         let desk = Desk {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::clone(&ledger),
@@ -132,9 +140,9 @@ impl<'b> World<'b> {
             readiness,
         };
         let (mut lanes, mut memory, mut listeners) = (Vec::new(), HashMap::new(), HashMap::new());
-        let watchers = catalogue.systems().filter_map(|system| {
-            Watcher::new(&catalogue, system, writer.clone(), clock.clone())
-        });
+        let watchers = catalogue
+            .systems()
+            .filter_map(|system| Watcher::new(&catalogue, system, writer.clone(), clock.clone()));
         let watchers = watchers.collect();
         for system in catalogue.systems() {
             let connector = Arc::new(Connector::new(system)?);
@@ -174,6 +182,8 @@ impl<'b> World<'b> {
             watchers,
             simulators: &bench.simulators,
             tickets: Vec::new(),
+            person_read: String::new(),
+            timekeeper,
             messages: 0,
             writes,
             stop,
@@ -192,6 +202,7 @@ impl<'b> World<'b> {
             self.lanes,
             self.listeners,
             self.watchers,
+            self.timekeeper,
             self.lookout,
             self.undo,
             self._keeper,

@@ -236,7 +236,11 @@ fn subject(
     }
     let Some(service) = service else {
         let found = "a case that does not say what it tests";
-        check.error(fields.line(), found, "service and operation, call_name, webhook: true, rows or intake: true");
+        check.error(
+            fields.line(),
+            found,
+            "service and operation, call_name, webhook: true, rows or intake: true",
+        );
         return None;
     };
     let operation = check.text_of(fields, "operation").or_else(|| common.operation.clone());
