@@ -115,6 +115,11 @@ impl Files {
         fits(&lower(&self.pattern), &lower(name))
     }
 
+    /// Where its files are, where that is said.
+    pub(super) fn place(&self) -> Option<String> {
+        Some(format!("{}/{}", self.folder.as_ref()?, self.pattern))
+    }
+
     /// What a row says. CSV is an object of texts by the names of the columns; XML is what the row's element holds.
     ///
     /// # Errors

@@ -47,8 +47,10 @@ pub(super) type Give<'g> = dyn FnMut(u64, Result<Value, BadRow>) -> bool + 'g;
 /// The file cannot be read now; nothing is said of what it holds.
 pub(super) fn read(file: &File, files: &Files, mut each: impl FnMut(Row) -> bool) -> io::Result<End> {
     let digest = RefCell::new(Sha256::new());
+    let mut wanted = true;
     let mut give = |line, document: Result<Value, BadRow>| {
-        each(Row { line, said: document.and_then(|document| files.report(&document)) })
+        wanted = each(Row { line, said: document.and_then(|document| files.report(&document)) });
+        wanted
     };
     let text = utf8(Counted { file, digest: &digest }, files.encoding.as_deref());
     let read = match text.map_err(|error| stop(1, error)) {
@@ -64,22 +66,23 @@ pub(super) fn read(file: &File, files: &Files, mut each: impl FnMut(Row) -> bool
         Err(Stop::Broken(line, bad)) => Some((line, bad)),
         Err(Stop::Unread(error)) => return Err(error),
     };
-    io::copy(&mut Counted { file, digest: &digest }, &mut io::sink())?;
+    if wanted {
+        io::copy(&mut Counted { file, digest: &digest }, &mut io::sink())?;
+    }
     let digest = digest.into_inner().finalize();
     Ok(End { digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(), broken })
 }
 
 /// What an error means that came up while a line was read: a wrong file, or one that cannot be read now.
 pub(super) fn stop(line: u64, error: io::Error) -> Stop {
-    match error.kind() {
-        io::ErrorKind::InvalidData => {
-            Stop::Broken(line, BadRow::new(error.to_string(), "the character set that the mapping names"))
-        }
-        io::ErrorKind::FileTooLarge => {
-            Stop::Broken(line, BadRow::new(error.to_string(), "shorter rows; a quote may not be closed"))
-        }
-        _ => Stop::Unread(error),
-    }
+    let expected = if error.kind() == io::ErrorKind::InvalidData {
+        "the character set that the mapping names"
+    } else if error.kind() == io::ErrorKind::FileTooLarge {
+        "shorter rows; a quote may not be closed"
+    } else {
+        return Stop::Unread(error);
+    };
+    Stop::Broken(line, BadRow::new(error.to_string(), expected))
 }
 
 fn csv_rows(
@@ -123,10 +126,10 @@ fn csv_rows(
 /// What was in the way of the reader.
 fn unwrapped(error: csv::Error) -> io::Error {
     let text = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        _ => io::Error::new(io::ErrorKind::InvalidData, text),
+    if let csv::ErrorKind::Io(error) = error.into_kind() {
+        return error;
     }
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// The names of the columns.
@@ -210,8 +213,11 @@ mod tests {
     use super::super::tests::mapped;
     use super::*;
 
-    /// Line and word, or line and what was found; then how it ended.
-    fn told(mapping: &str, content: impl AsRef<[u8]>) -> (Vec<(u64, String)>, Option<(u64, String)>) {
+    /// A line, and the word in it or what was found there.
+    type Line = (u64, String);
+
+    /// The rows; then how it ended.
+    fn told(mapping: &str, content: impl AsRef<[u8]>) -> (Vec<Line>, Option<Line>) {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(content.as_ref()).expect("written");
         file.rewind().expect("rewound");
