@@ -137,6 +137,9 @@ fn header(record: &ByteRecord) -> Result<Vec<String>, BadRow> {
     let mut columns: Vec<String> = Vec::with_capacity(record.len());
     for field in record {
         let name = std::str::from_utf8(field).map_err(|_| not_text())?.trim().to_owned();
+        if name.starts_with('<') {
+            return Err(BadRow::new("markup where the header should be", "the names of the columns"));
+        }
         if name.contains('\r') {
             return Err(BadRow::new(
                 "lines that end with a carriage return alone",
@@ -274,6 +277,8 @@ mod tests {
         assert_eq!(broken.expect("broken").1, "a row of more than 1 MiB");
         let (_, broken) = told("format: csv", "Job,Job\n");
         assert_eq!(broken, Some((1, "two columns Job".to_owned())));
+        let (_, broken) = told("format: csv", "<html><body>Try again later</body></html>");
+        assert_eq!(broken, Some((1, "markup where the header should be".to_owned())));
         let (_, broken) = told("format: csv", "Job,Status\rJ-1,Done\r");
         assert!(broken.is_some());
     }
