@@ -19,14 +19,26 @@ pub enum Undecodable {
 /// # Errors
 /// [`Undecodable`]; nothing is ever replaced silently.
 pub(crate) fn decode(bytes: &[u8], content_type: Option<&str>) -> Result<String, Undecodable> {
-    let (encoding, bytes) = match Encoding::for_bom(bytes) {
-        Some((encoding, length)) => (encoding, &bytes[length..]),
-        None => (declared(bytes, content_type)?, bytes),
-    };
+    let (encoding, mark) = encoding_of(bytes, content_type)?;
     encoding
-        .decode_without_bom_handling_and_without_replacement(bytes)
+        .decode_without_bom_handling_and_without_replacement(&bytes[mark..])
         .map(|text| text.into_owned())
         .ok_or(Undecodable::Invalid(encoding.name()))
+}
+
+/// The character set of a text that starts with these bytes, and the length of its byte order mark: by the mark, else
+/// the `charset` of a `Content-Type`, else the XML declaration, else UTF-8.
+///
+/// # Errors
+/// [`Undecodable`] where a name is given that is not of the WHATWG Encoding Standard.
+pub fn encoding_of(
+    start: &[u8],
+    content_type: Option<&str>,
+) -> Result<(&'static Encoding, usize), Undecodable> {
+    match Encoding::for_bom(start) {
+        Some(found) => Ok(found),
+        None => Ok((declared(start, content_type)?, 0)),
+    }
 }
 
 fn declared(bytes: &[u8], content_type: Option<&str>) -> Result<&'static Encoding, Undecodable> {

@@ -19,6 +19,7 @@ mod stored;
 mod token;
 mod walk;
 
+pub use charset::{Undecodable, encoding_of};
 pub use connector::Connector;
 pub use draft::preview;
 pub use outcome::{Error, Gathered, Outcome, Performed, ReadFailure};

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Config;
 use crate::dispatch::{Desk, Halts, Lane, Lookout};
+use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
@@ -139,6 +140,7 @@ impl App {
 
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
         start_harvesters(config, &desk, &connectors, &intake, &inward)?;
+        start_watchers(config, &desk, &inward);
         if config.has_bus() {
             let ends = bus::open(config.bus.settings(), clock.clone()).context("bus.url cannot be used")?;
             let inlet = inlet::Inlet {
@@ -347,6 +349,16 @@ fn start_harvesters(
         }
     }
     Ok(())
+}
+
+fn start_watchers(config: &Config, desk: &Desk, stage: &Stage) {
+    for system in desk.catalogue.systems() {
+        let watcher = Watcher::new(&desk.catalogue, system, desk.writer.clone(), desk.clock.clone());
+        if let Some((watcher, every)) = watcher {
+            let every = config.pace.poll_every.given().unwrap_or(every);
+            stage.tasks.spawn(watcher.run(every, stage.stop.clone()));
+        }
+    }
 }
 
 fn breaker_rule(config: &Config, rule: Option<BreakerRule>) -> Option<BreakerRule> {

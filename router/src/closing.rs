@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use mappings::domain::{
     Council, Disposition, HandoverState, Job, Progress, RequestId, Service, SystemName, Ticket,
 };
-use mappings::mapping::{Catalogue, CloseRules, FollowOn, Meaning, When};
+use mappings::mapping::{Catalogue, CloseRules, FollowOn, Meaning, System, When};
 
 use crate::ledger::{Closer, Completion, Reader};
 use crate::timeline::words;
@@ -260,7 +260,13 @@ pub fn meaning(
     completion: &Completion,
 ) -> Meaning {
     let Some(system) = catalogue.system(system) else { return Meaning::Unrecognised };
-    match system.meaning(Some(service), &completion.said, completion.note.as_deref()) {
+    let meaning = system.meaning(Some(service), &completion.said, completion.note.as_deref());
+    of_service(system, service, meaning)
+}
+
+/// What a word means for a service: more work to follow is no end where the service keeps the ticket open for it.
+pub fn of_service(system: &System, service: &Service, meaning: Meaning) -> Meaning {
+    match meaning {
         Meaning::Ended { disposition: Disposition::FollowOn, say, .. }
             if system.close_rules(service).follow_on == FollowOn::KeepOpen =>
         {

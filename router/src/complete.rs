@@ -17,7 +17,7 @@ use crate::dispatch::Halts;
 use crate::envelope;
 use crate::failpoint::{self, Point};
 use crate::gate::{self, Shut};
-use crate::ledger::{Check, Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::ledger::{Check, Completion, Correlated, Failed, InboxKey, Ledger, Refusal, Way, Writer};
 
 /// How many open jobs are asked about in one round.
 const ROUND: usize = 200;
@@ -205,24 +205,26 @@ impl Listener {
 }
 
 /// Has the ledger take one completion. What the database cannot hold as it is becomes a refusal, so that it
-/// stands in nobody's way.
+/// stands in nobody's way; of that nothing is returned.
 ///
 /// # Errors
 /// The ledger could not write.
-pub async fn take(writer: &Writer, completion: Completion) -> Result<(), Failed> {
+pub async fn take(writer: &Writer, completion: Completion) -> Result<Option<Correlated>, Failed> {
     failpoint::hit(Point::Heard).await;
     let (system, way) = (completion.system.to_string(), completion.way.as_str());
     let correlated = match writer.complete(completion.clone()).await {
-        Ok(correlated) => correlated.as_str(),
+        Ok(correlated) => Some(correlated),
         Err(Failed::Unwritable(error)) => {
             tracing::warn!(system = %system, error = %error, "a completion cannot be kept as it is");
             writer.refuse(refusal(&completion, error.to_string())).await?;
-            "refused"
+            None
         }
         Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
     };
-    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => correlated).increment(1);
-    Ok(())
+    let word = correlated.map_or("refused", Correlated::as_str);
+    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => word)
+        .increment(1);
+    Ok(correlated)
 }
 
 fn refusal(completion: &Completion, reason: String) -> Refusal {

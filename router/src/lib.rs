@@ -19,6 +19,7 @@ pub mod dispatch;
 pub mod envelope;
 pub mod event;
 pub mod failpoint;
+pub mod files;
 pub mod gate;
 pub mod harvest;
 pub mod inlet;

@@ -7,6 +7,7 @@ mod crms;
 mod deploy;
 mod documents;
 mod faults;
+mod filed;
 mod isolation;
 mod journeys;
 mod parts;

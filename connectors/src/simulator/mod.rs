@@ -43,7 +43,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use book::Book;
 use call::{Call, Reply};
 pub use faults::{Fault, Faults, InvalidSwitch, Scope, Switch};
-pub use script::{Callback, Refuse, Told};
+pub use script::{Callback, Refuse, Told, Written};
 pub use settings::{Credentials, Ending, Kind, Pace, Settings, Time};
 
 /// A running simulator. It ends with its token, or when it is dropped.

@@ -145,6 +145,18 @@ fn receipts(shared: &Shared, call: &Call) -> Reply {
     Reply::xml(200, out)
 }
 
+/// The receipt file with one change.
+pub(super) fn receipt_file(book: &Book, change: &Change) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let (id, order, at) = (book.id(change.job), &book.job(change.job).order, clock::utc(change.at));
+    format!(
+        "ReceiptReference,CaseReference,Status,StatusDate,Remarks\r\n{id},{},{},{at},{}\r\n",
+        quoted(&order.reference),
+        quoted(&change.status),
+        quoted(remarks(change))
+    )
+}
+
 fn remarks(change: &Change) -> &str {
     match &change.note {
         Some(note) => note,

@@ -8,7 +8,7 @@ use super::book::{Phase, Text};
 use super::call::Call;
 use super::markers::{Markers, Refusal};
 use super::tickets::Tickets;
-use super::{Kind, Shared, Simulator, pusher};
+use super::{Kind, Shared, Simulator, pusher, revenues};
 
 /// How long a port is closed that is opened again by a word.
 const LONG: Duration = Duration::from_secs(3600);
@@ -33,6 +33,15 @@ pub struct Callback {
     pub headers: Vec<(&'static str, String)>,
     /// Its body.
     pub body: String,
+}
+
+/// A file that the system puts into a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its name.
+    pub name: String,
+    /// What stands in it.
+    pub content: String,
 }
 
 /// A CRM's ticket, as the people there see it.
@@ -127,6 +136,20 @@ impl Simulator {
         Some(Callback { headers: message.headers, body: message.body })
     }
 
+    /// The file that tells of the last change of a job, where the system writes files.
+    pub fn file(&self, job: &str) -> Option<Written> {
+        let book = self.shared.book();
+        let index = book.find(job)?;
+        let change = (0..book.changes()).rev().find(|change| book.change(*change).job == index)?;
+        match self.shared.kind {
+            Kind::Revenues => Some(Written {
+                name: format!("receipts-{change}.csv"),
+                content: revenues::receipt_file(&book, book.change(change)),
+            }),
+            Kind::Housing | Kind::Waste | Kind::Partner | Kind::Crm | Kind::CrmDynamics => None,
+        }
+    }
+
     /// How many jobs were made.
     pub fn jobs(&self) -> usize {
         self.shared.book().len()
@@ -185,7 +208,7 @@ impl Shared {
         let word = match self.kind {
             Kind::Waste => waste(call),
             Kind::Housing => housing(call),
-            Kind::Revenues => revenues(call),
+            Kind::Revenues => notified(call),
             Kind::Partner => partner(call),
             Kind::Crm => crm(call),
             Kind::CrmDynamics => crm_dynamics(call),
@@ -214,7 +237,7 @@ fn housing(call: &Call) -> &'static str {
     }
 }
 
-fn revenues(call: &Call) -> &'static str {
+fn notified(call: &Call) -> &'static str {
     match (call.method.as_str(), call.path.rsplit('/').next().unwrap_or_default()) {
         ("DELETE", _) => "cancel",
         ("POST", "remarks") => "amend",

@@ -214,17 +214,21 @@ fn folders<'n>(parsed: &'n [(&'n str, Node)], presets: &Arc<Presets>) -> Vec<Fol
     folders.into_values().collect()
 }
 
-/// Two webhooks at one address would take each other's events.
+/// Two webhooks at one address would take each other's events, and two systems with the same files each other's.
 fn same_path(
     systems: &BTreeMap<SystemName, Arc<System>>,
     parsed: &[(&str, Node)],
     resolve: Resolve<'_>,
     findings: &mut Vec<Finding>,
 ) {
-    let mut seen: BTreeMap<&str, &SystemName> = BTreeMap::new();
-    for system in systems.values() {
-        let Some(webhook) = &system.webhook else { continue };
-        if let Some(first) = seen.insert(&webhook.path, &system.name) {
+    let mut seen: BTreeMap<String, &SystemName> = BTreeMap::new();
+    let places = systems.values().flat_map(|system| {
+        let webhook = system.webhook.as_ref().map(|webhook| format!("the webhook path {}", webhook.path));
+        let files = system.files.as_ref().and_then(|files| files.place());
+        webhook.into_iter().chain(files.map(|place| format!("the files {place}"))).map(move |at| (system, at))
+    });
+    for (system, place) in places {
+        if let Some(first) = seen.insert(place.clone(), &system.name) {
             let path = format!("systems/{}/system.yaml", system.name);
             let line = parsed
                 .iter()
@@ -232,7 +236,7 @@ fn same_path(
                 .and_then(|(_, node)| node.get("completion"))
                 .map_or(1, |node| node.line);
             let mut check = Check::new(&path, resolve);
-            check.error(line, format!("the webhook path {} of {first}", webhook.path), "a path of its own");
+            check.error(line, format!("{place} of {first}"), "a place of its own");
             findings.append(&mut check.findings);
         }
     }
@@ -359,7 +363,8 @@ mod tests {
     fn files_are_checked_against_each_other() {
         let crm = "routes:\n  - {service: waste.other, to: [waste]}\nclosures:\n  - {council: \"*\", crm: waste}\n  - {council: a, crm: gone}\n";
         let hook = "completion: {webhook: {path: /callbacks/w, verify: {basic: {username: u, password: \"${P}\"}}, \
-                    reports: {job: $.id, status: $.s}}}\n";
+                    reports: {job: $.id, status: $.s}}, \
+                    files: {folder: /in, pattern: \"*.csv\", format: csv, reports: {job: $.id, status: $.s}}}\n";
         let waste = format!("{SYSTEM}{hook}");
         let other = waste.replace("system: waste", "system: other");
         let all = found(&[

@@ -215,6 +215,16 @@ impl<'a> Check<'a> {
         self.text(node, key)
     }
 
+    /// A text whose variables are all set; `None` where one of them is not, or where nothing is left.
+    pub(super) fn text_if_set(&mut self, node: &Node, what: &str) -> Option<String> {
+        let names = node.as_text().unwrap_or_default().split("${").skip(1);
+        let names: Vec<&str> = names.filter_map(|rest| Some(rest.split_once('}')?.0)).collect();
+        if names.iter().any(|name| (self.resolve)(name).is_none()) {
+            return None;
+        }
+        self.text(node, what).filter(|text| !text.trim().is_empty())
+    }
+
     /// The secret of a key that must be there.
     pub(super) fn secret(&mut self, fields: Fields<'_>, key: &str, what: &str) -> Option<Secret> {
         let secret = Secret::new(self.required_text(fields, key, what)?);

@@ -9,6 +9,7 @@ use crate::domain::{Service, SystemName};
 use super::check::{Check, Fields, Resolve};
 use super::completion::{Poll, Webhook};
 use super::connection::Connection;
+use super::files::Files;
 use super::harvest::Harvest;
 use super::lookup::{self, Lookup};
 use super::service::ServiceRules;
@@ -128,10 +129,8 @@ impl Folder<'_> {
         let retry = fields.get("retry").and_then(|node| retry(check, node));
         let calls = fields.get("calls").map(|node| calls(check, node)).unwrap_or_default();
         let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
-        let (webhook, poll) = match fields.get("completion") {
-            Some(node) => completion(check, node),
-            None => (None, None),
-        };
+        let ways = fields.get("completion").map(|node| completion(check, node)).unwrap_or_default();
+        let Ways { webhook, poll, files } = ways;
         let known: Vec<&str> = fields
             .get("calls")
             .map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect())
@@ -159,6 +158,7 @@ impl Folder<'_> {
             retry: retry.unwrap_or_default(),
             webhook,
             poll,
+            files,
             xml_lists: check.xml_lists.to_vec(),
             calls,
             statuses,
@@ -289,11 +289,22 @@ fn calls(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Steps> {
         .collect()
 }
 
-fn completion(check: &mut Check<'_>, node: &Node) -> (Option<Webhook>, Option<Poll>) {
-    let Some(fields) = check.fields(node, "completion", &["webhook", "poll"]) else { return (None, None) };
-    let webhook = fields.get("webhook").and_then(|node| Webhook::compile(check, node));
-    let poll = fields.get("poll").and_then(|node| Poll::compile(check, node));
-    (webhook, poll)
+/// How a system tells that a job changed.
+#[derive(Default)]
+struct Ways {
+    webhook: Option<Webhook>,
+    poll: Option<Poll>,
+    files: Option<Files>,
+}
+
+fn completion(check: &mut Check<'_>, node: &Node) -> Ways {
+    let known = ["webhook", "poll", "files"];
+    let Some(fields) = check.fields(node, "completion", &known) else { return Ways::default() };
+    Ways {
+        webhook: fields.get("webhook").and_then(|node| Webhook::compile(check, node)),
+        poll: fields.get("poll").and_then(|node| Poll::compile(check, node)),
+        files: fields.get("files").and_then(|node| Files::compile(check, node)),
+    }
 }
 
 fn named(check: &mut Check<'_>, node: Option<&Node>, what: &str, call: &str, known: &[&str]) {

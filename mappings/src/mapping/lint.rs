@@ -44,6 +44,9 @@ fn uncovered(check: &mut Check<'_>, system: &System, cases: &[&Case]) {
     if system.webhook.is_some() && !has(&Subject::Webhook) {
         missing.push("the webhook".into());
     }
+    if system.files.is_some() && !has(&Subject::Files) {
+        missing.push("the files".into());
+    }
     if system.intake().is_some() && !has(&Subject::Intake) {
         missing.push("the intake".into());
     }

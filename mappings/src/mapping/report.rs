@@ -31,6 +31,23 @@ pub struct Report {
     pub note: Option<String>,
 }
 
+/// A row of a file that says nothing that could be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("found {found}; expected {expected}")]
+pub struct BadRow {
+    /// What was found, without what it says of anybody.
+    pub found: String,
+    /// What was expected.
+    pub expected: String,
+}
+
+impl BadRow {
+    /// A row in which this was found.
+    pub fn new(found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { found: found.into(), expected: expected.into() }
+    }
+}
+
 /// `reports: {each, job, reference, status, at, note, key}`
 pub(super) struct Reports {
     each: Option<Path>,
@@ -95,6 +112,39 @@ impl Reports {
         };
         let items = scope.each(each).into_iter().filter(|item| !is_empty(item));
         Ok(items.map(|item| self.one(scope.at(item))).collect())
+    }
+
+    /// Reads a row of a file, which is one report and must be whole.
+    pub(super) fn of_row(&self, row: &Value) -> Result<Report, BadRow> {
+        let scope = Scope::over(row);
+        let report = self.one(scope);
+        let says = |expression: &Option<Expression>| match expression {
+            None => false,
+            Some(expression) => match expression.text(scope, &mut Trail::default()) {
+                Ok(text) => text.is_some_and(|text| !text.trim().is_empty()),
+                Err(_) => true,
+            },
+        };
+        if report.job.is_none() && says(&self.job) {
+            return Err(BadRow::new("a job that cannot be one", "a reference of at most 200 letters"));
+        }
+        if report.job.is_none() && report.reference.is_none() {
+            return Err(BadRow::new(
+                "neither a job nor our reference",
+                "one of them, to know whose word it is",
+            ));
+        }
+        if report.said.is_empty() {
+            return Err(BadRow::new(
+                "no status",
+                "a word of the system in the column that the mapping names",
+            ));
+        }
+        if report.at.is_none() && says(&self.at) {
+            let expected = "a time as the mapping reads it, for example 2026-11-23T09:00:00Z";
+            return Err(BadRow::new("a time that cannot be read", expected));
+        }
+        Ok(report)
     }
 
     fn one(&self, scope: Scope<'_>) -> Report {

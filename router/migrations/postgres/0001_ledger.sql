@@ -229,6 +229,21 @@ create index completions_of_request on completions (council, request) where requ
 create index completions_waiting_job on completions (system, job) where state = 'waiting' and job is not null;
 create index completions_waiting_reference on completions (system, reference) where state = 'waiting';
 
+-- Jobs and references of systems that belong to a piece of work because a person said so.
+create table links (
+    system text collate "C" not null,
+    kind text collate "C" not null,
+    word text collate "C" not null,
+    council text collate "C" not null,
+    request text collate "C" not null,
+    handover text collate "C" not null,
+    ticket text collate "C" not null,
+    linked_at bigint not null,
+    person text not null,
+    primary key (system, kind, word)
+);
+create index links_by_ticket on links (system, ticket);
+
 -- How far each system has been polled.
 create table polls (
     system text collate "C" not null,

@@ -228,6 +228,21 @@ create index completions_of_request on completions (council, request) where requ
 create index completions_waiting_job on completions (system, job) where state = 'waiting' and job is not null;
 create index completions_waiting_reference on completions (system, reference) where state = 'waiting';
 
+-- Jobs and references of systems that belong to a piece of work because a person said so.
+create table links (
+    system text not null,
+    kind text not null,
+    word text not null,
+    council text not null,
+    request text not null,
+    handover text not null,
+    ticket text not null,
+    linked_at integer not null,
+    person text not null,
+    primary key (system, kind, word)
+) strict, without rowid;
+create index links_by_ticket on links (system, ticket);
+
 -- How far each system has been polled.
 create table polls (
     system text not null,

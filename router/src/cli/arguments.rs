@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use mappings::domain::{Council, Disposition, Operation, RequestState, Revision, SystemName, Ticket};
 
+use super::means::Means;
 use super::{replay, span, words};
 use crate::config;
 
@@ -222,13 +223,42 @@ pub struct ResolveArgs {
     /// What is decided.
     #[command(flatten)]
     pub choice: ChoiceArgs,
-    /// What the customer is told, with --close; without it, plain words for the disposition
-    #[arg(long, value_name = "TEXT", requires = "close")]
+    /// What the customer is told, with --close or --status-means; without it, plain words for the disposition
+    #[arg(long, value_name = "TEXT")]
     pub say: Option<String>,
-    /// A reason code for the closure, with --close
-    #[arg(long, value_name = "CODE", requires = "close")]
+    /// A reason code, with --close or --status-means
+    #[arg(long, value_name = "CODE")]
     pub reason: Option<String>,
-    /// The system whose work is parked, where several are
+    /// With --status-means: print the line that belongs into the mapping, so that the word is known from now on
+    #[arg(long, requires = "status_means")]
+    pub always: bool,
+    /// The system whose work is parked or whose word is meant, where it can be several
+    #[arg(long, value_name = "SYSTEM")]
+    pub system: Option<SystemName>,
+    /// The council whose ticket it is, where several share one Dovetail
+    #[arg(long, value_name = "COUNCIL")]
+    pub council: Option<Council>,
+    /// Why; kept with the ticket
+    #[arg(long, value_name = "WHY")]
+    pub because: String,
+    /// Who decides; without it, the user of this machine
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// Options of `link`.
+#[derive(Debug, Clone, Args)]
+pub struct LinkArgs {
+    /// The job that the news names, or the reference in it that is not ours; `dovetail problems` lists both
+    #[arg(value_name = "JOB")]
+    pub named: String,
+    /// The ticket that it is about
+    #[arg(long = "to", value_name = "TICKET")]
+    pub ticket: Ticket,
+    /// The system that the news came from; without it, the only one that works for the ticket
     #[arg(long, value_name = "SYSTEM")]
     pub system: Option<SystemName>,
     /// The council whose ticket it is, where several share one Dovetail
@@ -289,6 +319,9 @@ pub struct ChoiceArgs {
     /// The ticket stays open: it goes on by the rules
     #[arg(long)]
     pub keep_open: bool,
+    /// The word of the system that no mapping knows means this: a disposition, or how far the work is
+    #[arg(long, value_name = "MEANING", value_parser = words::<Means>(Means::words()))]
+    pub status_means: Option<Means>,
 }
 
 /// Options of `replay`.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Exit, Shown};
 use crate::bus;
 use crate::config::{self, Config};
-use crate::{closing, ledger, library};
+use crate::{closing, files, ledger, library};
 
 /// How long one part may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,6 +63,11 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
             address: system.connection.base_url.clone(),
             result,
         });
+        if let Some(folder) = system.files.as_ref().and_then(|files| files.folder.as_ref()) {
+            let started = Instant::now();
+            let result = files::reach(Path::new(folder)).map(|()| started.elapsed());
+            reached.push(Reached { part: format!("{} files", system.name), address: folder.clone(), result });
+        }
     }
     Ok(shown(&reached))
 }

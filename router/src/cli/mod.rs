@@ -6,7 +6,9 @@ mod check;
 mod columns;
 mod exit;
 mod handovers;
+mod link;
 mod lint;
+mod means;
 mod open;
 mod preview;
 mod problems;
@@ -22,19 +24,23 @@ mod tickets;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::bus::Topology;
 use crate::clock;
 use crate::config::{self, Config};
 use crate::demo;
-use crate::ledger::Direction;
+use crate::ledger::{Direction, Ledger, Lessee};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use mappings::mapping::Catalogue;
 
 use open::Books;
 
 pub use arguments::*;
 pub use exit::{Exit, Mistake, report};
+pub use means::Means;
 pub use show::Shown;
 
 const EXIT_CODES: &str = "\
@@ -106,6 +112,8 @@ pub enum Command {
     Problems(ProblemsArgs),
     /// Decide about a ticket that is held, or about work of it that is parked
     Resolve(ResolveArgs),
+    /// Say which ticket news of work is about that Dovetail did not order
+    Link(LinkArgs),
     /// Send parked work again: one first, and when that arrived, the rest at a rate
     Replay(ReplayArgs),
     /// List the systems, pause one, or let it go on
@@ -192,6 +200,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let lessee = open::lessee(open::has_bus(&args.ledger, &config));
             resolve::run(&args, &open::open(&args.ledger, &config).await?, &lessee).await?
         }
+        Command::Link(args) => {
+            let config = config()?;
+            let lessee = open::lessee(open::has_bus(&args.ledger, &config));
+            link::run(&args, &open::open(&args.ledger, &config).await?, &lessee).await?
+        }
         Command::Replay(args) => {
             let config = config()?;
             let lessee = open::lessee(open::has_bus(&args.ledger, &config));
@@ -201,6 +214,28 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     shown.print(global.output)?;
     Ok(shown.exit.into())
+}
+
+/// What `dovetail resolve` does, at a time of the caller's.
+pub(crate) async fn resolve_at(
+    args: &ResolveArgs,
+    (ledger, catalogue): (&Arc<dyn Ledger>, &Arc<Catalogue>),
+    lessee: &Lessee,
+    now: Timestamp,
+) -> anyhow::Result<Shown> {
+    let books = Books { ledger: Arc::clone(ledger), catalogue: Arc::clone(catalogue) };
+    resolve::at(args, &books, lessee, now).await
+}
+
+/// What `dovetail link` does, at a time of the caller's.
+pub(crate) async fn link_at(
+    args: &LinkArgs,
+    (ledger, catalogue): (&Arc<dyn Ledger>, &Arc<Catalogue>),
+    lessee: &Lessee,
+    now: Timestamp,
+) -> anyhow::Result<Shown> {
+    let books = Books { ledger: Arc::clone(ledger), catalogue: Arc::clone(catalogue) };
+    link::at(args, &books, lessee, now).await
 }
 
 /// The definitions are JSON in either form.

@@ -1,5 +1,6 @@
 //! `dovetail problems`: what waits for a person.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -30,9 +31,18 @@ fn shown(problems: &[Problem], halted: &[Halted], catalogue: &Catalogue) -> Show
     for halted in halted {
         let _ = writeln!(text, "{}\n", halted.text);
     }
+    let words = by_word(problems, catalogue);
+    for ((system, word), tickets) in &words {
+        let (tickets, times) = (tickets.join(", "), tickets.len());
+        let _ = writeln!(
+            text,
+            "{system} said “{word}”, which no mapping knows ({times} held: {tickets})\n  What it means can be said for \
+             each; with --always, the line for the mapping is printed too.\n"
+        );
+    }
     for problem in problems {
         let _ = writeln!(text, "{}", told(problem, catalogue));
-        for Remedy { when, command } in timeline::remedies(problem) {
+        for Remedy { when, command } in timeline::remedies(problem, catalogue) {
             let _ = writeln!(text, "  {when}: {command}");
         }
         text.push('\n');
@@ -49,11 +59,26 @@ fn shown(problems: &[Problem], halted: &[Halted], catalogue: &Catalogue) -> Show
     Shown {
         text,
         json: json!({
-            "problems": problems.iter().map(with_remedies).collect::<Vec<_>>(),
+            "problems": problems.iter().map(|problem| with_remedies(problem, catalogue)).collect::<Vec<_>>(),
+            "unknown_words": words.iter().map(|((system, word), tickets)| {
+                json!({"system": system, "said": word, "tickets": tickets})
+            }).collect::<Vec<_>>(),
             "systems": halted.iter().map(halted_json).collect::<Vec<_>>(),
         }),
         exit: Exit::Ok,
     }
+}
+
+/// The held tickets of each word that no mapping knows.
+fn by_word<'p>(problems: &'p [Problem], catalogue: &Catalogue) -> BTreeMap<(&'p str, &'p str), Vec<&'p str>> {
+    let mut words: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for problem in problems {
+        let Problem::Held { line, .. } = problem else { continue };
+        for (system, word) in timeline::unknown_words(problem, catalogue) {
+            words.entry((system.as_str(), word)).or_default().push(line.ticket.as_str());
+        }
+    }
+    words
 }
 
 fn halted_json(halted: &Halted) -> Value {
@@ -69,7 +94,7 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
         format!("{} ({}, {service}, came in {})", line.ticket, line.council, when::short(line.accepted_at))
     };
     match problem {
-        Problem::Held { line, reason } => {
+        Problem::Held { line, reason, .. } => {
             format!("{}\n  needs a decision: {}", ticket(line), timeline::reason(reason, catalogue))
         }
         Problem::Parked { line, system, class, reason, closure: _ } => {
@@ -94,7 +119,8 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
             let ticket = ticket.as_ref().map_or("no ticket could be read".to_owned(), ToString::to_string);
             let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
             format!(
-                "A message that could not be understood ({ticket}, {})\n  {place}{reason}\n  from {}, message {}",
+                "{} ({ticket}, {})\n  {place}{reason}\n  from {}, message {}",
+                words::refused(&key.source),
                 when::short(*received_at),
                 key.source,
                 key.id
@@ -103,9 +129,9 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
     }
 }
 
-fn with_remedies(problem: &Problem) -> Value {
+fn with_remedies(problem: &Problem, catalogue: &Catalogue) -> Value {
     let mut json = as_json(problem);
-    let remedies = timeline::remedies(problem);
+    let remedies = timeline::remedies(problem, catalogue);
     json["remedies"] = remedies
         .into_iter()
         .map(|Remedy { when, command }| json!({"when": when, "command": command}))
@@ -115,7 +141,7 @@ fn with_remedies(problem: &Problem) -> Value {
 
 fn as_json(problem: &Problem) -> Value {
     match problem {
-        Problem::Held { line, reason } => {
+        Problem::Held { line, reason, .. } => {
             json!({"kind": "held", "ticket": line_json(line), "reason": reason})
         }
         Problem::Parked { line, system, closure, class, reason } => json!({
@@ -174,10 +200,27 @@ mod tests {
             "dovetail resolve CRM-4 --council harlow --close DISPOSITION --because WHY",
             "dovetail resolve CRM-4 --council harlow --keep-open --because WHY",
             "dovetail replay --where 'ticket=CRM-5 council=harlow system=waste' --edit FILE --because WHY",
+            "dovetail link 9999 --system waste --to TICKET --because WHY",
         ] {
             assert!(shown.text.contains(command), "{command}: {}", shown.text);
         }
         assert!(shown.json["problems"][1]["remedies"][0]["command"].is_string());
+    }
+
+    #[tokio::test]
+    async fn words_that_no_mapping_knows_are_listed_with_their_tickets_and_what_can_be_done() {
+        let seed = Seed::new().await;
+        for (ticket, job) in [("CRM-1", "1"), ("CRM-2", "2")] {
+            seed.delivered("harlow", ticket, job).await;
+            seed.heard(job, "Zzz", None).await;
+        }
+        let problems = seed.ledger.problems(50).await.expect("problems");
+        let shown = shown(&problems, &[], &seed.catalogue);
+        assert!(shown.text.starts_with("waste said “Zzz”, which no mapping knows (2 held: CRM-2, CRM-1)\n"));
+        assert_eq!(shown.json["unknown_words"][0]["said"], "Zzz");
+        let command =
+            "dovetail resolve CRM-1 --council harlow --system waste --status-means MEANING --because WHY";
+        assert!(shown.text.contains(command), "{}", shown.text);
     }
 
     #[tokio::test]

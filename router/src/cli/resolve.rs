@@ -1,8 +1,11 @@
 //! `dovetail resolve`: a person's decision about one ticket.
 
-use mappings::domain::{Council, Disposition, Job, Ticket};
+use jiff::Timestamp;
+use mappings::domain::{Council, Disposition, Job, SystemName, Ticket};
+use mappings::mapping::{Catalogue, Meaning};
 use serde_json::json;
 
+use super::means::Means;
 use super::open::Books;
 use super::tickets::only_council;
 use super::{Exit, Mistake, ResolveArgs, Shown};
@@ -17,6 +20,20 @@ use crate::ledger::{
 /// # Errors
 /// When the ledger cannot be read or written, or it is not said what is meant.
 pub(super) async fn run(args: &ResolveArgs, books: &Books, lessee: &Lessee) -> anyhow::Result<Shown> {
+    let now = books.ledger.now().await?;
+    at(args, books, lessee, now).await
+}
+
+/// The same at a given time.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn at(
+    args: &ResolveArgs,
+    books: &Books,
+    lessee: &Lessee,
+    now: Timestamp,
+) -> anyhow::Result<Shown> {
     let ledger = &*books.ledger;
     let person = person(args.by.as_deref(), &args.because)?;
     let council = match &args.council {
@@ -32,15 +49,11 @@ pub(super) async fn run(args: &ResolveArgs, books: &Books, lessee: &Lessee) -> a
         Ok(choice) => choice,
         Err(reason) => return Ok(not_done(args, &reason)),
     };
-    let resolution = Resolution {
-        council: line.council.clone(),
-        request: line.request,
-        person,
-        at: ledger.now().await?,
-        choice,
-    };
+    let resolution =
+        Resolution { council: line.council.clone(), request: line.request, person, at: now, choice };
+    let pasted = pasted(args, &resolution.choice);
     match ledger.resolve(&[resolution], lessee).await?.replies.pop() {
-        Some(Ok(Resolved::Written)) => Ok(done(args, &line.council)),
+        Some(Ok(Resolved::Written)) => Ok(with_line(done(args, &line.council), pasted)),
         Some(Ok(Resolved::Refused(reason))) => Ok(not_done(args, &reason)),
         Some(Err(unwritable)) => Err(unwritable.into()),
         None => anyhow::bail!("the ledger said nothing"),
@@ -72,6 +85,14 @@ async fn choice(
 ) -> anyhow::Result<Result<Choice, String>> {
     let line = &history.line;
     let decision = &args.choice;
+    let spoken = args.say.is_some() || args.reason.is_some();
+    if spoken && decision.close.is_none() && decision.status_means.is_none() {
+        return Err(Mistake::new(
+            "--say and --reason tell how it ends",
+            "give them with --close or --status-means",
+        )
+        .into());
+    }
     let seen = SeenTicket { state: line.state, reason: line.reason.clone() };
     if let Some(disposition) = decision.close {
         let say = args.say.clone().unwrap_or_else(|| closing::plain(disposition).to_owned());
@@ -79,6 +100,9 @@ async fn choice(
         let closure =
             Closure { disposition, reason: args.reason.clone(), say, crm, grounds: Grounds::default() };
         return Ok(Ok(Choice::Close { seen, closure }));
+    }
+    if let Some(means) = decision.status_means {
+        return status_means(args, means, history, &books.catalogue, seen);
     }
     if decision.keep_open {
         return Ok(Ok(Choice::KeepOpen { seen }));
@@ -100,6 +124,51 @@ async fn choice(
         .into());
     }
     Ok(Ok(Choice::WasDone { seen: stuck.seen(), job }))
+}
+
+/// The word that is meant, with what it means.
+fn status_means(
+    args: &ResolveArgs,
+    means: Means,
+    history: &History,
+    catalogue: &Catalogue,
+    seen: SeenTicket,
+) -> anyhow::Result<Result<Choice, String>> {
+    let unknown = match unknown_word(args, history, catalogue)? {
+        Ok(unknown) => unknown,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let (system, said) = unknown;
+    let meaning = means.meaning(args.reason.clone(), args.say.clone());
+    let meaning = match catalogue.system(&system) {
+        Some(system) => closing::of_service(system, &history.line.service, meaning),
+        None => meaning,
+    };
+    Ok(Ok(Choice::StatusMeans { seen, system, said, meaning }))
+}
+
+/// What a system said last that no mapping knows.
+fn unknown_word(
+    args: &ResolveArgs,
+    history: &History,
+    catalogue: &Catalogue,
+) -> Result<Result<(SystemName, String), String>, Mistake> {
+    let service = &history.line.service;
+    let unknown = history.handovers.iter().filter(|handover| !handover.closure).filter_map(|handover| {
+        let (said, _) = handover.said.as_ref()?;
+        let system = catalogue.system(&handover.system)?;
+        let meaning = system.meaning(Some(service), said, None);
+        let named = args.system.as_ref().is_none_or(|named| *named == handover.system);
+        (named && meaning == Meaning::Unrecognised).then(|| (handover.system.clone(), said.clone()))
+    });
+    let mut unknown: Vec<(SystemName, String)> = unknown.collect();
+    if unknown.len() > 1 {
+        let systems: Vec<&str> = unknown.iter().map(|(system, _)| system.as_str()).collect();
+        let what = format!("several systems said words that no mapping knows: {}", systems.join(", "));
+        return Err(Mistake::new(what, "name the system with --system"));
+    }
+    let nothing = "no system said a word about it that the mapping does not know";
+    Ok(unknown.pop().ok_or_else(|| nothing.to_owned()))
 }
 
 /// The parked handover that is meant.
@@ -127,6 +196,9 @@ async fn only_stuck(
 
 fn decided(args: &ResolveArgs) -> (&'static str, String) {
     let decision = &args.choice;
+    if let Some(means) = decision.status_means {
+        return ("status_means", format!("the word means {} for this ticket", means.as_str()));
+    }
     let closed = |disposition: Disposition| format!("the ticket closes as {disposition}");
     match (&decision.was_done, decision.send_again, decision.close) {
         (Some(_), _, _) => ("was_done", "it was done; news of it is awaited".to_owned()),
@@ -144,6 +216,22 @@ fn done(args: &ResolveArgs, council: &Council) -> Shown {
                      "resolved": true}),
         exit: Exit::Ok,
     }
+}
+
+/// The file of the mapping and the line that a person may paste into it, where that was asked for.
+fn pasted(args: &ResolveArgs, choice: &Choice) -> Option<(String, String)> {
+    let means = args.choice.status_means.filter(|_| args.always)?;
+    let Choice::StatusMeans { system, said, .. } = choice else { return None };
+    let line = means.line(said, args.reason.as_deref(), args.say.as_deref());
+    Some((format!("systems/{system}/system.yaml"), line))
+}
+
+fn with_line(mut shown: Shown, pasted: Option<(String, String)>) -> Shown {
+    let Some((file, line)) = pasted else { return shown };
+    shown.text +=
+        &format!("For the word to be known from now on, put this line below statuses: in {file}\n{line}\n");
+    shown.json["mapping"] = json!({"file": file, "line": line.trim()});
+    shown
 }
 
 fn not_done(args: &ResolveArgs, reason: &str) -> Shown {
@@ -202,6 +290,29 @@ mod tests {
         assert_eq!(history(&seed, "CRM-20").await.handovers[0].job, Job::parse("2020").ok());
         let shown = resolved(&seed, &["CRM-20", "--send-again"]).await.expect("shown");
         assert!(shown.text.contains("nothing of it is parked"), "{}", shown.text);
+    }
+
+    #[tokio::test]
+    async fn a_word_that_no_mapping_knows_is_given_a_meaning_for_its_ticket() {
+        let seed = Seed::town().await;
+        seed.heard("1003", "Zzz", None).await;
+        assert_eq!(history(&seed, "CRM-3").await.line.state, RequestState::Held);
+        let arguments = ["CRM-3", "--status-means", "completed", "--say", "It is done.", "--always"];
+        let shown = resolved(&seed, &arguments).await.expect("shown");
+        let line = "  \"Zzz\": {disposition: completed, say: \"It is done.\"}\n";
+        assert_eq!(
+            shown.text,
+            format!(
+                "CRM-3: the word means completed for this ticket.\nFor the word to be known from now on, put this \
+                 line below statuses: in systems/waste/system.yaml\n{line}"
+            )
+        );
+        let known = history(&seed, "CRM-3").await;
+        assert_eq!((known.line.state, known.say.as_deref()), (RequestState::Closing, Some("It is done.")));
+        let shown = resolved(&seed, &["CRM-4", "--status-means", "completed"]).await.expect("shown");
+        assert!(shown.text.contains("no system said a word about it"), "{}", shown.text);
+        let error = resolved(&seed, &["CRM-4", "--keep-open", "--say", "x"]).await.expect_err("a mistake");
+        assert_eq!(error.to_string(), "--say and --reason tell how it ends");
     }
 
     #[test]

@@ -135,6 +135,7 @@ pub(super) struct Orphan {
     pub(super) reference: Option<String>,
     pub(super) said: String,
     pub(super) at: Moment,
+    pub(super) remedies: Vec<Remedy>,
 }
 
 /// A revision whose request has not come yet.

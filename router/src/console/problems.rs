@@ -33,9 +33,9 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
         desk.catalogue.system(name).map_or_else(|| name.to_string(), |system| system.title.clone())
     };
     for problem in found {
-        let remedies = timeline::remedies(&problem);
+        let remedies = timeline::remedies(&problem, &desk.catalogue);
         match problem {
-            Problem::Held { line, reason } => {
+            Problem::Held { line, reason, .. } => {
                 page.held.push(Held {
                     row: Row::new(&line, &desk.catalogue),
                     reason: timeline::reason(&reason, &desk.catalogue),
@@ -55,6 +55,7 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
                 reference: completion.reference.as_ref().map(ToString::to_string),
                 said: timeline::quoted(&completion.said, completion.note.as_deref()),
                 at: completion.received_at.into(),
+                remedies,
             }),
             Problem::Early { received_at, council, ticket, revision } => page.early.push(Early {
                 ticket: ticket.to_string(),

@@ -142,6 +142,8 @@ pub enum Problem {
         line: Line,
         /// Why.
         reason: String,
+        /// What systems said last whose work has not ended.
+        said: Vec<(SystemName, String)>,
     },
     /// A handover that is parked.
     Parked {

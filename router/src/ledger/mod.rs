@@ -37,7 +37,7 @@ pub use halt::{Agreement, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Place, Places, Rescued, Room, WorkerId, Written};
 pub use opening::{Edited, edit};
-pub use resolution::{Choice, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
+pub use resolution::{Choice, Link, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
 pub use sql::{add_schema, open, remove_schema};
@@ -126,6 +126,10 @@ pub trait Ledger: Send + Sync {
 
     /// Writes what people decided, each where the ledger is still as they saw it. What is to be sent again is due.
     async fn resolve(&self, batch: &[Resolution], lessee: &Lessee) -> Result<Written<Resolved>, Error>;
+
+    /// Links news of work that Dovetail did not order with the piece of work that it is about, as people say. What waited
+    /// is heard at once, and what is said later of the same is found by itself.
+    async fn link(&self, batch: &[Link], lessee: &Lessee) -> Result<Written<Resolved>, Error>;
 
     /// Parked handovers that a selection means, those parked first before others, up to `most`.
     async fn parked(&self, selection: &Selection, most: usize) -> Result<Vec<Stuck>, Error>;

@@ -7,6 +7,7 @@ use mappings::domain::{
 };
 use serde_json::Value;
 
+use super::Meaning;
 use crate::closing::Closure;
 
 /// One decision of a person about one opening of a ticket.
@@ -22,6 +23,23 @@ pub struct Resolution {
     pub at: Timestamp,
     /// What is decided.
     pub choice: Choice,
+}
+
+/// A person's word that news of work which Dovetail did not order belongs to a ticket.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The council.
+    pub council: Council,
+    /// The opening.
+    pub request: RequestId,
+    /// The system that the news came from.
+    pub system: SystemName,
+    /// The job that the news names, or the reference in it that is not ours.
+    pub named: String,
+    /// Who says so, and why.
+    pub person: Person,
+    /// When, on the ledger's clock.
+    pub at: Timestamp,
 }
 
 /// Who decided, as the timeline tells it.
@@ -66,6 +84,17 @@ pub enum Choice {
     KeepOpen {
         /// The ticket as it was seen.
         seen: SeenTicket,
+    },
+    /// A word of a system that no mapping knows means this, for this ticket; it goes on by the rules.
+    StatusMeans {
+        /// The ticket as it was seen.
+        seen: SeenTicket,
+        /// The system.
+        system: SystemName,
+        /// Its word.
+        said: String,
+        /// What it means.
+        meaning: Meaning,
     },
 }
 

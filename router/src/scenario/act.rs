@@ -60,6 +60,7 @@ impl World<'_> {
                 self.ledger.switch(system, &switch, self.clock.now()).await?;
             }
             Act::Says(word) => self.says(scenario, word).await?,
+            Act::Puts { system, name, content } => self.put(system, name, content).await?,
             Act::ByHand { ticket, status } => {
                 let (council, ticket) = self.subject(ticket.as_ref())?;
                 let crm = self.catalogue.crm_of(&council).context("the council has no CRM")?;
@@ -70,6 +71,7 @@ impl World<'_> {
                 let stop = Stop { council, ticket, by: "adviser-17".to_owned() };
                 self.ledger.stop_closure(&stop, self.clock.now(), &self.undo.lessee).await?;
             }
+            Act::Decides(decides) => self.decide(decides).await?,
             Act::Expect(expected) => return self.judge(&scenario.file, expected).await,
         }
         Ok(Vec::new())
@@ -191,7 +193,26 @@ impl World<'_> {
                 self.go_to(self.clock.now() + poll.every() + A_MOMENT).await
             }
             By::Queue => self.report(word, about.as_ref(), job.as_deref()).await,
+            By::File => {
+                let job = job.with_context(|| format!("{} has no job of that ticket", word.system))?;
+                let file = self.simulator(&word.system)?.file(&job);
+                let file = file.with_context(|| format!("{} writes no files", word.system))?;
+                self.put(&word.system, &file.name, &file.content).await
+            }
         }
+    }
+
+    /// A system puts a file into its folder; then two looks pass, after which it is known to be whole.
+    async fn put(&mut self, system: &SystemName, name: &str, content: &str) -> anyhow::Result<()> {
+        let files = self.catalogue.system(system).and_then(|system| system.files.as_ref());
+        let files = files.with_context(|| format!("{system} tells by no files"))?;
+        let folder = files.folder.as_ref().context("its folder is not named")?;
+        std::fs::write(std::path::Path::new(folder).join(name), content)?;
+        let every = files.every + A_MOMENT;
+        for _ in 0..2 {
+            self.go_to(self.clock.now() + every).await?;
+        }
+        Ok(())
     }
 
     /// The job of a ticket at a system: as the ledger knows it, or else as the system does.

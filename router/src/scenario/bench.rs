@@ -1,6 +1,7 @@
 //! What scenarios share, one after the other: running simulators, and the mappings compiled for their addresses.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use mappings::domain::SystemName;
 use mappings::mapping::{Catalogue, Source};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 use super::document::Scenario;
 use super::overlay;
@@ -29,7 +31,18 @@ pub(super) struct Bench {
     /// The mappings as they are.
     plain: Arc<Catalogue>,
     clock: Arc<Mutex<Clock>>,
+    inboxes: Inboxes,
     _stop: DropGuard,
+}
+
+/// The folders into which systems put files, gone with the bench.
+struct Inboxes(PathBuf);
+
+impl Drop for Inboxes {
+    fn drop(&mut self) {
+        // What is left is in the folder for what is temporary.
+        let _gone = std::fs::remove_dir_all(&self.0).is_ok();
+    }
 }
 
 impl Benches {
@@ -45,7 +58,7 @@ impl Benches {
         } else {
             let mut sources = mappings.to_vec();
             overlay::lay(&scenario.given.overlays, &mut sources);
-            compile(&bench.simulators, sources)?
+            compile(&bench.simulators, &bench.inboxes, sources)?
         };
         Ok(bench)
     }
@@ -72,17 +85,31 @@ impl Bench {
             let simulator = simulator::start(kind, listener, settings, stop.clone()).await;
             simulators.insert(SystemName::parse(kind.as_str())?, simulator);
         }
-        let plain = compile(&simulators, mappings.to_vec())?;
-        Ok(Self { simulators, catalogue: Arc::clone(&plain), plain, clock, _stop: stop.drop_guard() })
+        let name = format!("scenario_inboxes_{}", Uuid::now_v7().simple());
+        let inboxes = Inboxes(std::env::temp_dir().join(name));
+        let plain = compile(&simulators, &inboxes, mappings.to_vec())?;
+        let catalogue = Arc::clone(&plain);
+        Ok(Self { simulators, catalogue, plain, clock, inboxes, _stop: stop.drop_guard() })
     }
 
     /// The simulators forget the scenario before, and have their time from `clock`.
-    pub(super) async fn begin(&self, clock: &Clock) {
+    ///
+    /// # Errors
+    /// The folders for files cannot be emptied.
+    pub(super) async fn begin(&self, clock: &Clock) -> anyhow::Result<()> {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock.clone();
         for simulator in self.simulators.values() {
             simulator.reset();
             until_open(simulator, true).await;
         }
+        if self.inboxes.0.exists() {
+            std::fs::remove_dir_all(&self.inboxes.0).context("the files of the scenario before stay")?;
+        }
+        let files = self.catalogue.systems().filter_map(|system| system.files.as_ref()?.folder.as_ref());
+        for folder in files {
+            std::fs::create_dir_all(folder).with_context(|| format!("{folder} cannot be made"))?;
+        }
+        Ok(())
     }
 }
 
@@ -95,11 +122,18 @@ pub(super) async fn until_open(simulator: &Simulator, open: bool) {
 
 fn compile(
     simulators: &HashMap<SystemName, Simulator>,
+    inboxes: &Inboxes,
     sources: Vec<Source>,
 ) -> anyhow::Result<Arc<Catalogue>> {
     let environment: Vec<(&str, String)> = simulators.values().flat_map(Simulator::environment).collect();
-    let resolve =
-        |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    let inbox = |name: &str| {
+        let system = name.strip_suffix("_INBOX")?.to_lowercase();
+        Some(inboxes.0.join(system).display().to_string())
+    };
+    let resolve = |name: &str| {
+        let known = environment.iter().find(|(known, _)| *known == name);
+        known.map(|(_, value)| value.clone()).or_else(|| inbox(name))
+    };
     let names: Vec<String> = simulators.keys().map(ToString::to_string).collect();
     Ok(Arc::new(library::compile(&library::only(sources, &names), &resolve)?))
 }

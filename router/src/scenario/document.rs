@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use connectors::simulator::{Fault, Refuse};
 
+use super::decide::Decides;
 use super::overlay::Overlay;
 
 /// One story: what is given, what happens, and how it must end.
@@ -33,6 +34,8 @@ pub(super) struct Given {
     pub(super) service: Service,
     /// What is laid over every request.
     pub(super) request: Value,
+    /// The clocks of what was promised run.
+    pub(super) clocks: bool,
     /// What is laid over the mappings.
     pub(super) overlays: Vec<Overlay>,
 }
@@ -79,10 +82,14 @@ pub(super) enum Act {
     Resumes(SystemName),
     /// A system says a word about a job.
     Says(Word),
+    /// A system puts a file into its folder, and two looks pass.
+    Puts { system: SystemName, name: String, content: String },
     /// A person puts a ticket into a status at the CRM's own screen.
     ByHand { ticket: Option<Ticket>, status: &'static str },
     /// A person stops the closure before its time.
     Stop(Option<Ticket>),
+    /// A person decides about a ticket that waits for one.
+    Decides(Decides),
     /// What must hold by now.
     Expect(Vec<Expected>),
 }
@@ -109,6 +116,8 @@ pub(super) enum By {
     Poll,
     /// Over RabbitMQ.
     Queue,
+    /// In a file, when two looks have passed.
+    File,
 }
 
 /// One thing that must hold.
@@ -151,10 +160,16 @@ pub(super) enum What {
     Problems(Vec<String>),
     /// The systems whose part has not ended.
     WaitsFor(Vec<String>),
+    /// Parts of what the person who decided last read.
+    PersonRead(Vec<String>),
     /// Parts of what staff read of it.
     StaffRead(Vec<String>),
     /// What a system was asked for, without polls and read-backs.
     Calls(SystemName, Vec<String>),
+    /// The files of a system in one of its folders, sorted.
+    Files(SystemName, &'static str, Vec<String>),
+    /// What the receipt of a file counts, such as `2 taken, 1 known already, 0 bad`.
+    Receipt(String, String),
     /// How many jobs a system made.
     Jobs(SystemName, u64),
     /// Parts of what was added to the latest job at a system.

@@ -63,6 +63,9 @@ impl World<'_> {
                 done += lane.step().await;
             }
             done += self.undo.step().await?;
+            if let Some(timekeeper) = &self.timekeeper {
+                done += timekeeper.step(self.clock.now()).await?;
+            }
             done += self.ask().await;
             if done == 0 && self.work.is_empty() {
                 return Ok(());
@@ -71,8 +74,14 @@ impl World<'_> {
     }
 
     /// Asks every system whose turn it is for news.
-    async fn ask(&self) -> usize {
+    async fn ask(&mut self) -> usize {
         let mut taken = 0;
+        for (watcher, every) in &mut self.watchers {
+            // What could not be taken stays, and is taken at a later look.
+            if let Ok(Step::Done(rows)) = watcher.look(*every).await {
+                taken += rows;
+            }
+        }
         for listener in self.listeners.values() {
             let Some(poll) = self.catalogue.system(&listener.system).and_then(|system| system.poll.as_ref())
             else {

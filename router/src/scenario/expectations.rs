@@ -22,6 +22,7 @@ const KNOWN: &[&str] = &[
     "problems",
     "waits for",
     "staff read",
+    "the person read",
 ];
 
 /// Kinds of what waits for a person.
@@ -86,12 +87,19 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
             What::Problems(problems)
         }
         "waits for" => What::WaitsFor(reader.texts(node, key)),
+        "the person read" => What::PersonRead(reader.texts(node, key)),
         "staff read" => What::StaffRead(reader.texts(node, key)),
         _ => {
             let known: Vec<&str> = KNOWN
                 .iter()
                 .copied()
-                .chain(["calls that <system> got", "jobs at <system>", "<system> was told"])
+                .chain([
+                    "calls that <system> got",
+                    "jobs at <system>",
+                    "<system> was told",
+                    "receipt of <file>",
+                ])
+                .chain(["files done at <system>", "files refused at <system>", "files left at <system>"])
                 .collect();
             reader.unknown(entry.line, format!("unknown key {key} in then"), key, &known);
             return None;
@@ -106,6 +114,15 @@ fn of_system(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Option<W
         key.strip_prefix("calls that ").and_then(|rest| rest.strip_suffix(" got")).and_then(system)
     {
         return Some(Some(What::Calls(system, reader.texts(node, key))));
+    }
+    for place in ["done", "refused", "left"] {
+        let prefix = format!("files {place} at ");
+        if let Some(system) = key.strip_prefix(&prefix).and_then(system) {
+            return Some(Some(What::Files(system, place, reader.texts(node, key))));
+        }
+    }
+    if let Some(file) = key.strip_prefix("receipt of ") {
+        return Some(reader.text(node, key).map(|counts| What::Receipt(file.to_owned(), counts)));
     }
     if let Some(system) = key.strip_prefix("jobs at ").and_then(system) {
         return Some(reader.count(node, key).map(|count| What::Jobs(system, count)));

@@ -99,7 +99,7 @@ fn scenario(reader: &mut Reader<'_>, node: &Node) -> Option<Scenario> {
     Some(Scenario { file: reader.file().to_owned(), line: node.line, name, given: given?, steps, then })
 }
 
-const GIVEN: &[&str] = &["time", "council", "service", "request", "mappings"];
+const GIVEN: &[&str] = &["time", "council", "service", "request", "calendar", "mappings"];
 
 fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
     let mut given = Given {
@@ -107,6 +107,7 @@ fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
         council: Council::parse("harlow").ok()?,
         service: Service::parse("waste.missed-bin").ok()?,
         request: json!({}),
+        clocks: false,
         overlays: Vec::new(),
     };
     let Some(node) = node else { return Some(given) };
@@ -124,6 +125,14 @@ fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
     }
     if let Some(node) = node.get("request") {
         given.request = document(reader, node, "request")?;
+    }
+    if let Some(node) = node.get("calendar") {
+        let calendar = reader.text(node, "calendar")?;
+        let councils = json!([{"council": "*", "calendar": calendar}]);
+        given.clocks = true;
+        given
+            .overlays
+            .push(Overlay { path: "targets.yaml".to_owned(), keys: vec![("councils".to_owned(), councils)] });
     }
     if let Some(node) = node.get("mappings") {
         for entry in node.entries() {

@@ -1,5 +1,8 @@
 //! Whether what was found is what was expected.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use mappings::domain::{Council, HandoverState, SystemName, Ticket};
 use serde_json::Value;
 
@@ -106,6 +109,7 @@ impl World<'_> {
                 let found: Vec<&str> = waiting.map(|handover| handover.system.as_str()).collect();
                 same("waits for", &systems.join(", "), &found.join(", "))
             }
+            What::PersonRead(parts) => contains("the person read", parts, &self.person_read),
             What::StaffRead(parts) => {
                 let story = history.map(|history| timeline::tell(history, &self.catalogue, self.clock.now()));
                 let text = story.map(|story| [vec![story.headline], story.next].concat().join(" "));
@@ -121,10 +125,47 @@ impl World<'_> {
                 let found = self.simulator(system)?.jobs();
                 same(&format!("jobs at {system}"), &count.to_string(), &found.to_string())
             }
+            What::Files(system, place, names) => {
+                let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+                names.sort_unstable();
+                let found = self.files(system, place)?.join(", ");
+                same(&format!("files {place} at {system}"), &names.join(", "), &found)
+            }
+            What::Receipt(file, counts) => {
+                same(&format!("receipt of {file}"), counts, &self.receipt(file).unwrap_or("none".to_owned()))
+            }
             What::Remarks(system, parts) => {
                 contains(&format!("{system} was told"), parts, &self.remarks(system, ticket).await?)
             }
         })
+    }
+
+    /// The files in a folder of a system's own.
+    fn files(&self, system: &SystemName, place: &str) -> anyhow::Result<Vec<String>> {
+        let files = self.catalogue.system(system).and_then(|system| system.files.as_ref()?.folder.clone());
+        let folder = files.with_context(|| format!("{system} tells by no files"))?;
+        let folder = if place == "left" { PathBuf::from(folder) } else { Path::new(&folder).join(place) };
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What the receipt of a file counts.
+    fn receipt(&self, file: &str) -> Option<String> {
+        let folders = self.catalogue.systems().filter_map(|system| system.files.as_ref()?.folder.as_ref());
+        let name = format!("receipts/{file}.receipt.json");
+        let mut receipts = folders.filter_map(|folder| std::fs::read(Path::new(folder).join(&name)).ok());
+        let receipt: Value = serde_json::from_slice(&receipts.next()?).ok()?;
+        let count = |name: &str| receipt[name].as_u64().unwrap_or_default();
+        let (taken, known, bad) = (count("taken"), count("known_already"), count("bad"));
+        Some(format!("{taken} taken, {known} known already, {bad} bad"))
     }
 
     async fn remarks(&self, system: &SystemName, ticket: &Ticket) -> anyhow::Result<String> {

@@ -5,6 +5,7 @@
 
 mod act;
 mod bench;
+mod decide;
 mod document;
 mod drive;
 mod expectations;

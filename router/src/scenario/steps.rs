@@ -6,13 +6,14 @@ use mappings::mapping::yaml::{Node, Yaml};
 use serde_json::json;
 
 use super::document::{Act, By, Moment, Step, Word};
-use super::expectations;
 use super::folder::document;
 use super::read::Reader;
+use super::{decide, expectations};
 
 /// What a system can do, after its name.
 const VERBS: &[&str] = &[
     "says",
+    "puts the file",
     "accepts",
     "refuses",
     "answers",
@@ -33,6 +34,7 @@ const DEEDS: &[&str] = &[
     "a person closes the ticket in the CRM",
     "a person reopens the ticket in the CRM",
     "a person stops the closure",
+    "a person decides",
 ];
 const MOMENTS: &[&str] = &["at", "after"];
 
@@ -69,6 +71,7 @@ fn step(reader: &mut Reader<'_>, node: &Node) -> Option<Step> {
     if deeds.is_empty() {
         known.extend(DEEDS);
         known.extend(["<system> says", "<system> accepts", "<system> refuses", "<system> answers"]);
+        known.push("<system> puts the file");
     }
     let before = reader.findings.len();
     reader.keys(node, "a step", &known);
@@ -99,9 +102,11 @@ fn of_system(key: &str) -> Option<(SystemName, &'static str)> {
 fn modifiers(deed: &str) -> &'static [&'static str] {
     match of_system(deed) {
         Some((_, "says")) => &["about", "job", "note", "follow on", "by", "dated", "twice", "times"],
+        Some((_, "puts the file")) => &["with", "twice", "times"],
         Some((_, "answers" | "does not answer" | "loses the answer")) => &["times", "twice"],
         Some(_) => &[],
         None => match deed {
+            "a person decides" => &["about"],
             "request" => &["council", "service", "with", "twice", "times"],
             "amended" | "withdrawn" | "reopened" => &["council", "reason", "with", "twice", "times"],
             _ => &[],
@@ -141,6 +146,10 @@ fn act(reader: &mut Reader<'_>, line: usize, deed: &str, value: &Node, step: &No
         "then" => Some(Act::Expect(expectations::read(reader, value))),
         "a person closes the ticket in the CRM" => by_hand(reader, value, "resolved"),
         "a person stops the closure" => Some(Act::Stop(ticket(reader, value)?)),
+        "a person decides" => {
+            let about = given(reader, step, "about");
+            Some(Act::Decides(decide::read(reader, value, about)?))
+        }
         "a person reopens the ticket in the CRM" => by_hand(reader, value, "open"),
         _ => {
             let known: Vec<&str> = DEEDS.iter().chain(VERBS).copied().collect();
@@ -198,7 +207,8 @@ const ANSWERS: &[(&str, Fault)] = &[
     ("half of it", Fault::TruncatedAnswer),
 ];
 
-const WAYS: &[(&str, By)] = &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue)];
+const WAYS: &[(&str, By)] =
+    &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue), ("file", By::File)];
 
 fn of_a_system(
     reader: &mut Reader<'_>,
@@ -215,6 +225,14 @@ fn of_a_system(
         "loses the answer" => Some(Act::Answers(system, Fault::LostAnswer)),
         "is paused" => Some(Act::Pauses(system)),
         "is resumed" => Some(Act::Resumes(system)),
+        "puts the file" => {
+            let name = reader.text(value, "puts the file: its name")?;
+            let Some(content) = step.get("with") else {
+                reader.wrong(step.line, "a file without content", "with: what stands in it");
+                return None;
+            };
+            Some(Act::Puts { system, name, content: reader.text(content, "with: what stands in the file")? })
+        }
         "is down" => Some(Act::Down(system)),
         "is up" => Some(Act::Up(system)),
         _ => {

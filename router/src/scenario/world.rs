@@ -23,9 +23,11 @@ use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::dispatch::{Desk, Halts, Lane, Lookout};
+use crate::files::Watcher;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Work, WorkerId, Writer};
 use crate::share::{Shared, Shares};
+use crate::sla::Timekeeper;
 use crate::undo::{self, Undo};
 use crate::{closing, rescue};
 
@@ -49,9 +51,15 @@ pub(super) struct World<'b> {
     pub(super) lookout: Lookout,
     pub(super) undo: Undo,
     pub(super) listeners: HashMap<SystemName, Listener>,
+    /// Who looks for files, and how often.
+    pub(super) watchers: Vec<(Watcher, Duration)>,
     pub(super) simulators: &'b HashMap<SystemName, Simulator>,
     /// Every ticket that was named, in the order in which it was.
     pub(super) tickets: Vec<(Council, Ticket)>,
+    /// What the person who decided last was told.
+    pub(super) person_read: String,
+    /// Looks at the clocks of what was promised, where the scenario has them run.
+    pub(super) timekeeper: Option<Timekeeper>,
     /// How many messages were sent.
     pub(super) messages: u32,
     /// Holds the shares of the lanes.
@@ -75,7 +83,7 @@ impl<'b> World<'b> {
         bench: &'b Bench,
     ) -> anyhow::Result<Self> {
         let clock = Clock::stopped_at(scenario.given.time);
-        bench.begin(&clock).await;
+        bench.begin(&clock).await?;
         let stop = CancellationToken::new();
         let catalogue = Arc::clone(&bench.catalogue);
         let (place, url) = make_room(database).await?;
@@ -109,6 +117,9 @@ impl<'b> World<'b> {
             clock: clock.clone(),
             every: NEVER,
         };
+        let timekeeper = scenario.given.clocks.then(|| {
+            Timekeeper::new(Arc::clone(&ledger), &lessee, Arc::clone(&catalogue), clock.clone(), NEVER)
+        });
         let desk = Desk {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::clone(&ledger),
@@ -129,6 +140,10 @@ impl<'b> World<'b> {
             readiness,
         };
         let (mut lanes, mut memory, mut listeners) = (Vec::new(), HashMap::new(), HashMap::new());
+        let watchers = catalogue
+            .systems()
+            .filter_map(|system| Watcher::new(&catalogue, system, writer.clone(), clock.clone()));
+        let watchers = watchers.collect();
         for system in catalogue.systems() {
             let connector = Arc::new(Connector::new(system)?);
             let (sender, receiver) = mpsc::unbounded_channel();
@@ -164,8 +179,11 @@ impl<'b> World<'b> {
             _keeper: keeper,
             undo,
             listeners,
+            watchers,
             simulators: &bench.simulators,
             tickets: Vec::new(),
+            person_read: String::new(),
+            timekeeper,
             messages: 0,
             writes,
             stop,
@@ -183,6 +201,8 @@ impl<'b> World<'b> {
             self.intake,
             self.lanes,
             self.listeners,
+            self.watchers,
+            self.timekeeper,
             self.lookout,
             self.undo,
             self._keeper,

@@ -163,6 +163,17 @@ fn decided(event: &Event, names: &Names<'_>, text_of: impl Fn(&str) -> Option<St
             None => format!("{who} decided that the ticket closes."),
         },
         "keep_open" => format!("{who} decided that the ticket stays open."),
+        "link" => match text_of("job") {
+            Some(job) => format!("{who} found that what {name} says of {job} is about this ticket."),
+            None => format!("{who} found that news of {name} is about this ticket."),
+        },
+        "status_means" => {
+            let said = text_of("said").unwrap_or_default();
+            let means = text_of("means").unwrap_or_default();
+            let disposition = means.parse().ok().map(words::ended);
+            let means = disposition.or_else(|| means.parse().ok().map(words::progress)).unwrap_or("nothing");
+            format!("{who} decided what {name} means by “{said}”: {means}.")
+        }
         _ => format!("{who} decided."),
     };
     let changes = event.data.get("changes").and_then(Value::as_array);
@@ -241,6 +252,7 @@ fn of_heard(heard: &Heard, history: &History, names: &Names<'_>) -> Option<Entry
     let lead = match completion.way {
         Way::Webhook | Way::Queue => format!("{name} told us"),
         Way::Poll => format!("{name}, asked by us, says"),
+        Way::File => format!("{name} told us in a file"),
     };
     let text = match heard.correlated {
         Correlated::Duplicate => return None,

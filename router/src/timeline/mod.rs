@@ -21,7 +21,7 @@ use crate::ledger::{Completion, Correlated, Handover, Heard, History, Tried};
 pub use entries::Entry;
 pub use halted::{Halted, halted};
 use piece::Piece;
-pub use remedy::{Remedy, argument, remedies};
+pub use remedy::{Remedy, argument, remedies, unknown_words};
 
 /// What contact-centre staff read of a ticket.
 #[derive(Debug, Clone, PartialEq)]

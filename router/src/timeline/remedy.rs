@@ -1,6 +1,7 @@
 //! The commands by which a person resolves what waits for one.
 
 use mappings::domain::{ParkClass, SystemName};
+use mappings::mapping::{Catalogue, Meaning};
 
 use crate::ledger::{Line, Problem};
 
@@ -14,12 +15,19 @@ pub struct Remedy {
 }
 
 /// What can be done about a problem; nothing, where Dovetail can do nothing about it.
-pub fn remedies(problem: &Problem) -> Vec<Remedy> {
+pub fn remedies(problem: &Problem, catalogue: &Catalogue) -> Vec<Remedy> {
     match problem {
-        Problem::Held { line, .. } => vec![
-            resolve(line, None, "It ends so", "--close DISPOSITION"),
-            resolve(line, None, "There is work to be done yet", "--keep-open"),
-        ],
+        Problem::Held { line, .. } => {
+            let unknown = unknown_words(problem, catalogue);
+            let meanings = unknown.into_iter().map(|(system, _)| {
+                resolve(line, Some(system), "It is known what they mean", "--status-means MEANING")
+            });
+            let usual = [
+                resolve(line, None, "It ends so", "--close DISPOSITION"),
+                resolve(line, None, "There is work to be done yet", "--keep-open"),
+            ];
+            meanings.chain(usual).collect()
+        }
         Problem::Parked { line, system, closure, class: ParkClass::Uncertain, .. } => vec![
             resolve(
                 line,
@@ -40,8 +48,31 @@ pub fn remedies(problem: &Problem) -> Vec<Remedy> {
                 command: format!("dovetail replay --where 'system={system}' --because WHY"),
             },
         ],
-        Problem::Orphan(_) | Problem::Early { .. } | Problem::Refused { .. } => Vec::new(),
+        Problem::Orphan(completion) => {
+            let job = completion.job.as_ref().map(|job| job.as_str());
+            let named = job.or(completion.reference.as_ref().map(|reference| reference.as_str()));
+            let link = named.map(|named| Remedy {
+                when: "It is known which ticket it is about",
+                command: format!(
+                    "dovetail link {} --system {} --to TICKET --because WHY",
+                    argument(named),
+                    completion.system
+                ),
+            });
+            link.into_iter().collect()
+        }
+        Problem::Early { .. } | Problem::Refused { .. } => Vec::new(),
     }
+}
+
+/// What systems said of a held ticket that no mapping knows.
+pub fn unknown_words<'p>(problem: &'p Problem, catalogue: &Catalogue) -> Vec<(&'p SystemName, &'p str)> {
+    let Problem::Held { line, said, .. } = problem else { return Vec::new() };
+    let unknown = said.iter().filter(|(name, word)| {
+        let system = catalogue.system(name);
+        system.is_some_and(|system| system.meaning(Some(&line.service), word, None) == Meaning::Unrecognised)
+    });
+    unknown.map(|(name, word)| (name, word.as_str())).collect()
 }
 
 fn resolve(line: &Line, system: Option<&SystemName>, when: &'static str, choice: &str) -> Remedy {

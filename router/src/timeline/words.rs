@@ -83,6 +83,12 @@ pub fn sentence(text: &str) -> String {
     format!("{first}{}{stop}", letters.as_str())
 }
 
+/// What it is that could not be understood, by where it came from.
+pub fn refused(source: &str) -> &'static str {
+    let file = source.starts_with("/systems/") && source.ends_with("/files");
+    if file { "A file that could not be taken whole" } else { "A message that could not be understood" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

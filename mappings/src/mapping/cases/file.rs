@@ -27,6 +27,8 @@ pub(in crate::mapping) struct Case {
     pub(super) given: Value,
     /// The event or native message that comes in.
     pub(super) event: Option<Answer>,
+    /// Rows of a file.
+    pub(super) rows: Vec<Value>,
     /// The first call.
     pub(super) call: Option<ExpectedCall>,
     /// Every call.
@@ -56,6 +58,8 @@ pub(in crate::mapping) enum Subject {
     Webhook,
     /// A native message.
     Intake,
+    /// Rows of a file.
+    Files,
 }
 
 const CONTEXT: &[&str] = &["steps", "closure", "dovetail", "change"];
@@ -74,6 +78,7 @@ const KEYS: &[&str] = &[
     "dovetail",
     "change",
     "event",
+    "rows",
     "answer",
     "answers",
     "then",
@@ -158,6 +163,8 @@ fn case(check: &mut Check<'_>, source: &Source, node: &Node, common: &Common) ->
         }
     }
     let event = fields.get("event").and_then(|node| message(check, node, "event"));
+    let rows = fields.get("rows").map(|node| check.items(node)).unwrap_or_default();
+    let rows = rows.iter().map(|node| filled(check, node)).collect();
     let call = fields.get("call").filter(|node| matches!(node.value, Yaml::Map(_)));
     let call = call.and_then(|node| ExpectedCall::compile(check, node));
     let calls = fields
@@ -194,6 +201,7 @@ fn case(check: &mut Check<'_>, source: &Source, node: &Node, common: &Common) ->
         service,
         given,
         event,
+        rows,
         call,
         calls,
         answers,
@@ -219,13 +227,20 @@ fn subject(
     if fields.get("intake").is_some_and(|node| check.flag(node, "intake")) {
         return Some(Subject::Intake);
     }
+    if fields.get("rows").is_some() {
+        return Some(Subject::Files);
+    }
     let webhook = fields.get("webhook").is_some_and(|node| check.flag(node, "webhook"));
     if webhook || fields.get("event").is_some() {
         return Some(Subject::Webhook);
     }
     let Some(service) = service else {
         let found = "a case that does not say what it tests";
-        check.error(fields.line(), found, "service and operation, call_name, webhook: true or intake: true");
+        check.error(
+            fields.line(),
+            found,
+            "service and operation, call_name, webhook: true, rows or intake: true",
+        );
         return None;
     };
     let operation = check.text_of(fields, "operation").or_else(|| common.operation.clone());

@@ -28,6 +28,11 @@ pub(super) fn run(case: &Case, system: &System) -> Result<(), String> {
             let event = case.event.as_ref().ok_or("the case has no event")?;
             read(case, system, webhook.reports(event))
         }
+        Subject::Files => {
+            let files = system.files.as_ref().ok_or_else(|| format!("{} tells by no files", system.name))?;
+            let reports = case.rows.iter().map(|row| files.report(row)).collect::<Result<_, _>>();
+            read(case, system, reports)
+        }
         Subject::Intake => translated(case, system),
     }
 }
@@ -255,7 +260,11 @@ fn ended(then: &Then, verdict: &Verdict, notes: &[String]) -> Result<(), String>
     }
 }
 
-fn read(case: &Case, system: &System, found: Result<Vec<Report>, ReadError>) -> Result<(), String> {
+fn read(
+    case: &Case,
+    system: &System,
+    found: Result<Vec<Report>, impl std::fmt::Display>,
+) -> Result<(), String> {
     match found {
         Err(error) => failed(case, &error.to_string()),
         Ok(_) if case.error.is_some() => Err("expected an error, got none".into()),

@@ -165,8 +165,12 @@ async fn every_command_that_a_problem_names_is_one_that_can_be_given() {
     seed.parked("CRM 21 \"o'x\"", ParkClass::Technical, "503").await;
     let problems = seed.ledger.problems(50).await.expect("problems");
     let mut named = 0;
-    for remedy in problems.iter().flat_map(timeline::remedies) {
-        let command = remedy.command.replace("DISPOSITION", "declined").replace("FILE", "patch.json");
+    for remedy in problems.iter().flat_map(|problem| timeline::remedies(problem, &seed.catalogue)) {
+        let command = remedy
+            .command
+            .replace("DISPOSITION", "declined")
+            .replace("MEANING", "review")
+            .replace("FILE", "patch.json");
         let words = shell(&command);
         let parsed = Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{command}: {error}"));
         if let Command::Replay(args) = parsed.command {
@@ -175,7 +179,7 @@ async fn every_command_that_a_problem_names_is_one_that_can_be_given() {
         }
         named += 1;
     }
-    assert_eq!(named, 8);
+    assert_eq!(named, 9);
 }
 
 /// A line as a shell takes it apart: words, single quotes, and backslashes outside of them.

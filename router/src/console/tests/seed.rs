@@ -62,7 +62,7 @@ impl Seed {
     }
 
     /// Has the system take the job.
-    pub(super) async fn delivered(&self, council: &str, ticket: &str, job: &str) {
+    pub(crate) async fn delivered(&self, council: &str, ticket: &str, job: &str) {
         let work = self.submitted(council, ticket).await;
         let job = Some(Job::parse(job).expect("a job"));
         self.settled(work, "delivered", None, Next::Delivered { job, note: None }).await;
@@ -98,7 +98,7 @@ impl Seed {
     }
 
     /// Hears a system's word on a job; returns the call to the CRM where the ticket closes.
-    pub(super) async fn heard(&self, job: &str, said: &str, note: Option<&str>) -> (Correlated, Vec<Work>) {
+    pub(crate) async fn heard(&self, job: &str, said: &str, note: Option<&str>) -> (Correlated, Vec<Work>) {
         let completion = Completion {
             system: system("waste"),
             key: format!("{job}/{said}"),

@@ -37,9 +37,22 @@ impl Opening {
         if piece.state == HandoverState::Ended {
             return self.heard_after_the_end(index, completion, meaning, at, effects);
         }
+        self.keep_word(index, completion);
+        self.take(index, &completion.said, meaning, at, closer, effects)
+    }
+
+    /// Applies what a word of a system means, which is kept with the piece already.
+    pub(super) fn take(
+        &mut self,
+        index: usize,
+        said: &str,
+        meaning: Meaning,
+        at: Timestamp,
+        closer: &dyn Fn(&Standing) -> Decision,
+        effects: &mut Effects,
+    ) -> Correlated {
         match meaning {
             Meaning::Ended { disposition, reason, say } => {
-                self.keep_word(index, completion);
                 if self.end(index, disposition, reason, say, at) == Untold::Change {
                     self.hold_untold(index, "its work has ended", at, effects);
                 }
@@ -49,8 +62,8 @@ impl Opening {
                 Correlated::Applied
             }
             Meaning::Progress { progress, say } => {
-                self.keep_word(index, completion);
                 let piece = &mut self.pieces[index];
+                piece.touch();
                 let arrived = piece.state == HandoverState::Parked
                     && matches!(piece.operation, Some(Operation::Create) | None);
                 if arrived {
@@ -66,7 +79,7 @@ impl Opening {
                     "system": piece.system.as_str(),
                     "job": piece.job.as_ref().map(|job| job.as_str()),
                     "progress": progress.as_str(),
-                    "said": completion.said,
+                    "said": said,
                     "say": piece.say,
                 });
                 effects.events.push(self.event(Kind::Progressed, at, data));
@@ -76,10 +89,9 @@ impl Opening {
                 Correlated::Applied
             }
             Meaning::Unrecognised => {
-                self.keep_word(index, completion);
                 let system = &self.pieces[index].system;
-                let reason = format!("{system} said {:?}, which Dovetail does not know", completion.said);
-                let data = json!({"system": system.as_str(), "said": completion.said});
+                let reason = format!("{system} said {said:?}, which Dovetail does not know");
+                let data = json!({"system": system.as_str(), "said": said});
                 self.hold(reason, data, at, effects);
                 Correlated::Held
             }
@@ -126,6 +138,10 @@ impl Opening {
                 return Correlated::Duplicate;
             }
             Meaning::Progress { .. } if !is_newer(completion, piece) => return Correlated::Superseded,
+            // The word that ended it, as a person said what it means, once more.
+            Meaning::Unrecognised if piece.said.as_deref() == Some(completion.said.as_str()) => {
+                return Correlated::Duplicate;
+            }
             Meaning::Ended { .. } | Meaning::Progress { .. } | Meaning::Unrecognised => {}
         }
         let ended_as = ended_as.map_or("ended", |disposition| disposition.as_str());

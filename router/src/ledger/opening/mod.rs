@@ -5,6 +5,7 @@
 mod closing;
 mod edit;
 mod heard;
+mod linked;
 mod queue;
 mod resolved;
 mod revised;

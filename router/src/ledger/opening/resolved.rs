@@ -144,7 +144,7 @@ impl Opening {
         }
     }
 
-    fn is_as(&self, seen: &SeenTicket) -> Result<(), String> {
+    pub(super) fn is_as(&self, seen: &SeenTicket) -> Result<(), String> {
         if self.state != seen.state {
             return Err(format!("it is {} by now, not {}", self.state, seen.state));
         }
@@ -155,7 +155,7 @@ impl Opening {
         Ok(())
     }
 
-    fn tell(
+    pub(super) fn tell(
         &self,
         index: usize,
         decision: &str,

@@ -23,6 +23,12 @@ pub(super) struct Heard<'a> {
     pub(super) not_before: Option<Timestamp>,
 }
 
+impl Links {
+    fn is_none(&self) -> bool {
+        self.by_job.is_none() && self.by_reference.is_none()
+    }
+}
+
 /// What became of a word, and the request it is about.
 struct Verdict<'a> {
     completion: &'a Completion,
@@ -44,6 +50,15 @@ pub(super) struct Found {
     requests: Vec<BTreeMap<RequestId, Council>>,
     /// Those it has heard already.
     known: Vec<bool>,
+    /// What a person said they are about.
+    links: Vec<Links>,
+}
+
+/// The pieces of work that a completion is about because a person said so.
+#[derive(Debug, Clone, Default)]
+struct Links {
+    by_job: Option<HandoverId>,
+    by_reference: Option<HandoverId>,
 }
 
 /// Correlates completions and applies them; what nobody answers to waits.
@@ -90,15 +105,15 @@ pub(super) fn judge<'a>(
     let mut known = HashSet::new();
     let mut verdicts =
         Verdicts { replies: Vec::with_capacity(completions.len()), new: Vec::with_capacity(completions.len()) };
-    for (completion, was_known) in completions.iter().zip(&found.known) {
+    for ((completion, was_known), links) in completions.iter().zip(&found.known).zip(&found.links) {
         let first = known.insert((completion.system.clone(), short(&completion.key)));
         if !heard.kept && (*was_known || !first) {
             verdicts.replies.push(Correlated::Duplicate);
             continue;
         }
         let mut verdict = Verdict { completion, correlated: Correlated::Waiting, request: None };
-        for (request, handover) in targets(&openings.all, completion) {
-            let doubtful = is_doubtful(&openings.all, request, completion);
+        for (request, handover) in targets(&openings.all, completion, links) {
+            let doubtful = links.is_none() && is_doubtful(&openings.all, request, completion);
             let Some(opening) = openings.get(request) else { continue };
             let meaning = reader(&completion.system, &opening.service, completion);
             let at = heard.not_before.map_or(completion.received_at, |at| at.max(completion.received_at));
@@ -142,14 +157,18 @@ pub(super) fn unanswered(completions: &[Completion], found: &Found) -> Vec<Arc<s
 /// inserted, and the batch is heard again.
 pub(super) async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result<Found, Error> {
     if completions.is_empty() {
-        return Ok(Found { requests: Vec::new(), known: Vec::new() });
+        return Ok(Found { requests: Vec::new(), known: Vec::new(), links: Vec::new() });
     }
     let statement = Statement::new(
-        "with v as ({rows}) select v.n, 'job', h.council, h.request from v join handovers h \
+        "with v as ({rows}) select v.n, 'job', h.council, h.request, h.id from v join handovers h \
          on h.system = v.system and h.job = v.job where h.closure = 0 \
-         union all select v.n, 'reference', h.council, h.request from v join handovers h \
+         union all select v.n, 'reference', h.council, h.request, h.id from v join handovers h \
          on h.system = v.system and h.ticket = v.reference where h.closure = 0 \
-         union all select v.n, 'known', null, null from v join completions c \
+         union all select v.n, 'linked job', l.council, l.request, l.handover from v join links l \
+         on l.system = v.system and l.kind = 'job' and l.word = v.job \
+         union all select v.n, 'linked reference', l.council, l.request, l.handover from v join links l \
+         on l.system = v.system and l.kind = 'reference' and l.word = v.reference \
+         union all select v.n, 'known', null, null, null from v join completions c \
          on c.system = v.system and c.key = v.key",
     )
     .ints("n", 0..completions.len(), |n| i64::try_from(n).unwrap_or(i64::MAX))
@@ -160,6 +179,7 @@ pub(super) async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result
     let mut by_job = vec![BTreeMap::new(); completions.len()];
     let mut by_reference = by_job.clone();
     let mut known = vec![false; completions.len()];
+    let mut links = vec![Links::default(); completions.len()];
     for mut row in tx.run(statement).await? {
         let n: usize = row.number("n")?;
         let how = row.text("how")?;
@@ -168,7 +188,19 @@ pub(super) async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result
             continue;
         };
         let id = row.get("handovers.request", RequestId::parse)?;
-        let hits = if how == "job" { &mut by_job } else { &mut by_reference };
+        let handover = row.get("handovers.id", HandoverId::parse)?;
+        let hits = match how.as_str() {
+            "linked job" => {
+                links[n].by_job = Some(handover);
+                &mut by_job
+            }
+            "linked reference" => {
+                links[n].by_reference = Some(handover);
+                &mut by_reference
+            }
+            "job" => &mut by_job,
+            _ => &mut by_reference,
+        };
         hits[n].insert(id, council);
     }
     for (hits, by_reference) in by_job.iter_mut().zip(by_reference) {
@@ -176,22 +208,26 @@ pub(super) async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result
             *hits = by_reference;
         }
     }
-    Ok(Found { requests: by_job, known })
+    Ok(Found { requests: by_job, known, links })
 }
 
 /// The handovers that answer to a completion.
 ///
 /// By job reference: those that have not ended, else the latest; a job that serves several tickets speaks
-/// for them all. By ours: the only one that has not ended, else the latest, where one council has them all.
-fn targets(openings: &[Opening], completion: &Completion) -> Vec<(RequestId, HandoverId)> {
+/// for them all. By ours: the only one that has not ended, else the latest, where one council has them all. What a
+/// person linked counts as if it named the piece itself.
+fn targets(openings: &[Opening], completion: &Completion, links: &Links) -> Vec<(RequestId, HandoverId)> {
     let mut by_job = Vec::new();
     let mut by_reference = Vec::new();
     for opening in openings {
         for piece in opening.pieces.iter().filter(|piece| !piece.closure && piece.system == completion.system)
         {
-            let ours = completion.reference.as_ref() == Some(&opening.ticket);
+            let linked = links.by_job == Some(piece.id);
+            let ours = completion.reference.as_ref() == Some(&opening.ticket)
+                || linked
+                || links.by_reference == Some(piece.id);
             let found = (opening, piece, ours);
-            if piece.job.is_some() && piece.job == completion.job {
+            if linked || piece.job.is_some() && piece.job == completion.job {
                 by_job.push(found);
             } else if ours {
                 by_reference.push(found);
@@ -296,7 +332,7 @@ pub(super) fn completion(row: &mut Row) -> Result<ledger::Heard, Error> {
         said_at: row.maybe_time("completions.said_at")?,
         received_at: row.time("completions.received_at")?,
         way: row.get("completions.way", |word| {
-            Way::ALL.into_iter().find(|way| way.as_str() == word).ok_or("webhook, poll or queue")
+            Way::ALL.into_iter().find(|way| way.as_str() == word).ok_or("webhook, poll, queue or file")
         })?,
     };
     let correlated = row.get("completions.state", |word| {

@@ -1,5 +1,7 @@
 //! Lists of tickets, what waits for a person, and how many there are of each.
 
+use std::collections::HashMap;
+
 use mappings::domain::{Council, RequestId, RequestState, Service, SystemName, Ticket};
 
 use super::store::{Row, Statement, Tx};
@@ -114,13 +116,36 @@ async fn held(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
         "select {LINE} from requests r where r.state = 'held' and r.state <> 'closed' order by r.id desc limit $1"
     );
     let rows = tx.run(Statement::new(sql).int(limit(most))).await?;
-    rows.into_iter()
-        .map(|mut row| {
-            let line = line(&mut row)?;
-            let reason = line.reason.clone().unwrap_or_default();
-            Ok(Problem::Held { line, reason })
-        })
-        .collect()
+    let lines = rows.into_iter().map(|mut row| line(&mut row)).collect::<Result<Vec<_>, Error>>()?;
+    let mut said = last_words(tx, &lines).await?;
+    let held = lines.into_iter().map(|line| {
+        let reason = line.reason.clone().unwrap_or_default();
+        Problem::Held { said: said.remove(&line.request).unwrap_or_default(), line, reason }
+    });
+    Ok(held.collect())
+}
+
+/// What systems said last of work that has not ended, of these tickets.
+async fn last_words(
+    tx: &mut Tx,
+    lines: &[Line],
+) -> Result<HashMap<RequestId, Vec<(SystemName, String)>>, Error> {
+    let mut words: HashMap<_, Vec<_>> = HashMap::new();
+    if lines.is_empty() {
+        return Ok(words);
+    }
+    let statement = Statement::new(
+        "with v as ({rows}) select h.request, h.system, h.said from v join handovers h on h.council = v.council \
+         and h.request = v.request where h.closure = 0 and h.state <> 'ended' and h.said is not null order by h.system",
+    )
+    .texts("council", lines, |line| line.council.as_str())
+    .texts("request", lines, |line| line.request.to_string());
+    for mut row in tx.run(statement).await? {
+        let request = row.get("handovers.request", RequestId::parse)?;
+        let word = (row.get("handovers.system", SystemName::parse)?, row.text("handovers.said")?);
+        words.entry(request).or_default().push(word);
+    }
+    Ok(words)
 }
 
 async fn parked(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {

@@ -13,6 +13,7 @@ mod fresh;
 mod hear;
 mod history;
 mod inbox;
+mod link;
 mod lists;
 mod openings;
 mod outbox;
@@ -42,6 +43,7 @@ use self::accept::Accept;
 use self::clocks::{Due, LookAt};
 use self::complete::Complete;
 use self::doubts::Doubts;
+use self::link::LinkNews;
 use self::owners::ChangeOwner;
 use self::record::Record;
 use self::refuse::Refuse;
@@ -50,7 +52,7 @@ use self::store::{Fault, Row, Statement, Store, fault};
 pub use self::store::{add_schema, remove_schema};
 use super::{
     Accepted, Agreement, Arrival, Batch, Check, Closer, Completion, Correlated, Counts, Deferral, Error,
-    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Look, OwnerChange, OwnerChanged, Peer, Problem, Reader,
+    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OwnerChange, OwnerChanged, Peer, Problem, Reader,
     Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched,
     SystemChange, Work, WorkerId, Written,
 };
@@ -168,6 +170,11 @@ impl Ledger for SqlLedger {
     async fn resolve(&self, batch: &[Resolution], lessee: &Lessee) -> Result<Written<Resolved>, Error> {
         let resolve = Resolve { closer: &self.closer, reader: &self.reader };
         self.write(&resolve, batch, lessee).await
+    }
+
+    async fn link(&self, batch: &[Link], lessee: &Lessee) -> Result<Written<Resolved>, Error> {
+        let link = LinkNews { closer: &self.closer, reader: &self.reader };
+        self.write(&link, batch, lessee).await
     }
 
     async fn parked(&self, selection: &Selection, most: usize) -> Result<Vec<Stuck>, Error> {

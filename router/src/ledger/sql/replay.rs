@@ -209,6 +209,10 @@ fn apply(
         }
         Choice::Close { seen, closure } => opening.closed_by(seen, closure, person, *at, effects),
         Choice::KeepOpen { seen } => opening.kept_open(seen, person, *at, effects),
+        Choice::StatusMeans { seen, system, said, meaning } => {
+            let word = (seen, system, said.as_str());
+            opening.status_means(word, meaning.clone(), person, *at, closer, effects)
+        }
     }
 }
 

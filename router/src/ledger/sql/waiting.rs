@@ -14,14 +14,18 @@ pub(super) struct Awaited<'a> {
     pub(super) job: Option<&'a Job>,
 }
 
-/// Completions that wait for one of these handovers, by its new job reference or by ours, oldest first.
+/// Completions that wait for one of these handovers, by its new job reference, by ours, or by one that a person
+/// linked with it, oldest first.
 pub(super) async fn waiting(tx: &mut Tx, awaited: &[Awaited<'_>]) -> Result<Vec<Completion>, Error> {
     let statement = Statement::new(
         "with v as ({rows}) select c.system, c.key, c.job, c.reference, c.said, c.note, c.said_at, c.received_at, \
          c.way, c.state from v join completions c on c.system = v.system and c.job = v.job \
          where c.state = 'waiting' union select c.system, c.key, c.job, c.reference, c.said, c.note, c.said_at, \
          c.received_at, c.way, c.state from v join completions c on c.system = v.system \
-         and c.reference = v.ticket where c.state = 'waiting'",
+         and c.reference = v.ticket where c.state = 'waiting' union select c.system, c.key, c.job, c.reference, c.said, \
+         c.note, c.said_at, c.received_at, c.way, c.state from v join links l on l.system = v.system \
+         and l.ticket = v.ticket join completions c on c.system = l.system and c.reference = l.word \
+         where l.kind = 'reference' and c.state = 'waiting'",
     )
     .texts("system", awaited, |awaited| awaited.system.as_str())
     .texts("ticket", awaited, |awaited| awaited.ticket.as_str())

@@ -7,6 +7,7 @@ mod completing;
 mod fixture;
 mod isolating;
 mod leasing;
+mod linking;
 mod model;
 mod ordering;
 mod polling;

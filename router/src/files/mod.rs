@@ -1,0 +1,318 @@
+//! Takes completions from files that systems put into a folder.
+//!
+//! A file is left alone until it is whole, read as a stream, and moved only after the ledger has all of its rows: a
+//! router that dies before that leaves it where it is, and what is read again is recognised row by row. For the time of
+//! reading, a file is locked, so that several routers may look into one folder; where a file system has no locks, they
+//! read the same rows, which count once.
+
+mod look;
+mod markup;
+mod receipt;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use mappings::domain::SystemName;
+use mappings::mapping::{BadRow, Catalogue, Files, Report, System};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::look::{Looked, Stand};
+use self::receipt::Account;
+use self::rows::{End, Row};
+use crate::clock::Clock;
+use crate::complete::{self, Step};
+use crate::ledger::{Correlated, InboxKey, Refusal, Way, Writer};
+
+/// How many rows are given to the ledger at once.
+const AT_ONCE: usize = 500;
+
+/// Looks into the folder of one system.
+pub struct Watcher {
+    catalogue: Arc<Catalogue>,
+    system: SystemName,
+    folder: PathBuf,
+    writer: Writer,
+    clock: Clock,
+    /// How the files stood at the last look.
+    seen: HashMap<String, Stand>,
+    /// Files that were taken and could not be moved: they are not read again as long as they stand so.
+    stuck: HashMap<String, (Stand, Account)>,
+    next_at: Option<Timestamp>,
+}
+
+/// The source of what could not be taken from a system's files, in the list of what waits for a person.
+pub fn source(system: &SystemName) -> String {
+    format!("/systems/{system}/files")
+}
+
+/// Whether a folder can be read.
+///
+/// # Errors
+/// Why it cannot.
+pub fn reach(folder: &Path) -> Result<(), String> {
+    std::fs::read_dir(folder).map(drop).map_err(|error| error.to_string())
+}
+
+impl Watcher {
+    /// A watcher of a system that tells by files, and the pause between two looks; `None` where it does not, or where
+    /// its folder is not named.
+    pub fn new(
+        catalogue: &Arc<Catalogue>,
+        system: &System,
+        writer: Writer,
+        clock: Clock,
+    ) -> Option<(Self, Duration)> {
+        let files = system.files.as_ref()?;
+        let watcher = Self {
+            catalogue: Arc::clone(catalogue),
+            system: system.name.clone(),
+            folder: PathBuf::from(files.folder.as_ref()?),
+            writer,
+            clock,
+            seen: HashMap::new(),
+            stuck: HashMap::new(),
+            next_at: None,
+        };
+        Some((watcher, files.every))
+    }
+
+    /// Looks until shutdown, as often as `every` says.
+    pub async fn run(mut self, every: Duration, shutdown: CancellationToken) {
+        let pause = (every / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));
+        let mut tick = tokio::time::interval(pause);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let looked = tokio::select! {
+                // Nothing is lost by it: the file stays, and what was taken of it is recognised.
+                () = shutdown.cancelled() => return,
+                looked = self.look(every) => looked,
+            };
+            if let Err(error) = looked {
+                metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
+                    .increment(1);
+                tracing::warn!(system = %self.system, error = format!("{error:#}"), "the files of the system could not be taken");
+            }
+        }
+    }
+
+    /// Looks once, if it is time, and takes what is whole.
+    ///
+    /// # Errors
+    /// The folder or the ledger failed; the files stay where they are.
+    pub async fn look(&mut self, every: Duration) -> anyhow::Result<Step> {
+        let now = self.clock.now();
+        if self.next_at.is_some_and(|next_at| now < next_at) {
+            return Ok(Step::Idle);
+        }
+        self.next_at = Some(now + every);
+        let Looked { all, whole } = self
+            .blocking(look::look)
+            .await?
+            .with_context(|| format!("the folder {} cannot be read", self.folder.display()))?;
+        self.seen = all;
+        self.stuck.retain(|name, (stand, _)| self.seen.get(name) == Some(stand));
+        let (mut taken, mut failure) = (0, None);
+        for (name, stand) in whole {
+            match self.take(&name, stand).await {
+                Ok(rows) => taken += rows,
+                Err(error) => failure = Some(error.context(format!("{name} stays in the folder"))),
+            }
+        }
+        failure.map_or(Ok(Step::Done(taken)), Err)
+    }
+
+    /// Does something with the folder where it may wait.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: fn(&Path, &Files, &HashMap<String, Stand>) -> T,
+    ) -> anyhow::Result<T> {
+        let (catalogue, system) = (Arc::clone(&self.catalogue), self.system.clone());
+        let (folder, seen) = (self.folder.clone(), self.seen.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let files = catalogue.system(&system).and_then(|system| system.files.as_ref());
+            files.map(|files| what(&folder, files, &seen))
+        });
+        done.await?.context("its mapping names no files")
+    }
+
+    /// Takes one file, and says how many of its rows were news.
+    async fn take(&mut self, name: &str, stand: Stand) -> anyhow::Result<usize> {
+        let account = match self.stuck.remove(name) {
+            Some((_, account)) => account,
+            None => {
+                let Some(file) = self.lock(name, stand)? else { return Ok(0) };
+                let file = Arc::new(file);
+                let account = self.read(name, stand, &file).await?;
+                // It is written on after all; its rows are recognised when it is read again.
+                if self.stands(name)? != Some(stand) {
+                    return Ok(usize::try_from(account.taken)?);
+                }
+                self.tell(&account).await?;
+                return self.settle(account, stand, Some(file)).await;
+            }
+        };
+        self.settle(account, stand, None).await
+    }
+
+    async fn settle(
+        &mut self,
+        account: Account,
+        stand: Stand,
+        lock: Option<Arc<File>>,
+    ) -> anyhow::Result<usize> {
+        let marker =
+            self.catalogue.system(&self.system).and_then(|system| system.files.as_ref()?.marker.clone());
+        let (folder, kept) = (self.folder.clone(), account.clone());
+        let settled = tokio::task::spawn_blocking(move || {
+            let settled = receipt::settle(&folder, &account, marker.as_deref());
+            drop(lock);
+            settled
+        });
+        match settled.await? {
+            Ok(moved_to) => {
+                let end = if kept.is_refused() { "refused" } else { "done" };
+                metrics::counter!("dovetail_files_total", "system" => self.system.to_string(), "end" => end)
+                    .increment(1);
+                tracing::info!(
+                    system = %self.system, file.name = kept.file, file.moved_to = moved_to, rows.taken = kept.taken,
+                    rows.known = kept.known, rows.bad = kept.bad, "a file was taken"
+                );
+                Ok(usize::try_from(kept.taken)?)
+            }
+            Err(error) => {
+                let name = kept.file.clone();
+                self.stuck.insert(name, (stand, kept));
+                Err(anyhow::Error::from(error).context("its rows are taken, but it cannot be moved"))
+            }
+        }
+    }
+
+    /// Opens a file for this router alone; `None` where another has it, or had it since it was looked at.
+    fn lock(&self, name: &str, stand: Stand) -> anyhow::Result<Option<File>> {
+        let file = match File::open(self.folder.join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system without locks: the rows count once all the same.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        Ok((self.stands(name)? == Some(stand)).then_some(file))
+    }
+
+    fn stands(&self, name: &str) -> io::Result<Option<Stand>> {
+        match std::fs::metadata(self.folder.join(name)) {
+            Ok(metadata) => Ok(Some(Stand::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a file and has the ledger take its rows, some at a time.
+    async fn read(&self, name: &str, stand: Stand, file: &Arc<File>) -> anyhow::Result<Account> {
+        let mut account = Account {
+            system: self.system.clone(),
+            file: name.to_owned(),
+            size: stand.size,
+            digest: String::new(),
+            at: self.clock.now(),
+            taken: 0,
+            known: 0,
+            bad: 0,
+            bad_rows: Vec::new(),
+            broken: None,
+        };
+        let (catalogue, system, file) = (Arc::clone(&self.catalogue), self.system.clone(), Arc::clone(file));
+        let (rows, mut to_take) = mpsc::channel(2);
+        let reading = tokio::task::spawn_blocking(move || give(&catalogue, &system, &file, &rows));
+        while let Some(rows) = to_take.recv().await {
+            self.take_rows(rows, &mut account).await?;
+        }
+        let End { digest, broken } = reading.await?.context("it cannot be read")?;
+        account.digest = digest;
+        account.broken = broken;
+        Ok(account)
+    }
+
+    async fn take_rows(&self, rows: Vec<Row>, account: &mut Account) -> anyhow::Result<()> {
+        let mut good: Vec<(u64, Report)> = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row.said {
+                Ok(report) => good.push((row.line, report)),
+                Err(bad) => account.add_bad(row.line, bad),
+            }
+        }
+        let taking = good.into_iter().map(async |(line, report)| {
+            let completion = complete::completion(&self.system, report, Way::File, account.at);
+            complete::take(&self.writer, completion).await.map(|correlated| (line, correlated))
+        });
+        for (line, correlated) in futures::future::try_join_all(taking).await? {
+            match correlated {
+                None => {
+                    account.add_bad(line, BadRow::new("what the ledger cannot hold", "plain text"));
+                }
+                Some(Correlated::Duplicate) => account.known += 1,
+                Some(
+                    Correlated::Applied | Correlated::Superseded | Correlated::Held | Correlated::Waiting,
+                ) => account.taken += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps for a person what could not be taken.
+    async fn tell(&self, account: &Account) -> anyhow::Result<()> {
+        let Some((path, reason)) = account.trouble() else { return Ok(()) };
+        let refusal = Refusal {
+            key: InboxKey {
+                source: source(&self.system),
+                id: format!("{} sha256:{}", account.file, account.digest),
+            },
+            council: None,
+            ticket: None,
+            path: Some(path),
+            reason,
+            body: Vec::new(),
+            received_at: account.at,
+            traceparent: None,
+        };
+        self.writer.refuse(refusal).await?;
+        Ok(())
+    }
+}
+
+/// Reads the rows of a file and sends them on, until nobody takes them any more.
+fn give(
+    catalogue: &Catalogue,
+    system: &SystemName,
+    file: &File,
+    to: &mpsc::Sender<Vec<Row>>,
+) -> io::Result<End> {
+    let files = catalogue.system(system).and_then(|system| system.files.as_ref());
+    let files = files.ok_or_else(|| io::Error::other("its mapping names no files"))?;
+    let mut some = Vec::with_capacity(AT_ONCE);
+    let end = rows::read(file, files, |row| {
+        some.push(row);
+        some.len() < AT_ONCE || to.blocking_send(std::mem::take(&mut some)).is_ok()
+    })?;
+    // Whoever takes no more rows knows that it does not.
+    let _taken = to.blocking_send(some).is_ok();
+    Ok(end)
+}

@@ -1,0 +1,149 @@
+//! What is left beside a file that was taken: its receipt, and the file itself in another folder.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use jiff::Timestamp;
+use mappings::domain::SystemName;
+use mappings::mapping::BadRow;
+use serde_json::{Value, json};
+
+/// Where files go of which at least one row was taken.
+const DONE: &str = "done";
+/// Where files go of which nothing, or not all, could be read.
+const REFUSED: &str = "refused";
+/// Where receipts go.
+const RECEIPTS: &str = "receipts";
+/// How many bad rows a receipt names.
+const MOST_NAMED: usize = 1_000;
+
+/// What became of a file and its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) system: SystemName,
+    pub(super) file: String,
+    pub(super) size: u64,
+    pub(super) digest: String,
+    /// When it was read.
+    pub(super) at: Timestamp,
+    /// Rows that are news.
+    pub(super) taken: u64,
+    /// Rows that the ledger had already.
+    pub(super) known: u64,
+    /// Rows that could not be taken.
+    pub(super) bad: u64,
+    /// The first of those.
+    pub(super) bad_rows: Vec<(u64, BadRow)>,
+    /// From where on it could not be read.
+    pub(super) broken: Option<(u64, BadRow)>,
+}
+
+impl Account {
+    /// Counts a row that could not be taken.
+    pub(super) fn add_bad(&mut self, line: u64, bad: BadRow) {
+        self.bad += 1;
+        if self.bad_rows.len() < MOST_NAMED {
+            self.bad_rows.push((line, bad));
+        }
+    }
+
+    /// Whether it is set aside: broken off, or without any row that could be taken.
+    pub(super) fn is_refused(&self) -> bool {
+        self.broken.is_some() || (self.bad > 0 && self.taken + self.known == 0)
+    }
+
+    /// What a person is told of it, with the line of the first trouble; `None` where there is none.
+    pub(super) fn trouble(&self) -> Option<(String, String)> {
+        let Self { file, taken, known, bad, .. } = self;
+        if let Some((line, BadRow { found, expected })) = &self.broken {
+            let read = taken + known;
+            let reason = format!(
+                "{file} could not be read from line {line} on: found {found}; expected {expected}; {read} rows before \
+                 it were taken, and the file is in {REFUSED}"
+            );
+            return Some((format!("line {line}"), reason));
+        }
+        let (line, BadRow { found, expected }) = self.bad_rows.first()?;
+        let rows = taken + known + bad;
+        let aside = if self.is_refused() { format!(", and the file is in {REFUSED}") } else { String::new() };
+        let reason = format!(
+            "{bad} of {rows} rows of {file} could not be taken{aside}; the first: found {found}; expected {expected}; \
+             its receipt names each"
+        );
+        Some((format!("line {line}"), reason))
+    }
+
+    fn receipt(&self, moved_to: &str) -> Value {
+        let place =
+            |(line, bad): &(u64, BadRow)| json!({"line": line, "found": bad.found, "expected": bad.expected});
+        json!({
+            "file": self.file, "system": self.system.as_str(), "read_at": self.at.to_string(), "size": self.size,
+            "sha256": self.digest, "rows": self.taken + self.known + self.bad, "taken": self.taken,
+            "known_already": self.known, "bad": self.bad, "bad_rows": self.bad_rows.iter().map(place).collect::<Vec<_>>(),
+            "broken_off": self.broken.as_ref().map(place), "moved_to": moved_to,
+        })
+    }
+}
+
+/// Writes the receipt of a file whose rows the ledger has all, and moves the file. A name that is used already gets a
+/// number; the receipt of the same file, written before a router died, is left as it is. Returns where the file is.
+///
+/// # Errors
+/// Nothing can be written or moved there. What was done so far is done again without harm.
+pub(super) fn settle(folder: &Path, account: &Account, marker: Option<&str>) -> io::Result<Option<String>> {
+    let source = folder.join(&account.file);
+    for name in [DONE, REFUSED, RECEIPTS] {
+        fs::create_dir_all(folder.join(name))?;
+    }
+    for number in 1_u32.. {
+        let name = if number == 1 { account.file.clone() } else { format!("{}.{number}", account.file) };
+        let taken = [DONE, REFUSED].iter().any(|place| folder.join(place).join(&name).exists());
+        let receipt = folder.join(RECEIPTS).join(format!("{name}.receipt.json"));
+        let before = fs::read(&receipt).ok();
+        let mine = before.as_deref().map(|bytes| is_of(bytes, &account.digest));
+        if taken || mine == Some(false) {
+            continue;
+        }
+        if !source.exists() {
+            return Ok(None);
+        }
+        let place = if account.is_refused() { REFUSED } else { DONE };
+        let moved_to = format!("{place}/{name}");
+        if mine.is_none() {
+            write(&receipt, &account.receipt(&moved_to))?;
+        }
+        match fs::rename(&source, folder.join(&moved_to)) {
+            Ok(()) => {}
+            // Another router, on a file system without locks, was quicker.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        if let Some(marker) = marker {
+            remove(&folder.join(format!("{}{marker}", account.file)))?;
+        }
+        return Ok(Some(moved_to));
+    }
+    Ok(None)
+}
+
+fn is_of(receipt: &[u8], digest: &str) -> bool {
+    let receipt: Value = serde_json::from_slice(receipt).unwrap_or_default();
+    receipt["sha256"].as_str() == Some(digest)
+}
+
+/// Whole or not at all: whoever waits for receipts never sees half of one.
+fn write(receipt: &Path, content: &Value) -> io::Result<()> {
+    let unfinished = receipt.with_extension("json.tmp");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(format!("{content:#}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(unfinished, receipt)
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
