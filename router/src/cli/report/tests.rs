@@ -184,10 +184,9 @@ async fn open_data_tells_nothing_about_a_person() {
 fn days_in_the_wrong_order_are_refused_and_thirty_are_meant_where_none_is_named() {
     let args = |arguments: &str| {
         let words = ["dovetail", "report"].into_iter().chain(arguments.split_whitespace());
-        match Cli::try_parse_from(words).expect("arguments").command {
-            Command::Report(args) => args,
-            other => panic!("{other:?}"),
-        }
+        let cli = Cli::try_parse_from(words).expect("arguments");
+        let Command::Report(args) = cli.command else { panic!("a report") };
+        args
     };
     let today = date(2026, 11, 30);
     let error = scope(&args("--from 2026-11-02 --to 2026-11-01"), today).expect_err("refused");
