@@ -228,6 +228,7 @@ impl Course {
                 | Kind::Overdue
                 | Kind::Chased
                 | Kind::FeedbackDue
+                | Kind::FollowOn
                 | Kind::Rejected => {}
             }
         }

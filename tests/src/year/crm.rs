@@ -94,6 +94,7 @@ impl Crm {
             | Kind::Warned
             | Kind::Chased
             | Kind::FeedbackDue
+            | Kind::FollowOn
             | Kind::Rejected => {}
         }
     }

@@ -1,19 +1,21 @@
 //! The year, hour by hour.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use mappings::domain::EventId;
+use mappings::domain::{EventId, SystemName};
 use mappings::mapping::Catalogue;
 use router::clock::Clock;
 use router::envelope::{self, STRUCTURED};
 use router::event::Event;
 use router::intake::{Intake, Message};
 use router::ledger::{
-    self, Arrival, Attempt, Ledger, Lessee, Outbox, Places, Room, Settlement, Work, WorkerId, Writer, Written,
+    self, Arrival, Attempt, Ledger, Lessee, Next, Outbox, Places, Room, Settlement, Work, WorkerId, Writer,
+    Written,
 };
 use router::report::Bookkeeper;
 use router::{closing, library, retry, sla};
@@ -46,13 +48,14 @@ struct Year {
     lessee: Lessee,
     intake: Intake,
     timekeeper: sla::Timekeeper,
-    undo: router::undo::Undo,
     clock: Clock,
     crm: Crm,
     offices: Offices,
     people: People,
     draw: Draw,
     published: Vec<EventId>,
+    /// Calls that are to be tried again, by their systems and when.
+    again: BTreeSet<(Timestamp, SystemName)>,
 }
 
 /// Plays a plan on a ledger at an address that nobody else uses.
@@ -107,35 +110,35 @@ impl Year {
         let every = Duration::from_secs(3_600);
         let timekeeper =
             sla::Timekeeper::new(Arc::clone(&ledger), &lessee, Arc::clone(&catalogue), clock.clone(), every);
-        let undo = router::undo::Undo {
-            ledger: Arc::clone(&ledger),
-            lessee: router::undo::without_room(lessee.worker, &lessee.outbox),
-            clock: clock.clone(),
-            every,
-        };
         Ok(Self {
             intake: Intake::new(Arc::clone(&catalogue), writer),
             ledger,
             catalogue,
             lessee,
             timekeeper,
-            undo,
             clock,
             crm: Crm::default(),
             offices: Offices::new(plan.seed),
             people: People::new(plan.seed),
             draw: Draw::new(plan.seed),
             published: Vec::new(),
+            again: BTreeSet::new(),
         })
     }
 
     /// Everything of one hour, in order; what is late is told first.
     async fn hour(&mut self, now: Timestamp, come: u64, number: &mut u64) -> anyhow::Result<()> {
         self.clock.advance(Duration::try_from(now - self.clock.now())?);
-        while self.timekeeper.step(now).await? == ROUND {}
+        let told = self.timekeeper.step(now).await?;
+        if told == ROUND {
+            while self.timekeeper.step(now).await? == ROUND {}
+        }
         let mut due = Vec::new();
-        for system in SYSTEMS {
-            let system = mappings::domain::SystemName::parse(system)?;
+        while let Some((at, system)) = self.again.pop_first() {
+            if at > now {
+                self.again.insert((at, system));
+                break;
+            }
             let claimed = self.ledger.claim_due(&system, BATCH, now, self.lessee.worker).await?;
             due.extend(claimed.into_iter().map(|work| (work, false)));
         }
@@ -150,7 +153,6 @@ impl Year {
             let written = self.ledger.complete(some, &self.lessee).await?;
             self.follow(written, now).await?;
         }
-        while self.undo.step().await? > 0 {}
         let zoned = now.to_zoned(TimeZone::UTC);
         if zoned.hour() == 10 && zoned.weekday().to_monday_zero_offset() < 5 {
             let decisions = self.people.decide(&*self.ledger, &self.catalogue, now).await?;
@@ -162,7 +164,7 @@ impl Year {
         if zoned.hour() == 3 {
             Bookkeeper::fold_all(&*self.ledger).await?;
         }
-        self.publish().await
+        if told > 0 { self.publish().await } else { self.confirm().await }
     }
 
     /// A customer calls some time in the last hour.
@@ -218,6 +220,9 @@ impl Year {
         let word = outcome.word().to_owned();
         let number = work.attempt.saturating_sub(work.spent).max(1);
         let next = retry::after(outcome, work.phase, number, &system.retry, &system.idempotency, now);
+        if let Next::Again { at, .. } = &next {
+            self.again.insert((*at, work.system.clone()));
+        }
         let attempt = Attempt {
             started_at: now,
             ended_at: now,
@@ -248,13 +253,19 @@ impl Year {
                 self.crm.hear(event);
                 self.published.push(event.id);
             }
-            for some in self.published.chunks(BATCH) {
-                self.ledger.mark_published(some).await?;
-            }
-            self.published.clear();
+            self.confirm().await?;
             if events.len() < BATCH {
                 return Ok(());
             }
         }
+    }
+
+    /// The broker has all that was heard.
+    async fn confirm(&mut self) -> anyhow::Result<()> {
+        for some in self.published.chunks(BATCH) {
+            self.ledger.mark_published(some).await?;
+        }
+        self.published.clear();
+        Ok(())
     }
 }
