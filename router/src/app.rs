@@ -26,7 +26,7 @@ use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
 use crate::share::{Shared, Shares};
-use crate::{closing, console, inlet, library, relay, rescue, sla, undo};
+use crate::{closing, console, inlet, library, relay, report, rescue, sla, undo};
 
 /// How many events are held in memory for the relay.
 const EVENTS_IN_MEMORY: usize = 10_000;
@@ -183,6 +183,9 @@ impl App {
             config.worker.clocks_every.0,
         );
         inward.tasks.spawn(timekeeper.run(inward.stop.clone()));
+        let bookkeeper =
+            report::Bookkeeper { ledger: Arc::clone(&ledger), every: config.worker.clocks_every.0 };
+        links.tasks.spawn(bookkeeper.run(links.stop.clone()));
 
         let doors = Doors {
             intake,

@@ -36,12 +36,14 @@ pub enum Kind {
     Chased,
     /// The customer can be asked what they think of a ticket that closed.
     FeedbackDue,
+    /// The ticket closed with more work to follow, and a request that is linked to it is to be opened.
+    FollowOn,
     /// A delivery could not be understood or routed.
     Rejected,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Accepted,
         Self::HandedOver,
         Self::Progressed,
@@ -55,6 +57,7 @@ impl Kind {
         Self::Overdue,
         Self::Chased,
         Self::FeedbackDue,
+        Self::FollowOn,
         Self::Rejected,
     ];
 
@@ -74,6 +77,7 @@ impl Kind {
             Self::Overdue => "ticket.overdue",
             Self::Chased => "ticket.chased",
             Self::FeedbackDue => "ticket.feedback-due",
+            Self::FollowOn => "ticket.follow-on",
             Self::Rejected => "request.rejected",
         }
     }

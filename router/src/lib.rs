@@ -27,6 +27,7 @@ pub mod intake;
 pub mod ledger;
 pub mod library;
 pub mod relay;
+pub mod report;
 pub mod rescue;
 pub mod retry;
 pub mod scenario;

@@ -11,3 +11,4 @@ pub mod program;
 pub mod proxy;
 pub mod services;
 pub mod wait;
+pub mod year;

@@ -53,6 +53,7 @@ create table requests (
     target_at bigint,
     clock_rule text not null default '',
     feedback bigint not null default 0,
+    folded bigint not null default 0,
     primary key (council, id)
 ) with (fillfactor = 90);
 create unique index requests_by_ticket on requests (ticket, council, opening);
@@ -60,6 +61,7 @@ create unique index requests_one_open on requests (council, ticket) where state 
 create index requests_unclosed on requests (state, id) where state <> 'closed';
 create index requests_clock on requests (clock_at) where clock_at is not null;
 create index requests_newest on requests (id);
+create index requests_unfolded on requests (closed_at) where state = 'closed' and folded = 0;
 create index requests_closing on requests (closes_at) where closes_at is not null;
 
 -- What was asked for, apart from the rows that change.
@@ -286,3 +288,13 @@ create table system_changes (
     primary key (system, at, change)
 );
 create index system_changes_by_time on system_changes (at);
+
+-- What reports are made of: counts and times of the requests that came in on a day and have closed, as JSON.
+create table figures (
+    day text collate "C" not null,
+    council text collate "C" not null,
+    grouped text collate "C" not null,
+    key text collate "C" not null,
+    figures text not null,
+    primary key (day, council, grouped, key)
+);

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use mappings::domain::{Council, Disposition, Operation, RequestState, Revision, SystemName, Ticket};
 
 use super::means::Means;
-use super::{replay, span, words};
+use super::{Grouped, replay, span, words};
 use crate::config;
 
 /// Options of `serve`.
@@ -368,6 +368,26 @@ pub struct ResumeArgs {
     /// Who; without it, the user of this shell
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// Options of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// The first day on which the requests came in, for example 2026-11-01; without it, 30 days up to the last
+    #[arg(long, value_name = "DAY")]
+    pub from: Option<jiff::civil::Date>,
+    /// The last day; without it, today
+    #[arg(long, value_name = "DAY")]
+    pub to: Option<jiff::civil::Date>,
+    /// By what they are put together
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Grouped::Service)]
+    pub by: Grouped,
+    /// Only those of this council
+    #[arg(long, value_name = "COUNCIL")]
+    pub council: Option<Council>,
     /// Where the ledger is.
     #[command(flatten)]
     pub ledger: LedgerArgs,

@@ -13,6 +13,7 @@ mod open;
 mod preview;
 mod problems;
 mod replay;
+mod report;
 mod resolve;
 mod scenarios;
 mod serve;
@@ -41,6 +42,7 @@ use open::Books;
 pub use arguments::*;
 pub use exit::{Exit, Mistake, report};
 pub use means::Means;
+pub use report::Grouped;
 pub use show::Shown;
 
 const EXIT_CODES: &str = "\
@@ -67,9 +69,36 @@ pub struct Global {
     /// Configuration file; without it, the built-in settings hold
     #[arg(long, global = true, value_name = "FILE", env = "DOVETAIL_CONFIG")]
     pub config: Option<PathBuf>,
-    /// How to print
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    /// How to print; csv and open-data are forms of a report
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+/// The forms that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// One JSON value on standard output, for programs.
+    Json,
+    /// For spreadsheets: a report, one row a group.
+    Csv,
+    /// To be published: one row a request, without anything about a person.
+    OpenData,
+}
+
+impl Form {
+    /// What it means for a command.
+    fn of(self, command: &Command) -> Result<Output, Mistake> {
+        match (self, command) {
+            (Self::Text, _) | (Self::Csv | Self::OpenData, Command::Report(_)) => Ok(Output::Text),
+            (Self::Json, _) => Ok(Output::Json),
+            (Self::Csv | Self::OpenData, _) => Err(Mistake::new(
+                "--output csv and --output open-data are forms of a report only",
+                "ask for dovetail report, or for --output json",
+            )),
+        }
+    }
 }
 
 /// How to print.
@@ -119,6 +148,8 @@ pub enum Command {
     /// List the systems, pause one, or let it go on
     #[command(subcommand)]
     System(SystemCommand),
+    /// Report what came in, what became of it, how long that took, and where requests wait
+    Report(ReportArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
@@ -129,6 +160,7 @@ pub enum Command {
 /// When the command could not do its work; a finding against the thing asked about is an exit code, not an error.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { global, command } = cli;
+    let output = global.output.of(&command)?;
     let config = || Config::load(global.config.as_deref());
     // What is named goes before what is configured; neither means the shipped mappings.
     let folder = |named: Option<PathBuf>| match named {
@@ -137,13 +169,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     let shown: Shown = match command {
         Command::Serve(_) => return serve::run(global.config.as_deref()).await,
-        Command::Demo(args) => return demo::run(args, global.output).await,
+        Command::Demo(args) => return demo::run(args, output).await,
         Command::Sim(args) => return sim::run(args).await,
         Command::Check(_) => check::run(global.config.as_deref()).await?,
         Command::Lint(args) => lint::run(folder(args.folder)?.as_deref())?,
         Command::Test(TestArgs { mappings, scenarios: Some(path), database }) => {
             let mappings = folder(mappings.folder)?;
-            return scenarios::run(&path, database, mappings.as_deref(), global.output).await;
+            return scenarios::run(&path, database, mappings.as_deref(), output).await;
         }
         Command::Test(args) => cases::run(folder(args.mappings.folder)?.as_deref())?,
         Command::Try(mut args) => {
@@ -208,11 +240,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => {
             let config = config()?;
             let lessee = open::lessee(open::has_bus(&args.ledger, &config));
-            replay::run(&args, &open::open(&args.ledger, &config).await?, &lessee, global.output).await?
+            replay::run(&args, &open::open(&args.ledger, &config).await?, &lessee, output).await?
+        }
+        Command::Report(args) => {
+            let Books { ledger, .. } = open::open(&args.ledger, &config()?).await?;
+            let now = ledger.now().await?;
+            report::run(&args, &*ledger, global.output, now).await?
         }
         Command::Completions(args) => completions(args),
     };
-    shown.print(global.output)?;
+    shown.print(output)?;
     Ok(shown.exit.into())
 }
 

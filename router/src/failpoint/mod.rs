@@ -77,11 +77,13 @@ pub enum Write {
     Rescue,
     /// What a worker gives up at its end.
     Release,
+    /// Closed requests that are folded into the figures of reports; only where there are any.
+    Fold,
 }
 
 impl Write {
     /// Every write.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accept,
         Self::Refuse,
         Self::Claim,
@@ -97,6 +99,7 @@ impl Write {
         Self::Beat,
         Self::Rescue,
         Self::Release,
+        Self::Fold,
     ];
 
     fn names(self) -> (&'static str, &'static str) {
@@ -116,6 +119,7 @@ impl Write {
             Self::Beat => ("beating", "beaten"),
             Self::Rescue => ("rescuing", "rescued"),
             Self::Release => ("releasing", "released"),
+            Self::Fold => ("folding", "folded"),
         }
     }
 }

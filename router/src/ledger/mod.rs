@@ -9,6 +9,7 @@ mod arrival;
 mod batch;
 mod clocks;
 mod completion;
+mod courses;
 mod halt;
 mod history;
 mod lease;
@@ -33,6 +34,7 @@ pub use clocks::{
     ClockSetting, Clocked, Direction, Holding, Look, Looked, OwnerChange, OwnerChanged, Promised,
 };
 pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
+pub use courses::Page;
 pub use halt::{Agreement, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched, SystemChange};
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Place, Places, Rescued, Room, WorkerId, Written};
@@ -45,6 +47,7 @@ pub use writer::{Failed, Lanes, Writer};
 
 use crate::closing::{Decision, Standing};
 use crate::event::Event;
+use crate::report::{Group, Scope};
 
 /// The closing rules, as the ledger asks for them inside a transaction.
 pub type Closer = Arc<dyn Fn(&Standing) -> Decision + Send + Sync>;
@@ -231,6 +234,15 @@ pub trait Ledger: Send + Sync {
 
     /// How many there are of each; scans, so never on a hot path.
     async fn counts(&self) -> Result<Counts, Error>;
+
+    /// Adds up to `most` closed requests to the figures of the day on which they came in, each once; says how many.
+    async fn fold(&self, most: usize) -> Result<usize, Error>;
+
+    /// What reports are made of: a few rows a day, and the requests that are open or not folded yet as they are now.
+    async fn figures(&self, scope: &Scope, now: Timestamp) -> Result<Vec<Group>, Error>;
+
+    /// A page of up to `most` requests after another, of which it holds those that are meant; reads them all.
+    async fn courses(&self, scope: &Scope, after: Option<RequestId>, most: usize) -> Result<Page, Error>;
 }
 
 /// An address without the password it may carry, for messages.

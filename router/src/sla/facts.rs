@@ -223,6 +223,7 @@ fn is_about(event: &Event, work: &Work<'_>) -> bool {
         | Kind::Overdue
         | Kind::Chased
         | Kind::FeedbackDue
+        | Kind::FollowOn
         | Kind::Rejected => false,
     }
 }
@@ -257,6 +258,7 @@ fn told(event: &Event) -> Option<Told> {
         | Kind::Decided
         | Kind::Reopened
         | Kind::TakenBack
+        | Kind::FollowOn
         | Kind::Rejected => return None,
     };
     Some((milestone, event.at))

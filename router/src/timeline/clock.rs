@@ -34,6 +34,7 @@ pub(super) fn entry(event: &Event) -> Entry {
         | Kind::Decided
         | Kind::Reopened
         | Kind::TakenBack
+        | Kind::FollowOn
         | Kind::Rejected => (words::sentence(event.kind.word()), None),
     };
     Entry { detail, ..Entry::new(event.at, told) }

@@ -88,6 +88,10 @@ fn of_event(event: &Event, history: &History, names: &Names<'_>) -> Option<Entry
         Kind::Warned | Kind::Escalated | Kind::Overdue | Kind::Chased | Kind::FeedbackDue => {
             Some(clock::entry(event))
         }
+        Kind::FollowOn => Some(Entry {
+            detail: text_of("summary").map(|summary| words::sentence(&summary)),
+            ..Entry::new(event.at, "More work follows: a request that is linked to this one is to be opened.")
+        }),
         Kind::TakenBack => Some(clock::moved(event)),
         Kind::HandedOver if sla::is_passed_on(event) => Some(clock::moved(event)),
         Kind::Rejected => Some(Entry {

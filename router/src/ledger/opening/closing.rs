@@ -136,6 +136,9 @@ impl Opening {
         self.changed = true;
         let payload = self.payload(&grounds);
         effects.events.push(self.event(Kind::Closed, at, payload.clone()));
+        if let Some(linked) = payload.get("linked") {
+            effects.events.push(self.event(Kind::FollowOn, at, linked.clone()));
+        }
         let Some(crm) = crm else { return };
         let piece = Piece::due(crm, true);
         effects.calls.push(piece.first_call(Some(payload), at));

@@ -9,6 +9,7 @@ mod defer;
 mod doubts;
 mod draft;
 mod early;
+mod figures;
 mod fresh;
 mod hear;
 mod history;
@@ -52,12 +53,13 @@ use self::store::{Fault, Row, Statement, Store, fault};
 pub use self::store::{add_schema, remove_schema};
 use super::{
     Accepted, Agreement, Arrival, Batch, Check, Closer, Completion, Correlated, Counts, Deferral, Error,
-    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OwnerChange, OwnerChanged, Peer, Problem, Reader,
+    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OwnerChange, OwnerChanged, Page, Peer, Problem, Reader,
     Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched,
     SystemChange, Work, WorkerId, Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
+use crate::report::{Group, Scope};
 
 /// Opens the ledger at `postgres://…` or `sqlite:<path>` and brings its tables up to date.
 ///
@@ -294,5 +296,17 @@ impl Ledger for SqlLedger {
 
     async fn counts(&self) -> Result<Counts, Error> {
         self.count().await
+    }
+
+    async fn fold(&self, most: usize) -> Result<usize, Error> {
+        failpoint::during(Write::Fold, self.fold_some(most)).await
+    }
+
+    async fn figures(&self, scope: &Scope, now: Timestamp) -> Result<Vec<Group>, Error> {
+        self.read_figures(scope, now).await
+    }
+
+    async fn courses(&self, scope: &Scope, after: Option<RequestId>, most: usize) -> Result<Page, Error> {
+        self.read_courses(scope, after, most).await
     }
 }

@@ -15,6 +15,7 @@ mod publishing;
 mod reading;
 mod recording;
 mod reopening;
+mod reporting;
 mod resolving;
 mod writing;
 
