@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use mappings::domain::{Council, EventId, RequestId, Ticket};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// The `source` of every event that Dovetail emits.
 pub const SOURCE: &str = "/dovetail";
@@ -121,25 +122,39 @@ impl Event {
     }
 
     /// The event in the CloudEvents JSON format, structured mode.
-    pub fn to_cloudevent(&self) -> Value {
-        let mut envelope = json!({
-            "specversion": "1.0",
-            "id": self.id.to_string(),
-            "source": SOURCE,
-            "type": self.type_name(),
-            "time": self.at.to_string(),
-            "datacontenttype": "application/json",
-        });
-        if let Some(ticket) = &self.ticket {
-            envelope["subject"] = json!(ticket.as_str());
-        }
-        if let Some(request) = &self.request {
-            envelope["correlationid"] = json!(request.to_string());
-        }
-        if let Some(traceparent) = &self.traceparent {
-            envelope["traceparent"] = json!(traceparent);
-        }
-        envelope["data"] = self.data.clone();
-        envelope
+    pub fn to_cloudevent(&self) -> Vec<u8> {
+        let envelope = Structured {
+            specversion: "1.0",
+            id: self.id.to_string(),
+            source: SOURCE,
+            kind: self.type_name(),
+            time: self.at,
+            datacontenttype: "application/json",
+            subject: self.ticket.as_ref().map(Ticket::as_str),
+            correlationid: self.request.map(|request| request.to_string()),
+            traceparent: self.traceparent.as_deref(),
+            data: &self.data,
+        };
+        // Texts and numbers cannot fail to be written.
+        serde_json::to_vec(&envelope).unwrap_or_default()
     }
+}
+
+/// A CloudEvent 1.0 in structured mode.
+#[derive(Serialize)]
+struct Structured<'a> {
+    specversion: &'static str,
+    id: String,
+    source: &'static str,
+    #[serde(rename = "type")]
+    kind: String,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: &'a Value,
 }

@@ -211,11 +211,10 @@ fn native(door: &Door, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) ->
     let (id, document) = translated.map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
     let id = id.unwrap_or_else(|| envelope::digest(bytes));
     let key = InboxKey { source: format!("/crm/{crm}"), id };
-    let submitted =
-        submit(document.clone(), catalogue, door.now).and_then(|change| match door.name {
-            POLL => complete(change, catalogue),
-            _ => Ok(change),
-        });
+    let submitted = submit(document.clone(), catalogue, door.now).and_then(|change| match door.name {
+        POLL => complete(change, catalogue),
+        _ => Ok(change),
+    });
     let change = submitted.map_err(|error| {
         let refusal = door.refuse(None, Some(&error.path), &error.reason);
         Box::new(Refusal {

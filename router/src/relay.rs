@@ -158,7 +158,7 @@ impl Relay {
             kind: event.type_name(),
             content_type: STRUCTURED.to_owned(),
             headers: trace.into_iter().collect(),
-            body: event.to_cloudevent().to_string().into_bytes(),
+            body: event.to_cloudevent(),
         };
         hand.given.insert(event.id, event);
         // The bus ends only after the relay; what it no longer takes stays in the outbox.

@@ -232,7 +232,8 @@ impl<'a> Walk<'a> {
             self.made.push(call);
             let (Came::Accepted, Some(next)) = (&came, next) else { return came };
             if pages.contains(&next.path) || pages.len() >= PAGES {
-                let reason = format!("the list of step {} did not end after {} pages", step.name, pages.len());
+                let reason =
+                    format!("the list of step {} did not end after {} pages", step.name, pages.len());
                 return Came::Failed(Outcome::Retry { after: None, reason });
             }
             call = next;

@@ -58,8 +58,13 @@ impl Facts {
 /// The rendering context: the request document with Dovetail's own keys beside its fields.
 /// For a poll there is no request: give `Value::Null`.
 pub fn context(document: &Value, facts: &Facts) -> Value {
+    context_of(document.clone(), facts)
+}
+
+/// The same, of a document that nobody else needs.
+pub fn context_of(document: Value, facts: &Facts) -> Value {
     let mut context = match document {
-        Value::Object(members) => members.clone(),
+        Value::Object(members) => members,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     };
     let text = |value: Option<String>| value.map(Value::String);

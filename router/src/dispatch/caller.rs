@@ -7,7 +7,7 @@ use std::time::Duration;
 use connectors::{Connector, Outcome, Performed};
 use futures::FutureExt;
 use mappings::domain::{Operation, ParkClass, Phase, Service};
-use mappings::mapping::{Facts, Idempotency, RetryRule, Steps, System, context};
+use mappings::mapping::{Facts, Idempotency, RetryRule, Steps, System, context_of};
 use tracing::Instrument;
 
 use super::Desk;
@@ -85,7 +85,7 @@ impl Caller {
         let span = telemetry::attempt_span(&work);
         async {
             let started_at = self.desk.clock.now();
-            let tried = AssertUnwindSafe(self.attempt(&work, aim)).catch_unwind().await;
+            let tried = AssertUnwindSafe(self.attempt(&mut work, aim)).catch_unwind().await;
             drop(slot);
             let tried = tried.unwrap_or_else(|_| {
                 Some(not_sent(
@@ -109,7 +109,7 @@ impl Caller {
     }
 
     /// One attempt; `None` when the lease was lost before anything was sent.
-    async fn attempt(&self, work: &Work, aim: Aim) -> Option<Made> {
+    async fn attempt(&self, work: &mut Work, aim: Aim) -> Option<Made> {
         let Some(system) = self.desk.catalogue.system(&work.system) else {
             return Some(not_sent(ParkClass::Technical, "no mapping of this system is loaded"));
         };
@@ -150,7 +150,9 @@ impl Caller {
             ..Facts::at(now)
         };
         failpoint::hit(Point::Sending).await;
-        let call = self.connector.perform(steps, context(&work.document, &facts), now);
+        // Nobody reads it after this; mostly nobody else holds it any more.
+        let document = Arc::unwrap_or_clone(std::mem::take(&mut work.document));
+        let call = self.connector.perform(steps, context_of(document, &facts), now);
         let performed = failpoint::sent(call).await;
         failpoint::hit(Point::Answered).await;
         Some(self.read(performed, work, aim, phase, idempotency))

@@ -103,8 +103,10 @@ pub(super) fn judge<'a>(
 ) -> Verdicts<'a> {
     let completions = heard.completions;
     let mut known = HashSet::new();
-    let mut verdicts =
-        Verdicts { replies: Vec::with_capacity(completions.len()), new: Vec::with_capacity(completions.len()) };
+    let mut verdicts = Verdicts {
+        replies: Vec::with_capacity(completions.len()),
+        new: Vec::with_capacity(completions.len()),
+    };
     for ((completion, was_known), links) in completions.iter().zip(&found.known).zip(&found.links) {
         let first = known.insert((completion.system.clone(), short(&completion.key)));
         if !heard.kept && (*was_known || !first) {

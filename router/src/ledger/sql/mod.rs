@@ -53,9 +53,9 @@ use self::store::{Fault, Row, Statement, Store, fault};
 pub use self::store::{add_schema, remove_schema};
 use super::{
     Accepted, Agreement, Arrival, Batch, Check, Closer, Completion, Correlated, Counts, Deferral, Error,
-    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OwnerChange, OwnerChanged, Page, Peer, Problem, Reader,
-    Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched,
-    SystemChange, Work, WorkerId, Written,
+    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OwnerChange, OwnerChanged, Page,
+    Peer, Problem, Reader, Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stop,
+    Stuck, Switch, Switched, SystemChange, Work, WorkerId, Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};

@@ -96,12 +96,7 @@ impl SqlLedger {
 
     /// Writes all but the events, the calls and the marks. The openings that settlements and completions are about
     /// are locked at once, in the order of their ids, and stored once.
-    async fn write_all(
-        &self,
-        tx: &mut Tx,
-        batch: &Batch,
-        draft: &mut Draft<'_>,
-    ) -> Result<Said, Error> {
+    async fn write_all(&self, tx: &mut Tx, batch: &Batch, draft: &mut Draft<'_>) -> Result<Said, Error> {
         let mut said = Said::default();
         if !batch.arrivals.is_empty() {
             said.accepted = Accept { closer: &self.closer }.write(tx, &batch.arrivals, draft).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgColumn, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{
     AssertSqlSafe, Column as _, Connection, Executor, PgConnection, PgPool, Postgres, Row as _, TypeInfo,
 };
@@ -135,7 +135,9 @@ pub(super) async fn run(tx: &mut Tx, statement: Statement) -> Result<Vec<Row>, E
             Column::Ints(numbers) => query.bind(numbers),
         };
     }
-    patiently(query.fetch_all(&mut *tx.connection)).await?.iter().map(read).collect()
+    let rows = patiently(query.fetch_all(&mut *tx.connection)).await?;
+    let kinds: Vec<Kind> = rows.first().map(kinds).unwrap_or_default();
+    rows.iter().map(|row| read(row, &kinds)).collect()
 }
 
 /// `{rows}`: the arrays side by side, as a table.
@@ -155,15 +157,33 @@ fn rows(statement: &Statement) -> String {
     format!("select * from unnest({}) as rows({})", arrays.join(", "), names.join(", "))
 }
 
-fn read(row: &PgRow) -> Result<Row, Error> {
-    let mut values = Vec::with_capacity(row.len());
-    for (index, column) in row.columns().iter().enumerate() {
-        values.push(if column.type_info().name() == "TEXT" {
-            row.try_get::<Option<String>, _>(index)?.map_or(Value::Null, Value::Text)
-        } else if column.type_info().name() == "INT4" {
-            row.try_get::<Option<i32>, _>(index)?.map_or(Value::Null, |number| Value::Int(number.into()))
-        } else {
-            row.try_get::<Option<i64>, _>(index)?.map_or(Value::Null, Value::Int)
+/// How a column is read.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Small,
+    Int,
+}
+
+/// The kinds of a result's columns, the same for each of its rows.
+fn kinds(row: &PgRow) -> Vec<Kind> {
+    let kind = |column: &PgColumn| match column.type_info().name() {
+        "TEXT" => Kind::Text,
+        "INT4" => Kind::Small,
+        _ => Kind::Int,
+    };
+    row.columns().iter().map(kind).collect()
+}
+
+fn read(row: &PgRow, kinds: &[Kind]) -> Result<Row, Error> {
+    let mut values = Vec::with_capacity(kinds.len());
+    for (index, kind) in kinds.iter().enumerate() {
+        values.push(match kind {
+            Kind::Text => row.try_get::<Option<String>, _>(index)?.map_or(Value::Null, Value::Text),
+            Kind::Small => {
+                row.try_get::<Option<i32>, _>(index)?.map_or(Value::Null, |number| Value::Int(number.into()))
+            }
+            Kind::Int => row.try_get::<Option<i64>, _>(index)?.map_or(Value::Null, Value::Int),
         });
     }
     Ok(Row::new(values))
