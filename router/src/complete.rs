@@ -17,7 +17,8 @@ use crate::dispatch::Halts;
 use crate::envelope;
 use crate::failpoint::{self, Point};
 use crate::gate::{self, Shut};
-use crate::ledger::{Check, Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::ledger::{Check, Completion, Correlated, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::reconcile;
 
 /// How many open jobs are asked about in one round.
 const ROUND: usize = 200;
@@ -176,6 +177,11 @@ impl Listener {
         let facts = Facts { since: Some(since), ..Facts::at(now) };
         let reports = self.connector.read(steps, context(&Value::Null, &facts), now).await?;
         let taken = self.take(reports, Way::Poll).await?;
+        if let Some(gap) = position.and_then(|position| reconcile::gap(position, every, overlap, now)) {
+            tracing::warn!(system = %self.system, gap = %gap, "news may have been missed");
+            metrics::counter!("dovetail_poll_gaps_total", "system" => self.system.to_string()).increment(1);
+            self.ledger.tell_gap(&self.system, &gap, now).await?;
+        }
         self.ledger.advance_poll(&self.system, now).await?;
         Ok(Step::Done(taken))
     }
@@ -204,25 +210,27 @@ impl Listener {
     }
 }
 
-/// Has the ledger take one completion. What the database cannot hold as it is becomes a refusal, so that it
-/// stands in nobody's way.
+/// Has the ledger take one completion, and says what it made of it. What the database cannot hold as it is becomes a
+/// refusal, so that it stands in nobody's way: `None`.
 ///
 /// # Errors
 /// The ledger could not write.
-pub async fn take(writer: &Writer, completion: Completion) -> Result<(), Failed> {
+pub async fn take(writer: &Writer, completion: Completion) -> Result<Option<Correlated>, Failed> {
     failpoint::hit(Point::Heard).await;
     let (system, way) = (completion.system.to_string(), completion.way.as_str());
     let correlated = match writer.complete(completion.clone()).await {
-        Ok(correlated) => correlated.as_str(),
+        Ok(correlated) => Some(correlated),
         Err(Failed::Unwritable(error)) => {
             tracing::warn!(system = %system, error = %error, "a completion cannot be kept as it is");
             writer.refuse(refusal(&completion, error.to_string())).await?;
-            "refused"
+            None
         }
         Err(failed @ (Failed::Ledger(_) | Failed::Stopped)) => return Err(failed),
     };
-    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => correlated).increment(1);
-    Ok(())
+    let word = correlated.map_or("refused", Correlated::as_str);
+    metrics::counter!("dovetail_completions_total", "system" => system, "way" => way, "correlated" => word)
+        .increment(1);
+    Ok(correlated)
 }
 
 fn refusal(completion: &Completion, reason: String) -> Refusal {

@@ -25,6 +25,7 @@ pub mod inlet;
 pub mod intake;
 pub mod ledger;
 pub mod library;
+pub mod reconcile;
 pub mod relay;
 pub mod rescue;
 pub mod retry;

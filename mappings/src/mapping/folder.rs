@@ -10,6 +10,7 @@ use super::check::{Check, Fields, Resolve};
 use super::completion::{Poll, Webhook};
 use super::connection::Connection;
 use super::harvest::Harvest;
+use super::inquiry::StatusQuery;
 use super::lookup::{self, Lookup};
 use super::service::ServiceRules;
 use super::statuses::Statuses;
@@ -128,10 +129,8 @@ impl Folder<'_> {
         let retry = fields.get("retry").and_then(|node| retry(check, node));
         let calls = fields.get("calls").map(|node| calls(check, node)).unwrap_or_default();
         let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
-        let (webhook, poll) = match fields.get("completion") {
-            Some(node) => completion(check, node),
-            None => (None, None),
-        };
+        let Told { webhook, poll, status } =
+            fields.get("completion").map(|node| completion(check, node)).unwrap_or_default();
         let known: Vec<&str> = fields
             .get("calls")
             .map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect())
@@ -147,6 +146,10 @@ impl Folder<'_> {
             named(check, fields.get("completion"), "poll", poll.call(), &known);
             reads(check, fields.get("completion"), poll.call(), &calls);
         }
+        if let Some(status) = &status {
+            named(check, fields.get("completion"), "status", &status.call, &known);
+            reads(check, fields.get("completion"), &status.call, &calls);
+        }
         Some(System {
             name: name?,
             title: title?,
@@ -159,6 +162,7 @@ impl Folder<'_> {
             retry: retry.unwrap_or_default(),
             webhook,
             poll,
+            status,
             xml_lists: check.xml_lists.to_vec(),
             calls,
             statuses,
@@ -289,11 +293,23 @@ fn calls(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Steps> {
         .collect()
 }
 
-fn completion(check: &mut Check<'_>, node: &Node) -> (Option<Webhook>, Option<Poll>) {
-    let Some(fields) = check.fields(node, "completion", &["webhook", "poll"]) else { return (None, None) };
-    let webhook = fields.get("webhook").and_then(|node| Webhook::compile(check, node));
-    let poll = fields.get("poll").and_then(|node| Poll::compile(check, node));
-    (webhook, poll)
+/// How a system tells of its jobs, and is asked about them.
+#[derive(Default)]
+struct Told {
+    webhook: Option<Webhook>,
+    poll: Option<Poll>,
+    status: Option<StatusQuery>,
+}
+
+fn completion(check: &mut Check<'_>, node: &Node) -> Told {
+    let Some(fields) = check.fields(node, "completion", &["webhook", "poll", "status"]) else {
+        return Told::default();
+    };
+    Told {
+        webhook: fields.get("webhook").and_then(|node| Webhook::compile(check, node)),
+        poll: fields.get("poll").and_then(|node| Poll::compile(check, node)),
+        status: fields.get("status").and_then(|node| StatusQuery::compile(check, node)),
+    }
 }
 
 fn named(check: &mut Check<'_>, node: Option<&Node>, what: &str, call: &str, known: &[&str]) {

@@ -9,7 +9,7 @@ use crate::sla::Feedback;
 use super::service::ServiceRules;
 use super::statuses::Statuses;
 use super::targets::TargetRule;
-use super::{CloseRules, Connection, Intake, Limits, Meaning, Poll, Secret, Steps, Webhook};
+use super::{CloseRules, Connection, Intake, Limits, Meaning, Poll, Secret, StatusQuery, Steps, Webhook};
 
 /// One back office, partner or CRM, compiled from its folder.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct System {
     pub webhook: Option<Webhook>,
     /// How it is asked for changes.
     pub poll: Option<Poll>,
+    /// How it is asked about the jobs that are still open.
+    pub status: Option<StatusQuery>,
     /// Elements of its XML that are always lists.
     pub xml_lists: Vec<String>,
     /// What a reader of the mapping should know.

@@ -10,6 +10,7 @@ mod lint;
 mod open;
 mod preview;
 mod problems;
+mod reconcile;
 mod replay;
 mod resolve;
 mod scenarios;
@@ -108,6 +109,8 @@ pub enum Command {
     Resolve(ResolveArgs),
     /// Send parked work again: one first, and when that arrived, the rest at a rate
     Replay(ReplayArgs),
+    /// Ask systems about the jobs that are still open, and repair what was not told
+    Reconcile(ReconcileArgs),
     /// List the systems, pause one, or let it go on
     #[command(subcommand)]
     System(SystemCommand),
@@ -197,6 +200,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let lessee = open::lessee(open::has_bus(&args.ledger, &config));
             replay::run(&args, &open::open(&args.ledger, &config).await?, &lessee, global.output).await?
         }
+        Command::Reconcile(args) => reconcile::run(&args, &config()?).await?,
         Command::Completions(args) => completions(args),
     };
     shown.print(global.output)?;

@@ -69,6 +69,8 @@ pub enum Write {
     Advance,
     /// Jobs that are asked about.
     Ask,
+    /// Turns to ask about all open jobs, and what that came to.
+    Reconcile,
     /// What clocks of tickets tell, and when they are looked at next.
     Look,
     /// Heartbeats.
@@ -81,7 +83,7 @@ pub enum Write {
 
 impl Write {
     /// Every write.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accept,
         Self::Refuse,
         Self::Claim,
@@ -93,6 +95,7 @@ impl Write {
         Self::Turn,
         Self::Advance,
         Self::Ask,
+        Self::Reconcile,
         Self::Look,
         Self::Beat,
         Self::Rescue,
@@ -112,6 +115,7 @@ impl Write {
             Self::Turn => ("turning", "turned"),
             Self::Advance => ("advancing", "advanced"),
             Self::Ask => ("asking", "asked"),
+            Self::Reconcile => ("reconciling", "reconciled"),
             Self::Look => ("looking", "looked"),
             Self::Beat => ("beating", "beaten"),
             Self::Rescue => ("rescuing", "rescued"),

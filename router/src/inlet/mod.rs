@@ -131,7 +131,9 @@ impl Inlet {
     async fn accept(&self, read: &Read) -> Result<(), Failed> {
         match read {
             Read::Requests(requests) => self.intake.accept(requests.clone()).await.map(|_| ()),
-            Read::Completion(completion) => complete::take(&self.writer, Completion::clone(completion)).await,
+            Read::Completion(completion) => {
+                complete::take(&self.writer, Completion::clone(completion)).await.map(drop)
+            }
         }
     }
 }

@@ -14,11 +14,13 @@ pub enum Way {
     Poll,
     /// It came over RabbitMQ.
     Queue,
+    /// We asked about the jobs that were still open.
+    Reconciliation,
 }
 
 impl Way {
     /// Every way.
-    pub const ALL: [Self; 3] = [Self::Webhook, Self::Poll, Self::Queue];
+    pub const ALL: [Self; 4] = [Self::Webhook, Self::Poll, Self::Queue, Self::Reconciliation];
 
     /// The word used in the ledger and in timelines.
     pub fn as_str(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Way {
             Self::Webhook => "webhook",
             Self::Poll => "poll",
             Self::Queue => "queue",
+            Self::Reconciliation => "reconciliation",
         }
     }
 }

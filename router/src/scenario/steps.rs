@@ -1,6 +1,6 @@
 //! Reading what happens in a scenario.
 
-use connectors::simulator::{Fault, Refuse};
+use connectors::simulator::{Fault, Refuse, Scope};
 use mappings::domain::{SystemName, Ticket};
 use mappings::mapping::yaml::{Node, Yaml};
 use serde_json::json;
@@ -16,6 +16,7 @@ const VERBS: &[&str] = &[
     "accepts",
     "refuses",
     "answers",
+    "forgets",
     "does not answer",
     "loses the answer",
     "is down",
@@ -33,6 +34,7 @@ const DEEDS: &[&str] = &[
     "a person closes the ticket in the CRM",
     "a person reopens the ticket in the CRM",
     "a person stops the closure",
+    "dovetail reconciles",
 ];
 const MOMENTS: &[&str] = &["at", "after"];
 
@@ -99,7 +101,7 @@ fn of_system(key: &str) -> Option<(SystemName, &'static str)> {
 fn modifiers(deed: &str) -> &'static [&'static str] {
     match of_system(deed) {
         Some((_, "says")) => &["about", "job", "note", "follow on", "by", "dated", "twice", "times"],
-        Some((_, "answers" | "does not answer" | "loses the answer")) => &["times", "twice"],
+        Some((_, "answers" | "does not answer" | "loses the answer")) => &["asked", "times", "twice"],
         Some(_) => &[],
         None => match deed {
             "request" => &["council", "service", "with", "twice", "times"],
@@ -142,6 +144,7 @@ fn act(reader: &mut Reader<'_>, line: usize, deed: &str, value: &Node, step: &No
         "a person closes the ticket in the CRM" => by_hand(reader, value, "resolved"),
         "a person stops the closure" => Some(Act::Stop(ticket(reader, value)?)),
         "a person reopens the ticket in the CRM" => by_hand(reader, value, "open"),
+        "dovetail reconciles" => Some(Act::Reconcile),
         _ => {
             let known: Vec<&str> = DEEDS.iter().chain(VERBS).copied().collect();
             reader.unknown(line, format!("the step {deed:?}"), deed, &known);
@@ -198,7 +201,11 @@ const ANSWERS: &[(&str, Fault)] = &[
     ("half of it", Fault::TruncatedAnswer),
 ];
 
-const WAYS: &[(&str, By)] = &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue)];
+const WAYS: &[(&str, By)] =
+    &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue), ("nobody", By::Nobody)];
+
+/// What a system is asked when it answers otherwise: to do something, or how something stands.
+const ASKED: &[(&str, Scope)] = &[("to do something", Scope::Writes), ("how it stands", Scope::Reads)];
 
 fn of_a_system(
     reader: &mut Reader<'_>,
@@ -210,9 +217,19 @@ fn of_a_system(
     match verb {
         "accepts" => Some(Act::Accepts(system, reader.parsed(value, "accepts: the name of the job")?)),
         "refuses" => Some(Act::Refuses(system, word(reader, value, "refuses", REFUSALS)?)),
-        "answers" => Some(Act::Answers(system, word(reader, value, "answers", ANSWERS)?)),
-        "does not answer" => Some(Act::Answers(system, Fault::Down)),
-        "loses the answer" => Some(Act::Answers(system, Fault::LostAnswer)),
+        "answers" | "does not answer" | "loses the answer" => {
+            let fault = match verb {
+                "answers" => word(reader, value, "answers", ANSWERS)?,
+                "does not answer" => Fault::Down,
+                _ => Fault::LostAnswer,
+            };
+            let asked = match step.get("asked") {
+                Some(node) => word(reader, node, "asked", ASKED)?,
+                None => Scope::Writes,
+            };
+            Some(Act::Answers(system, fault, asked))
+        }
+        "forgets" => Some(Act::Forgets(system, reader.parsed(value, "forgets: the ticket of the job")?)),
         "is paused" => Some(Act::Pauses(system)),
         "is resumed" => Some(Act::Resumes(system)),
         "is down" => Some(Act::Down(system)),

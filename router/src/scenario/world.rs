@@ -25,6 +25,7 @@ use crate::complete::Listener;
 use crate::dispatch::{Desk, Halts, Lane, Lookout};
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Work, WorkerId, Writer};
+use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::undo::{self, Undo};
 use crate::{closing, rescue};
@@ -49,6 +50,7 @@ pub(super) struct World<'b> {
     pub(super) lookout: Lookout,
     pub(super) undo: Undo,
     pub(super) listeners: HashMap<SystemName, Listener>,
+    pub(super) reconcilers: HashMap<SystemName, Reconciler>,
     pub(super) simulators: &'b HashMap<SystemName, Simulator>,
     /// Every ticket that was named, in the order in which it was.
     pub(super) tickets: Vec<(Council, Ticket)>,
@@ -128,7 +130,8 @@ impl<'b> World<'b> {
             halts: desk.halts.clone(),
             readiness,
         };
-        let (mut lanes, mut memory, mut listeners) = (Vec::new(), HashMap::new(), HashMap::new());
+        let (mut lanes, mut memory) = (Vec::new(), HashMap::new());
+        let (mut listeners, mut reconcilers) = (HashMap::new(), HashMap::new());
         for system in catalogue.systems() {
             let connector = Arc::new(Connector::new(system)?);
             let (sender, receiver) = mpsc::unbounded_channel();
@@ -147,6 +150,10 @@ impl<'b> World<'b> {
                 clock: clock.clone(),
                 halts: desk.halts.subscribe(),
             };
+            if system.status.is_some() {
+                let reconciler = Reconciler { listener: listener.clone(), worker, rate: None };
+                reconcilers.insert(system.name.clone(), reconciler);
+            }
             listeners.insert(system.name.clone(), listener);
         }
         #[expect(clippy::disallowed_methods, reason = "ended by `end`, with everything else of the scenario")]
@@ -164,6 +171,7 @@ impl<'b> World<'b> {
             _keeper: keeper,
             undo,
             listeners,
+            reconcilers,
             simulators: &bench.simulators,
             tickets: Vec::new(),
             messages: 0,
@@ -183,6 +191,7 @@ impl<'b> World<'b> {
             self.intake,
             self.lanes,
             self.listeners,
+            self.reconcilers,
             self.lookout,
             self.undo,
             self._keeper,

@@ -241,6 +241,7 @@ fn of_heard(heard: &Heard, history: &History, names: &Names<'_>) -> Option<Entry
     let lead = match completion.way {
         Way::Webhook | Way::Queue => format!("{name} told us"),
         Way::Poll => format!("{name}, asked by us, says"),
+        Way::Reconciliation => format!("{name}, asked about its open jobs, says"),
     };
     let text = match heard.correlated {
         Correlated::Duplicate => return None,

@@ -12,6 +12,7 @@ mod ordering;
 mod polling;
 mod publishing;
 mod reading;
+mod reconciling;
 mod recording;
 mod reopening;
 mod resolving;
