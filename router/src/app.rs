@@ -25,6 +25,7 @@ use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
+use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::{closing, console, inlet, library, relay, report, rescue, sla, undo};
 
@@ -136,7 +137,7 @@ impl App {
         };
         links.tasks.spawn(lookout.run(links.stop.clone()));
         start_lanes(config, &desk, &connectors, to_lanes, (&keeper.shares, &shared), &calls)?;
-        let listeners = start_listeners(config, &desk, &connectors, &inward)?;
+        let listeners = start_listeners(config, &desk, worker, &connectors, &inward)?;
 
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
         start_harvesters(config, &desk, &connectors, &intake, &inward)?;
@@ -310,6 +311,7 @@ fn start_lanes(
 fn start_listeners(
     config: &Config,
     desk: &Desk,
+    worker: WorkerId,
     connectors: &HashMap<SystemName, Arc<Connector>>,
     stage: &Stage,
 ) -> anyhow::Result<Arc<HashMap<String, Listener>>> {
@@ -327,6 +329,10 @@ fn start_listeners(
         if let Some(poll) = &system.poll {
             let every = config.pace.poll_every.given().unwrap_or(poll.every());
             stage.tasks.spawn(listener.clone().run(every, stage.stop.clone()));
+        }
+        if let Some(status) = &system.status {
+            let reconciler = Reconciler { listener: listener.clone(), worker, rate: system.limits.rate };
+            stage.tasks.spawn(reconciler.run(status.every, stage.stop.clone()));
         }
         if let Some(webhook) = &system.webhook {
             listeners.insert(webhook.path.clone(), listener);

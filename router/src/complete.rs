@@ -18,6 +18,7 @@ use crate::envelope;
 use crate::failpoint::{self, Point};
 use crate::gate::{self, Shut};
 use crate::ledger::{Check, Completion, Correlated, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::reconcile;
 
 /// How many open jobs are asked about in one round.
 const ROUND: usize = 200;
@@ -176,6 +177,11 @@ impl Listener {
         let facts = Facts { since: Some(since), ..Facts::at(now) };
         let reports = self.connector.read(steps, context(&Value::Null, &facts), now).await?;
         let taken = self.take(reports, Way::Poll).await?;
+        if let Some(gap) = position.and_then(|position| reconcile::gap(position, every, overlap, now)) {
+            tracing::warn!(system = %self.system, gap = %gap, "news may have been missed");
+            metrics::counter!("dovetail_poll_gaps_total", "system" => self.system.to_string()).increment(1);
+            self.ledger.tell_gap(&self.system, &gap, now).await?;
+        }
         self.ledger.advance_poll(&self.system, now).await?;
         Ok(Step::Done(taken))
     }
@@ -204,8 +210,8 @@ impl Listener {
     }
 }
 
-/// Has the ledger take one completion. What the database cannot hold as it is becomes a refusal, so that it
-/// stands in nobody's way; of that nothing is returned.
+/// Has the ledger take one completion, and says what it made of it. What the database cannot hold as it is becomes a
+/// refusal, so that it stands in nobody's way: `None`.
 ///
 /// # Errors
 /// The ledger could not write.

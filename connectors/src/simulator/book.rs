@@ -147,10 +147,14 @@ pub(super) struct Book {
     references: HashMap<Box<str>, Tally>,
     keys: HashMap<Box<str>, Tally>,
     changes: Vec<Change>,
+    /// How many of them are in no list any more.
+    forgotten: usize,
     due: BinaryHeap<Reverse<(Instant, Index)>>,
     /// Names that jobs were given instead of their numbers, and those for the jobs to come.
     names: Vec<(String, Index)>,
     pub(super) next_names: VecDeque<String>,
+    /// Jobs that the system no longer knows.
+    lost: HashSet<Index>,
     /// Identities of messages that are taken once, other than orders.
     pub(super) taken: HashSet<Box<str>>,
     /// Changes to be pushed, oldest first; none are kept where nobody takes them.
@@ -173,9 +177,11 @@ impl Book {
             references: HashMap::new(),
             keys: HashMap::new(),
             changes: Vec::new(),
+            forgotten: 0,
             due: BinaryHeap::new(),
             names: Vec::new(),
             next_names: VecDeque::new(),
+            lost: HashSet::new(),
             taken: HashSet::new(),
             outgoing: pushes.then(VecDeque::new),
             alarm: None,
@@ -236,8 +242,12 @@ impl Book {
         }
     }
 
-    /// The job of this name.
+    /// The job of this name, where it was not lost.
     pub(super) fn find(&self, id: &str) -> Option<Index> {
+        self.named(id).filter(|index| !self.lost.contains(index))
+    }
+
+    fn named(&self, id: &str) -> Option<Index> {
         if let Some((_, index)) = self.names.iter().find(|(name, _)| name == id.trim()) {
             return Some(*index);
         }
@@ -280,6 +290,19 @@ impl Book {
         self.first + change as u64
     }
 
+    /// No list of changes has any of those before this moment.
+    pub(super) fn forget_changes(&mut self) {
+        self.forgotten = self.changes.len();
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.clear();
+        }
+    }
+
+    /// The job is not known any more.
+    pub(super) fn lose(&mut self, index: Index) {
+        self.lost.insert(index);
+    }
+
     /// How many changes there were.
     pub(super) fn changes(&self) -> usize {
         self.changes.len()
@@ -295,7 +318,7 @@ impl Book {
         since: Timestamp,
     ) -> impl DoubleEndedIterator<Item = (usize, &Change)> {
         let start = self.changes.partition_point(|change| change.at < since);
-        self.changes.iter().enumerate().skip(start)
+        self.changes.iter().enumerate().skip(start.max(self.forgotten))
     }
 
     /// Puts a job into a status, by a person or a call; it no longer moves by itself.

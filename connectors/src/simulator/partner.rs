@@ -25,6 +25,7 @@ const SERVICES: [&str; 4] = ["SL01", "PH01", "AV01", "LF01"];
 pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
     let (fields, act): (Fields, fn(&Shared, &Fields) -> Reply) = match (&call.method, call.path.as_str()) {
         (&Method::POST, "/v2/requests.xml") => (call.form(), create),
+        (&Method::GET, "/v2/requests.xml") => (call.asked(), requests),
         (&Method::POST, "/v2/servicerequestupdates.xml") => (call.form(), take_update),
         (&Method::GET, "/v2/servicerequestupdates.xml") => (call.asked(), updates),
         _ => return error(404, "not found"),
@@ -127,6 +128,24 @@ fn take_update(shared: &Shared, fields: &Fields) -> Reply {
     let mut out = String::from("<service_request_updates><request_update>");
     put(&mut out, "update_id", update);
     out.push_str("</request_update></service_request_updates>");
+    Reply::xml(200, out)
+}
+
+/// Where requests stand, by their numbers: open or closed, as GeoReport has it. What is not known is left out.
+fn requests(shared: &Shared, fields: &Fields) -> Reply {
+    let book = shared.book();
+    let mut out = String::from("<service_requests>");
+    for id in fields.get("service_request_id").split(',') {
+        let Some(index) = book.find(id) else { continue };
+        let job = book.job(index);
+        out.push_str("<request>");
+        put(&mut out, "service_request_id", id.trim());
+        put(&mut out, "status", if job.ended() { "closed" } else { "open" });
+        put(&mut out, "status_notes", job.note.as_deref().unwrap_or_default());
+        put(&mut out, "updated_datetime", &clock::utc(job.updated));
+        out.push_str("</request>");
+    }
+    out.push_str("</service_requests>");
     Reply::xml(200, out)
 }
 

@@ -119,6 +119,19 @@ impl Simulator {
         self.shared.say(job, word, note, Phase::Ended)
     }
 
+    /// No list of changes has any of those before this moment, and none of them is sent.
+    pub fn forget_changes(&self) {
+        self.shared.book().forget_changes();
+    }
+
+    /// The system no longer knows a job; `false` where it never did.
+    pub fn lose(&self, job: &str) -> bool {
+        let mut book = self.shared.book();
+        let Some(index) = book.find(job) else { return false };
+        book.lose(index);
+        true
+    }
+
     /// Work that follows on a job, in words.
     pub fn follow_on(&self, job: &str, work: &str) {
         let mut book = self.shared.book();

@@ -21,6 +21,8 @@ pub struct Facts {
     pub operation: Option<Operation>,
     /// `$.dovetail.job`: known for amend, cancel and polls of one job.
     pub job: Option<Job>,
+    /// `$.dovetail.jobs`: status queries about many jobs at once.
+    pub jobs: Vec<Job>,
     /// `$.dovetail.since`: polls for changes.
     pub since: Option<Timestamp>,
     /// `$.dovetail.traceparent`.
@@ -45,6 +47,7 @@ impl Facts {
             handover: None,
             operation: None,
             job: None,
+            jobs: Vec::new(),
             since: None,
             traceparent: None,
             callback_url: None,
@@ -79,8 +82,11 @@ pub fn context_of(document: Value, facts: &Facts) -> Value {
         ("traceparent", text(facts.traceparent.clone())),
         ("callback_url", text(facts.callback_url.clone())),
     ];
-    let own: Map<String, Value> =
+    let mut own: Map<String, Value> =
         own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    if !facts.jobs.is_empty() {
+        own.insert("jobs".into(), facts.jobs.iter().map(|job| job.as_str()).collect());
+    }
     context.insert("dovetail".into(), Value::Object(own));
     for (name, value) in [("closure", &facts.closure), ("change", &facts.change), ("event", &facts.event)] {
         if let Some(value) = value {

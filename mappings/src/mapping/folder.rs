@@ -11,6 +11,7 @@ use super::completion::{Poll, Webhook};
 use super::connection::Connection;
 use super::files::Files;
 use super::harvest::Harvest;
+use super::inquiry::StatusQuery;
 use super::lookup::{self, Lookup};
 use super::service::ServiceRules;
 use super::statuses::Statuses;
@@ -130,7 +131,7 @@ impl Folder<'_> {
         let calls = fields.get("calls").map(|node| calls(check, node)).unwrap_or_default();
         let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
         let ways = fields.get("completion").map(|node| completion(check, node)).unwrap_or_default();
-        let Ways { webhook, poll, files } = ways;
+        let Ways { webhook, poll, files, status } = ways;
         let known: Vec<&str> = fields
             .get("calls")
             .map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect())
@@ -146,6 +147,10 @@ impl Folder<'_> {
             named(check, fields.get("completion"), "poll", poll.call(), &known);
             reads(check, fields.get("completion"), poll.call(), &calls);
         }
+        if let Some(status) = &status {
+            named(check, fields.get("completion"), "status", &status.call, &known);
+            reads(check, fields.get("completion"), &status.call, &calls);
+        }
         Some(System {
             name: name?,
             title: title?,
@@ -159,6 +164,7 @@ impl Folder<'_> {
             webhook,
             poll,
             files,
+            status,
             xml_lists: check.xml_lists.to_vec(),
             calls,
             statuses,
@@ -289,21 +295,23 @@ fn calls(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Steps> {
         .collect()
 }
 
-/// How a system tells that a job changed.
+/// How a system tells of its jobs, and is asked about them.
 #[derive(Default)]
 struct Ways {
     webhook: Option<Webhook>,
     poll: Option<Poll>,
     files: Option<Files>,
+    status: Option<StatusQuery>,
 }
 
 fn completion(check: &mut Check<'_>, node: &Node) -> Ways {
-    let known = ["webhook", "poll", "files"];
+    let known = ["webhook", "poll", "files", "status"];
     let Some(fields) = check.fields(node, "completion", &known) else { return Ways::default() };
     Ways {
         webhook: fields.get("webhook").and_then(|node| Webhook::compile(check, node)),
         poll: fields.get("poll").and_then(|node| Poll::compile(check, node)),
         files: fields.get("files").and_then(|node| Files::compile(check, node)),
+        status: fields.get("status").and_then(|node| StatusQuery::compile(check, node)),
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Harvest {
     pub call: String,
     /// The call that reads one ticket whole, with its item of the list as `$.event`; without it the item is all.
     pub then: Option<String>,
+    /// A ticket that we closed and that is listed was opened again: `each` leaves closed tickets out.
+    pub reopens: bool,
     each: Path,
     pub(super) line: usize,
 }
@@ -37,18 +39,27 @@ impl fmt::Debug for Harvest {
 impl Harvest {
     /// Reads `{every, overlap, call, each, then}`.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
-        let fields = check.fields(node, "poll", &["every", "overlap", "call", "each", "then"])?;
+        let fields = check.fields(node, "poll", &["every", "overlap", "call", "each", "then", "reopens"])?;
         let every = check.required(fields, "every", "poll").and_then(|node| check.duration(node, "every"));
         let overlap = check.required(fields, "overlap", "poll");
         let overlap = overlap.and_then(|node| check.duration(node, "overlap"));
         let call = check.required_text(fields, "call", "poll");
         let then = check.text_of(fields, "then");
+        let reopens = fields.get("reopens").is_some_and(|node| check.flag(node, "reopens"));
         let each = check.required_text(fields, "each", "poll");
         let each = each.and_then(|text| {
             let line = fields.get("each").map_or(node.line, |node| node.line);
             place::path(check, line, &text, Place::ANSWER)
         });
-        Some(Self { every: every?, overlap: overlap?, call: call?, then, each: each?, line: node.line })
+        Some(Self {
+            every: every?,
+            overlap: overlap?,
+            call: call?,
+            then,
+            reopens,
+            each: each?,
+            line: node.line,
+        })
     }
 
     /// The tickets in one page of the list.

@@ -68,7 +68,18 @@ const MEMBERS: &[(&[&str], &[&str])] = &[
     (&["location", "address"], &["lines", "postcode"]),
     (
         &["dovetail"],
-        &["key", "request", "handover", "operation", "job", "now", "traceparent", "callback_url", "since"],
+        &[
+            "key",
+            "request",
+            "handover",
+            "operation",
+            "job",
+            "jobs",
+            "now",
+            "traceparent",
+            "callback_url",
+            "since",
+        ],
     ),
     (
         &["closure"],

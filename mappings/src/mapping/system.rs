@@ -9,7 +9,9 @@ use crate::sla::Feedback;
 use super::service::ServiceRules;
 use super::statuses::Statuses;
 use super::targets::TargetRule;
-use super::{CloseRules, Connection, Files, Intake, Limits, Meaning, Poll, Secret, Steps, Webhook};
+use super::{
+    CloseRules, Connection, Files, Intake, Limits, Meaning, Poll, Secret, StatusQuery, Steps, Webhook,
+};
 
 /// One back office, partner or CRM, compiled from its folder.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct System {
     pub poll: Option<Poll>,
     /// The files in which it tells of changes.
     pub files: Option<Files>,
+    /// How it is asked about the jobs that are still open.
+    pub status: Option<StatusQuery>,
     /// Elements of its XML that are always lists.
     pub xml_lists: Vec<String>,
     /// What a reader of the mapping should know.

@@ -254,6 +254,18 @@ create table polls (
     primary key (system)
 );
 
+-- When each system is asked about its open jobs next, who does it now, and what the last time came to.
+create table reconciliations (
+    system text collate "C" not null,
+    due_at bigint not null,
+    why text,
+    worker text,
+    held_until bigint,
+    ended_at bigint,
+    report text,
+    primary key (system)
+);
+
 -- Routers that live, and among whom each keeps to its shares of what the systems can bear.
 create table workers (
     id text collate "C" not null,

@@ -253,6 +253,18 @@ create table polls (
     primary key (system)
 ) strict, without rowid;
 
+-- When each system is asked about its open jobs next, who does it now, and what the last time came to.
+create table reconciliations (
+    system text not null,
+    due_at integer not null,
+    why text,
+    worker text,
+    held_until integer,
+    ended_at integer,
+    report text,
+    primary key (system)
+) strict, without rowid;
+
 -- Routers that live, and among whom each keeps to its shares of what the systems can bear.
 create table workers (
     id text not null,

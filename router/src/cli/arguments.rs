@@ -359,6 +359,20 @@ pub struct ReplayArgs {
     pub ledger: LedgerArgs,
 }
 
+/// Options of `reconcile`.
+#[derive(Debug, Clone, Args)]
+pub struct ReconcileArgs {
+    /// Only this system, by the name of its folder; without it, every one that does work
+    #[arg(long, value_name = "SYSTEM")]
+    pub system: Option<SystemName>,
+    /// Ask, and only say what there would be to repair
+    #[arg(long)]
+    pub preview: bool,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
 /// Options of `system resume`.
 #[derive(Debug, Clone, Args)]
 pub struct ResumeArgs {

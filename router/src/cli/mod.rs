@@ -12,6 +12,7 @@ mod means;
 mod open;
 mod preview;
 mod problems;
+mod reconcile;
 mod replay;
 mod report;
 mod resolve;
@@ -145,6 +146,8 @@ pub enum Command {
     Link(LinkArgs),
     /// Send parked work again: one first, and when that arrived, the rest at a rate
     Replay(ReplayArgs),
+    /// Ask systems about the jobs that are still open, and repair what was not told
+    Reconcile(ReconcileArgs),
     /// List the systems, pause one, or let it go on
     #[command(subcommand)]
     System(SystemCommand),
@@ -247,6 +250,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let now = ledger.now().await?;
             report::run(&args, &*ledger, global.output, now).await?
         }
+        Command::Reconcile(args) => reconcile::run(&args, &config()?).await?,
         Command::Completions(args) => completions(args),
     };
     shown.print(output)?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::tickets::line_json;
 use super::{Exit, ProblemsArgs, Shown};
 use crate::ledger::{Ledger, Line, Problem};
-use crate::timeline::{self, Halted, Remedy, halted, quoted, service_title, when, words};
+use crate::timeline::{self, Halted, Inquired, Remedy, halted, inquired, quoted, service_title, when, words};
 
 /// Lists what waits for a person, by kind.
 ///
@@ -23,10 +23,11 @@ pub(super) async fn list(
     now: Timestamp,
 ) -> anyhow::Result<Shown> {
     let halted = halted(&ledger.halts().await?, catalogue, now);
-    Ok(shown(&ledger.problems(args.most).await?, &halted, catalogue))
+    let inquired = inquired(&ledger.asked().await?, catalogue, now);
+    Ok(shown(&ledger.problems(args.most).await?, (&halted, &inquired), catalogue))
 }
 
-fn shown(problems: &[Problem], halted: &[Halted], catalogue: &Catalogue) -> Shown {
+fn shown(problems: &[Problem], (halted, inquired): (&[Halted], &[Inquired]), catalogue: &Catalogue) -> Shown {
     let mut text = String::new();
     for halted in halted {
         let _ = writeln!(text, "{}\n", halted.text);
@@ -39,6 +40,12 @@ fn shown(problems: &[Problem], halted: &[Halted], catalogue: &Catalogue) -> Show
             "{system} said “{word}”, which no mapping knows ({times} held: {tickets})\n  What it means can be said for \
              each; with --always, the line for the mapping is printed too.\n"
         );
+    }
+    for Inquired { system, attention, .. } in inquired.iter().filter(|one| !one.attention.is_empty()) {
+        for text_of in attention {
+            let _ = writeln!(text, "{text_of}");
+        }
+        let _ = writeln!(text, "  to compare again: dovetail reconcile --system {system}\n");
     }
     for problem in problems {
         let _ = writeln!(text, "{}", told(problem, catalogue));
@@ -64,6 +71,9 @@ fn shown(problems: &[Problem], halted: &[Halted], catalogue: &Catalogue) -> Show
                 json!({"system": system, "said": word, "tickets": tickets})
             }).collect::<Vec<_>>(),
             "systems": halted.iter().map(halted_json).collect::<Vec<_>>(),
+            "open_jobs": inquired.iter().filter(|one| !one.attention.is_empty()).map(|one| json!({
+                "system": one.system.as_str(), "attention": one.attention,
+            })).collect::<Vec<_>>(),
         }),
         exit: Exit::Ok,
     }
@@ -186,7 +196,7 @@ mod tests {
     async fn what_waits_for_a_person_is_listed_with_kind_and_reason() {
         let seed = Seed::town().await;
         let problems = seed.ledger.problems(50).await.expect("problems");
-        let shown = shown(&problems, &[], &seed.catalogue);
+        let shown = shown(&problems, (&[], &[]), &seed.catalogue);
         let kinds: Vec<&str> = shown.json["problems"]
             .as_array()
             .into_iter()
@@ -226,6 +236,6 @@ mod tests {
     #[tokio::test]
     async fn nothing_to_do_is_said() {
         let seed = Seed::new().await;
-        assert_eq!(shown(&[], &[], &seed.catalogue).text, "Nothing waits for a person.\n");
+        assert_eq!(shown(&[], (&[], &[]), &seed.catalogue).text, "Nothing waits for a person.\n");
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::columns::columns;
 use super::{Exit, Mistake, PauseArgs, ResumeArgs, Shown};
 use crate::config;
-use crate::ledger::{Ledger, Switch, SystemChange};
-use crate::timeline::{Halted, halted, when};
+use crate::ledger::{Asked, Ledger, Switch, SystemChange};
+use crate::timeline::{Halted, halted, inquired, when};
 
 /// Changes of how systems stand that are shown.
 const CHANGES: usize = 10;
@@ -27,6 +27,8 @@ pub(super) async fn list(
 ) -> anyhow::Result<Shown> {
     let halted = halted(&ledger.halts().await?, catalogue, now);
     let changes = ledger.system_changes(CHANGES).await?;
+    let asked = ledger.asked().await?;
+    let inquired = inquired(&asked, catalogue, now);
     let of = |name: &SystemName| halted.iter().find(|halted| halted.system == *name);
     let rows = catalogue.systems().map(|system| {
         let (standing, text) = match of(&system.name) {
@@ -36,6 +38,15 @@ pub(super) async fn list(
         [system.name.to_string(), standing.to_owned(), text]
     });
     let mut text = columns(["SYSTEM", "STANDS", "WHY"], rows);
+    if !inquired.is_empty() {
+        text.push_str("\nThe open jobs:\n");
+    }
+    for inquired in &inquired {
+        let _ = writeln!(text, "  {}: {}", inquired.system, inquired.text);
+        for attention in &inquired.attention {
+            let _ = writeln!(text, "    {attention}");
+        }
+    }
     if !changes.is_empty() {
         text.push_str("\nThe latest changes:\n");
         for change in &changes {
@@ -46,12 +57,15 @@ pub(super) async fn list(
         .systems()
         .map(|system| {
             let halted = of(&system.name);
+            let asked = asked.iter().find(|asked| asked.system == system.name);
             json!({
                 "system": system.name.as_str(),
                 "title": system.title,
                 "stands": halted.map_or("open", |halted| halted.why),
                 "until": halted.and_then(|halted| halted.until).map(|until| until.to_string()),
                 "why": halted.map(|halted| &halted.text),
+                "polled_to": asked.and_then(|asked| asked.polled_to).map(|at| at.to_string()),
+                "open_jobs": asked.map(open_jobs),
             })
         })
         .collect();
@@ -132,11 +146,22 @@ fn told(change: &SystemChange) -> String {
         "resumed" => "was let go on",
         "opened" => "did not answer and was left alone",
         "closed" => "answered again",
+        "gap" => "may have told news that was missed",
         other => other,
     };
     let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("{}  {system} {what}{by}{reason}", when::short(*at))
+}
+
+/// When the open jobs of a system were compared last, with what result, and when they are next.
+fn open_jobs(asked: &Asked) -> Value {
+    json!({
+        "compared_at": asked.last.as_ref().map(|(at, _)| at.to_string()),
+        "result": asked.last.as_ref().map(|(_, report)| report),
+        "next_at": asked.due_at.map(|at| at.to_string()),
+        "gap": asked.why,
+    })
 }
 
 fn change_json(change: &SystemChange) -> Value {

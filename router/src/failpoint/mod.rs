@@ -69,6 +69,8 @@ pub enum Write {
     Advance,
     /// Jobs that are asked about.
     Ask,
+    /// Turns to ask about all open jobs, and what that came to.
+    Reconcile,
     /// What clocks of tickets tell, and when they are looked at next.
     Look,
     /// Heartbeats.
@@ -95,6 +97,7 @@ impl Write {
         Self::Turn,
         Self::Advance,
         Self::Ask,
+        Self::Reconcile,
         Self::Look,
         Self::Beat,
         Self::Rescue,
@@ -115,6 +118,7 @@ impl Write {
             Self::Turn => ("turning", "turned"),
             Self::Advance => ("advancing", "advanced"),
             Self::Ask => ("asking", "asked"),
+            Self::Reconcile => ("reconciling", "reconciled"),
             Self::Look => ("looking", "looked"),
             Self::Beat => ("beating", "beaten"),
             Self::Rescue => ("rescuing", "rescued"),

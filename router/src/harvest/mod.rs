@@ -3,6 +3,8 @@
 //! The position is kept in the ledger and moves on only after every ticket of a poll is in it. What a poll finds
 //! again, because each looks back a little, is recognised by its inbox key.
 
+mod reopened;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::envelope;
 use crate::intake::{Intake, KEPT_BODY, Message, Receipt};
-use crate::ledger::{InboxKey, Ledger, Refusal};
+use crate::ledger::{Accepted, InboxKey, Ledger, Refusal};
+use reopened::Seen;
 
 /// Asks one CRM.
 pub struct Harvester {
@@ -47,8 +50,9 @@ pub enum Step {
 enum Taken {
     /// The ledger has it.
     Whole(String),
-    /// It is kept with the reason why it could not be taken, and is looked at again while it is listed.
-    Refused,
+    /// It is kept with the reason why it could not be taken, or it cannot be said yet what it means: it is looked at
+    /// again while it is listed.
+    Again,
 }
 
 impl Harvester {
@@ -161,7 +165,7 @@ impl Harvester {
         while let Some(one) = under_way.next().await {
             match one {
                 Ok(Taken::Whole(digest)) => drop(taken.insert(digest)),
-                Ok(Taken::Refused) => {}
+                Ok(Taken::Again) => {}
                 Err(error) => failure = Some(error),
             }
             read += 1;
@@ -189,7 +193,7 @@ impl Harvester {
                     Err(failure) if is_final(&failure) => {
                         let refusal = self.refusal(&item, digest, &failure, now);
                         self.intake.accept(vec![Err(Box::new(refusal))]).await?;
-                        return Ok(Taken::Refused);
+                        return Ok(Taken::Again);
                     }
                     Err(failure) => return Err(failure.into()),
                 }
@@ -198,12 +202,31 @@ impl Harvester {
         // A ticket that is gone by the time it is read needs nothing.
         let Some(ticket) = ticket else { return Ok(Taken::Whole(digest)) };
         let message = Message::polled(self.system.clone(), &ticket);
-        let receipts = self.intake.receive(message, now).await?;
-        let refused = receipts.iter().any(|receipt| match receipt {
-            Receipt::Refused { .. } => true,
-            Receipt::Accepted(..) => false,
-        });
-        Ok(if refused { Taken::Refused } else { Taken::Whole(digest) })
+        let understood = self.intake.read(message, now);
+        let subjects: Vec<_> = understood
+            .iter()
+            .filter_map(|one| Some(one.as_ref().ok()?.subject()))
+            .map(|(council, ticket)| (council.clone(), ticket.clone()))
+            .collect();
+        let receipts = self.intake.accept(understood).await?;
+        let is_known =
+            |receipt: &Receipt| matches!(receipt, Receipt::Accepted(_, Accepted::DuplicateDelivery));
+        if receipts.iter().any(|receipt| matches!(receipt, Receipt::Refused { .. })) {
+            return Ok(Taken::Again);
+        }
+        if harvest.reopens && receipts.iter().all(is_known) {
+            for (council, ticket) in &subjects {
+                // The list was asked for at `now`, before any of its tickets was read.
+                match reopened::seen(&*self.ledger, &self.system, (council, ticket), now).await? {
+                    Seen::Known => {}
+                    Seen::Unsure => return Ok(Taken::Again),
+                    Seen::Reopened(arrival) => {
+                        self.intake.accept(vec![Ok(*arrival)]).await?;
+                    }
+                }
+            }
+        }
+        Ok(Taken::Whole(digest))
     }
 
     fn refusal(&self, item: &Value, digest: String, failure: &ReadFailure, now: Timestamp) -> Refusal {

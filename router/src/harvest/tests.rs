@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use mappings::domain::{Disposition, HandoverState, Job, RequestState};
 use mappings::mapping::Source;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -16,8 +17,11 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::*;
-use crate::closing::Decision;
-use crate::ledger::{self, Counts, Filter, Lessee, Meaning, Outbox, Room, WorkerId, Writer};
+use crate::closing::{Closure, Decision, Grounds, Standing};
+use crate::ledger::{
+    self, Attempt, Completion, Counts, Filter, Lessee, Meaning, Next, Outbox, Room, Settlement, Way,
+    WorkerId, Writer,
+};
 
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -95,7 +99,7 @@ calls:
 ";
 const INTAKE: &str = "\
 intake:
-  poll: {every: 1m, overlap: 10m, call: new, each: \"$.items[?@.status == 'new']\", then: read}
+  poll: {every: 1m, overlap: 10m, call: new, each: \"$.items[?@.status == 'new']\", then: read, reopens: true}
   event: {template: \"desk-{$.id}\"}
   request:
     ticket: {from: $.id, as: string, required: true}
@@ -120,6 +124,7 @@ struct Rig {
     shared: Shared,
     harvester: Harvester,
     ledger: Arc<dyn Ledger>,
+    lessee: Lessee,
     clock: Clock,
     _tasks: JoinSet<()>,
     _folder: tempfile::TempDir,
@@ -149,13 +154,13 @@ impl Rig {
         let folder = tempfile::tempdir().expect("a folder");
         let address = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let (closer, reader): (ledger::Closer, ledger::Reader) =
-            (Arc::new(|_| Decision::Wait), Arc::new(|_, _, _| Meaning::Unrecognised));
+            (Arc::new(close), Arc::new(|_, _, _| done()));
         let ledger = ledger::open(&address, closer, reader, 2).await.expect("a ledger");
         let clock = Clock::stopped_at(at(0));
         let lessee = Lessee { worker: WorkerId(Uuid::now_v7()), room: Room::new([]), outbox: Outbox::Off };
         let (events, _) = mpsc::unbounded_channel();
         let (work, _) = mpsc::unbounded_channel();
-        let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee, events, work);
+        let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
         tasks.spawn(lanes.run(CancellationToken::new()));
 
         let name = SystemName::parse("desk").expect("a name");
@@ -166,7 +171,7 @@ impl Rig {
             Harvester::new(&catalogue, &system, connector, Arc::clone(&ledger), intake, clock.clone())
                 .expect("it is polled");
         assert_eq!(every, EVERY);
-        Self { shared, harvester, ledger, clock, _tasks: tasks, _folder: folder }
+        Self { shared, harvester, ledger, lessee, clock, _tasks: tasks, _folder: folder }
     }
 
     /// A ticket that was changed so many seconds after the start.
@@ -194,6 +199,50 @@ impl Rig {
         tickets
     }
 
+    /// Makes the one call that is due at a system, which ends now.
+    async fn call(&self, system: &str) {
+        let system = SystemName::parse(system).expect("a name");
+        let due = self.ledger.claim_due(&system, 9, self.clock.now(), self.lessee.worker).await;
+        let work = due.expect("a claim").remove(0);
+        let now = self.clock.now();
+        let attempt = Attempt {
+            started_at: now,
+            ended_at: now,
+            outcome: "delivered".into(),
+            status: Some(200),
+            reason: None,
+            call: None,
+            answer: None,
+        };
+        let next = Next::Delivered { job: Job::parse("7").ok(), note: None };
+        let settlement = Settlement { work, attempt, next, owner: None };
+        self.ledger.record(&[settlement], &self.lessee).await.expect("recorded");
+    }
+
+    /// Has the work of the only ticket done; its closure is due then.
+    async fn finish(&self) {
+        self.call("waste").await;
+        let completion = Completion {
+            system: SystemName::parse("waste").expect("a name"),
+            key: self.clock.now().to_string(),
+            job: Job::parse("7").ok(),
+            reference: None,
+            said: "Done".into(),
+            note: None,
+            said_at: None,
+            received_at: self.clock.now(),
+            way: Way::Webhook,
+        };
+        self.ledger.complete(&[completion], &self.lessee).await.expect("heard");
+    }
+
+    /// The states of all openings of a ticket, the latest first.
+    async fn openings(&self, ticket: &str) -> Vec<RequestState> {
+        let ticket = mappings::domain::Ticket::parse(ticket).ok();
+        let lines = self.ledger.tickets(&Filter { ticket, most: 9, ..Filter::default() }).await;
+        lines.expect("tickets").into_iter().map(|line| line.state).collect()
+    }
+
     async fn counts(&self) -> Counts {
         self.ledger.counts().await.expect("counts")
     }
@@ -203,6 +252,24 @@ impl Rig {
         reads.sort_unstable();
         reads
     }
+}
+
+fn done() -> Meaning {
+    Meaning::Ended { disposition: Disposition::Completed, reason: None, say: None }
+}
+
+/// What is done closes, by a call to the desk.
+fn close(standing: &Standing) -> Decision {
+    if standing.handovers.iter().any(|part| part.state != HandoverState::Ended) {
+        return Decision::Wait;
+    }
+    Decision::Close(Closure {
+        disposition: Disposition::Completed,
+        reason: None,
+        say: "It is done.".into(),
+        crm: SystemName::parse("desk").ok(),
+        grounds: Grounds::default(),
+    })
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -340,4 +407,46 @@ async fn credentials_that_are_refused_for_a_while_lose_no_ticket() {
     rig.alter(1, |ticket| ticket.answer = 200);
     rig.poll_at(100_000).await.expect("polled");
     assert_eq!((rig.tickets().await, rig.counts().await.refused), (vec!["1".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn a_closed_ticket_that_is_listed_as_open_is_opened_again_once() {
+    let rig = Rig::start().await;
+    rig.change(1, -1);
+    rig.poll_at(0).await.expect("polled");
+    rig.finish().await;
+    rig.call("desk").await;
+    rig.alter(1, |ticket| (ticket.status, ticket.changed) = ("resolved", at(0)));
+    rig.poll_at(60).await.expect("polled");
+    assert_eq!(rig.openings("1").await, [RequestState::Closed]);
+    rig.alter(1, |ticket| (ticket.status, ticket.changed) = ("new", at(90)));
+    rig.poll_at(120).await.expect("polled");
+    assert_eq!(rig.openings("1").await, [RequestState::Open, RequestState::Closed]);
+    rig.alter(1, |ticket| ticket.changed = at(130));
+    rig.poll_at(180).await.expect("polled");
+    assert_eq!(rig.openings("1").await.len(), 2, "it is open already");
+    rig.finish().await;
+    rig.call("desk").await;
+    rig.alter(1, |ticket| ticket.changed = at(200));
+    rig.poll_at(240).await.expect("polled");
+    let states = rig.openings("1").await;
+    assert_eq!(states.len(), 3, "opened again after it was closed again: {states:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_no_newer_than_the_closure_opens_nothing_and_is_looked_at_again() {
+    let rig = Rig::start().await;
+    rig.change(1, -1);
+    rig.poll_at(0).await.expect("polled");
+    rig.clock.advance(Duration::from_secs(60));
+    rig.finish().await;
+    rig.alter(1, |ticket| ticket.changed = at(50));
+    rig.poll_at(60).await.expect("polled");
+    assert_eq!(rig.openings("1").await, [RequestState::Closing], "it is being closed");
+    rig.clock.advance(Duration::from_secs(60));
+    rig.call("desk").await;
+    rig.poll_at(120).await.expect("polled");
+    assert_eq!(rig.openings("1").await, [RequestState::Closed], "the list may be as old as the closure");
+    rig.poll_at(180).await.expect("polled");
+    assert_eq!(rig.openings("1").await, [RequestState::Open, RequestState::Closed]);
 }

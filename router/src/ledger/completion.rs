@@ -16,11 +16,14 @@ pub enum Way {
     Queue,
     /// It stood in a file.
     File,
+    /// We asked about the jobs that were still open.
+    Reconciliation,
 }
 
 impl Way {
     /// Every way.
-    pub const ALL: [Self; 4] = [Self::Webhook, Self::Poll, Self::Queue, Self::File];
+    pub const ALL: [Self; 5] =
+        [Self::Webhook, Self::Poll, Self::Queue, Self::File, Self::Reconciliation];
 
     /// The word used in the ledger and in timelines.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Way {
             Self::Poll => "poll",
             Self::Queue => "queue",
             Self::File => "file",
+            Self::Reconciliation => "reconciliation",
         }
     }
 }

@@ -96,7 +96,7 @@ pub struct SystemChange {
     pub system: SystemName,
     /// When.
     pub at: Timestamp,
-    /// `paused`, `resumed`, `opened` or `closed`.
+    /// `paused`, `resumed`, `opened` or `closed`; `gap` where its news may have been missed.
     pub change: String,
     /// The person; `None` where Dovetail did it by itself.
     pub by: Option<String>,

@@ -14,6 +14,7 @@ mod halt;
 mod history;
 mod lease;
 mod opening;
+mod reconciliation;
 mod resolution;
 mod selection;
 mod settlement;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mappings::domain::{CallId, Council, EventId, RequestId, SystemName, Ticket};
+use mappings::domain::{CallId, Council, EventId, HandoverId, RequestId, SystemName, Ticket};
 use serde_json::Value;
 
 pub use arrival::{Accepted, Arrival, Change, InboxKey, Refusal};
@@ -39,6 +40,7 @@ pub use halt::{Agreement, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Place, Places, Rescued, Room, WorkerId, Written};
 pub use opening::{Edited, edit};
+pub use reconciliation::{Asked, OpenJob, Reconciled, Turn};
 pub use resolution::{Choice, Link, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
@@ -171,6 +173,32 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<Check>, Error>;
+
+    /// Takes the turn to ask a system about its open jobs where it is due, or keeps it: `false` where it is not due, or
+    /// another worker does it.
+    async fn claim_reconciliation(&self, system: &SystemName, turn: &Turn) -> Result<bool, Error>;
+
+    /// A page of a system's open jobs that it gave a reference, after `place`; nothing is marked.
+    async fn open_jobs(
+        &self,
+        system: &SystemName,
+        place: Option<(Timestamp, HandoverId)>,
+        most: usize,
+    ) -> Result<Vec<OpenJob>, Error>;
+
+    /// Writes what asking came to, where the worker still has the turn, and gives the turn up.
+    async fn record_reconciliation(
+        &self,
+        system: &SystemName,
+        worker: WorkerId,
+        reconciled: &Reconciled,
+    ) -> Result<bool, Error>;
+
+    /// Keeps that news of a system may have been missed, and makes it due to be asked about its open jobs.
+    async fn tell_gap(&self, system: &SystemName, why: &str, now: Timestamp) -> Result<(), Error>;
+
+    /// When each system was asked, for news and about its open jobs.
+    async fn asked(&self) -> Result<Vec<Asked>, Error>;
 
     /// Looks at up to `most` clocks that are due, oldest first, writes what they tell and when to look again; says how
     /// many. Others that do the same at once look at other clocks.

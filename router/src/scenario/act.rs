@@ -39,7 +39,17 @@ impl World<'_> {
             }
             Act::Accepts(system, job) => self.simulator(system)?.name_next(job.as_str()),
             Act::Refuses(system, why) => self.simulator(system)?.refuse_next(*why),
-            Act::Answers(system, fault) => self.fault(system, *fault)?,
+            Act::Answers(system, fault, asked) => self.fault(system, *fault, *asked)?,
+            Act::Forgets(system, ticket) => {
+                let job =
+                    self.job_of(system, ticket).await?.context("the system has no job of that ticket")?;
+                anyhow::ensure!(self.simulator(system)?.lose(&job), "{system} has no job {job}");
+            }
+            Act::Reconcile => {
+                for reconciler in self.reconcilers.values() {
+                    reconciler.at_once().await?;
+                }
+            }
             Act::Down(system) => {
                 let simulator = self.simulator(system)?;
                 simulator.close();
@@ -137,7 +147,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn fault(&self, system: &SystemName, fault: Fault) -> anyhow::Result<()> {
+    fn fault(&self, system: &SystemName, fault: Fault, asked: Scope) -> anyhow::Result<()> {
         let simulator = self.simulator(system)?;
         let faults = simulator.faults();
         let left = match faults.switch(fault) {
@@ -145,8 +155,8 @@ impl World<'_> {
             Switch::Off | Switch::Rate(_) => 0,
         };
         let mut faults = faults.with(fault, Switch::Next(left + 1));
-        // Polls and read-backs go on: what is told is what becomes of the order.
-        faults.only = Scope::Writes;
+        // All else goes on, so that what is told is what becomes of this.
+        faults.only = asked;
         simulator.set_faults(faults);
         Ok(())
     }
@@ -191,6 +201,10 @@ impl World<'_> {
             By::Poll => {
                 let Some(poll) = &system.poll else { bail!("{} is not polled", word.system) };
                 self.go_to(self.clock.now() + poll.every() + A_MOMENT).await
+            }
+            By::Nobody => {
+                simulator.forget_changes();
+                Ok(())
             }
             By::Queue => self.report(word, about.as_ref(), job.as_deref()).await,
             By::File => {

@@ -4,7 +4,7 @@ use jiff::{Span, Timestamp};
 use mappings::domain::{Council, Job, Service, SystemName, Ticket};
 use serde_json::Value;
 
-use connectors::simulator::{Fault, Refuse};
+use connectors::simulator::{Fault, Refuse, Scope};
 
 use super::decide::Decides;
 use super::overlay::Overlay;
@@ -70,8 +70,12 @@ pub(super) enum Act {
     Accepts(SystemName, Job),
     /// The next order is refused.
     Refuses(SystemName, Refuse),
-    /// The next calls are answered so, or not at all.
-    Answers(SystemName, Fault),
+    /// The next calls of a kind are answered so, or not at all.
+    Answers(SystemName, Fault, Scope),
+    /// A system no longer knows the job of a ticket.
+    Forgets(SystemName, Ticket),
+    /// Every system is asked about its open jobs.
+    Reconcile,
     /// Connections to the system are refused, or taken again.
     Down(SystemName),
     /// They are taken again.
@@ -118,6 +122,8 @@ pub(super) enum By {
     Queue,
     /// In a file, when two looks have passed.
     File,
+    /// In no way: the system knows it, tells nobody, and lists it among no changes.
+    Nobody,
 }
 
 /// One thing that must hold.
@@ -172,6 +178,8 @@ pub(super) enum What {
     Receipt(String, String),
     /// How many jobs a system made.
     Jobs(SystemName, u64),
+    /// Numbers of what the last comparison with the open jobs of a system came to, or `put off`.
+    Compared(SystemName, Value),
     /// Parts of what was added to the latest job at a system.
     Remarks(SystemName, Vec<String>),
 }

@@ -1,13 +1,16 @@
 //! Time in a scenario: it stands still while there is something to do, and goes from one due moment to the next.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use jiff::{Timestamp, Unit};
+use mappings::mapping::Poll;
 
 use super::World;
 use super::document::{Moment, Scenario};
 use super::read::london;
 use crate::complete::Step;
-use crate::{gate, rescue};
+use crate::{gate, reconcile, rescue};
 
 impl World<'_> {
     /// Tells a whole story. The result is what was not as expected.
@@ -43,8 +46,10 @@ impl World<'_> {
                 return Ok(());
             }
             let midnight = now.to_zoned(london()).tomorrow()?.round(Unit::Day)?.timestamp();
-            let next = self.next_due(now).await?.into_iter().chain([midnight, end]).min().unwrap_or(end);
-            self.clock.advance(std::time::Duration::try_from(next - now)?);
+            let looks_back = now + self.patience();
+            let stops = [midnight, end, looks_back];
+            let next = self.next_due(now).await?.into_iter().chain(stops).min().unwrap_or(end);
+            self.clock.advance(Duration::try_from(next - now)?);
         }
     }
 
@@ -92,7 +97,21 @@ impl World<'_> {
                 taken += reports;
             }
         }
+        for reconciler in self.reconcilers.values() {
+            if let Ok(reconcile::Step::Done(report)) = reconciler.when_due().await {
+                taken += report.asked();
+            }
+        }
         taken
+    }
+
+    /// How far time may go at once, so that no poll is later than it looks back.
+    fn patience(&self) -> Duration {
+        let polls = self.catalogue.systems().filter_map(|system| match &system.poll {
+            Some(Poll::Changed { every, overlap, .. }) => Some(*every + *overlap),
+            Some(Poll::EachJob { .. }) | None => None,
+        });
+        polls.min().unwrap_or(Duration::from_secs(24 * 3600))
     }
 
     /// When a call of a ticket of the scenario is due next.

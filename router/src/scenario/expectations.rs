@@ -37,7 +37,9 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Vec<Expected> {
     let mut expected = Vec::new();
     for entry in entries {
         match (&entry.value.value, Ticket::parse(&entry.key)) {
-            (Yaml::Map(inner), Ok(ticket)) if entry.key != "closure says" => {
+            (Yaml::Map(inner), Ok(ticket))
+                if entry.key != "closure says" && !entry.key.starts_with("open jobs at ") =>
+            {
                 let of_ticket = inner.iter().filter_map(|inner| one(reader, inner, Some(&ticket)));
                 expected.extend(of_ticket.collect::<Vec<_>>());
             }
@@ -96,6 +98,7 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
                 .chain([
                     "calls that <system> got",
                     "jobs at <system>",
+                    "open jobs at <system>",
                     "<system> was told",
                     "receipt of <file>",
                 ])
@@ -126,6 +129,9 @@ fn of_system(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Option<W
     }
     if let Some(system) = key.strip_prefix("jobs at ").and_then(system) {
         return Some(reader.count(node, key).map(|count| What::Jobs(system, count)));
+    }
+    if let Some(system) = key.strip_prefix("open jobs at ").and_then(system) {
+        return Some(Some(What::Compared(system, node.to_json())));
     }
     if let Some(system) = key.strip_suffix(" was told").filter(|name| *name != "customer").and_then(system) {
         return Some(Some(What::Remarks(system, reader.texts(node, key))));

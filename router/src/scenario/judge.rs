@@ -134,6 +134,7 @@ impl World<'_> {
             What::Receipt(file, counts) => {
                 same(&format!("receipt of {file}"), counts, &self.receipt(file).unwrap_or("none".to_owned()))
             }
+            What::Compared(system, expected) => self.compared(system, expected).await?,
             What::Remarks(system, parts) => {
                 contains(&format!("{system} was told"), parts, &self.remarks(system, ticket).await?)
             }
@@ -166,6 +167,19 @@ impl World<'_> {
         let count = |name: &str| receipt[name].as_u64().unwrap_or_default();
         let (taken, known, bad) = (count("taken"), count("known_already"), count("bad"));
         Some(format!("{taken} taken, {known} known already, {bad} bad"))
+    }
+
+    /// What the last comparison with the open jobs of a system came to; `put off` while it is due.
+    async fn compared(&self, system: &SystemName, expected: &Value) -> anyhow::Result<Option<String>> {
+        let asked = self.ledger.asked().await?.into_iter().find(|asked| asked.system == *system);
+        let now = self.clock.now();
+        let found = match asked {
+            Some(asked) if asked.due_at.is_some_and(|due_at| due_at <= now) => Value::from("put off"),
+            Some(asked) => asked.last.map_or(Value::from("never"), |(_, report)| report),
+            None => Value::from("never"),
+        };
+        let differs = || format!("open jobs at {system}: expected {expected}; found {found}");
+        Ok((!holds(&found, expected)).then(differs))
     }
 
     async fn remarks(&self, system: &SystemName, ticket: &Ticket) -> anyhow::Result<String> {

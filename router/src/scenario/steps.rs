@@ -1,6 +1,6 @@
 //! Reading what happens in a scenario.
 
-use connectors::simulator::{Fault, Refuse};
+use connectors::simulator::{Fault, Refuse, Scope};
 use mappings::domain::{SystemName, Ticket};
 use mappings::mapping::yaml::{Node, Yaml};
 use serde_json::json;
@@ -17,6 +17,7 @@ const VERBS: &[&str] = &[
     "accepts",
     "refuses",
     "answers",
+    "forgets",
     "does not answer",
     "loses the answer",
     "is down",
@@ -35,6 +36,7 @@ const DEEDS: &[&str] = &[
     "a person reopens the ticket in the CRM",
     "a person stops the closure",
     "a person decides",
+    "dovetail reconciles",
 ];
 const MOMENTS: &[&str] = &["at", "after"];
 
@@ -103,7 +105,7 @@ fn modifiers(deed: &str) -> &'static [&'static str] {
     match of_system(deed) {
         Some((_, "says")) => &["about", "job", "note", "follow on", "by", "dated", "twice", "times"],
         Some((_, "puts the file")) => &["with", "twice", "times"],
-        Some((_, "answers" | "does not answer" | "loses the answer")) => &["times", "twice"],
+        Some((_, "answers" | "does not answer" | "loses the answer")) => &["asked", "times", "twice"],
         Some(_) => &[],
         None => match deed {
             "a person decides" => &["about"],
@@ -151,6 +153,7 @@ fn act(reader: &mut Reader<'_>, line: usize, deed: &str, value: &Node, step: &No
             Some(Act::Decides(decide::read(reader, value, about)?))
         }
         "a person reopens the ticket in the CRM" => by_hand(reader, value, "open"),
+        "dovetail reconciles" => Some(Act::Reconcile),
         _ => {
             let known: Vec<&str> = DEEDS.iter().chain(VERBS).copied().collect();
             reader.unknown(line, format!("the step {deed:?}"), deed, &known);
@@ -208,7 +211,10 @@ const ANSWERS: &[(&str, Fault)] = &[
 ];
 
 const WAYS: &[(&str, By)] =
-    &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue), ("file", By::File)];
+    &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue), ("file", By::File), ("nobody", By::Nobody)];
+
+/// What a system is asked when it answers otherwise: to do something, or how something stands.
+const ASKED: &[(&str, Scope)] = &[("to do something", Scope::Writes), ("how it stands", Scope::Reads)];
 
 fn of_a_system(
     reader: &mut Reader<'_>,
@@ -220,9 +226,19 @@ fn of_a_system(
     match verb {
         "accepts" => Some(Act::Accepts(system, reader.parsed(value, "accepts: the name of the job")?)),
         "refuses" => Some(Act::Refuses(system, word(reader, value, "refuses", REFUSALS)?)),
-        "answers" => Some(Act::Answers(system, word(reader, value, "answers", ANSWERS)?)),
-        "does not answer" => Some(Act::Answers(system, Fault::Down)),
-        "loses the answer" => Some(Act::Answers(system, Fault::LostAnswer)),
+        "answers" | "does not answer" | "loses the answer" => {
+            let fault = match verb {
+                "answers" => word(reader, value, "answers", ANSWERS)?,
+                "does not answer" => Fault::Down,
+                _ => Fault::LostAnswer,
+            };
+            let asked = match step.get("asked") {
+                Some(node) => word(reader, node, "asked", ASKED)?,
+                None => Scope::Writes,
+            };
+            Some(Act::Answers(system, fault, asked))
+        }
+        "forgets" => Some(Act::Forgets(system, reader.parsed(value, "forgets: the ticket of the job")?)),
         "is paused" => Some(Act::Pauses(system)),
         "is resumed" => Some(Act::Resumes(system)),
         "puts the file" => {

@@ -26,6 +26,7 @@ use crate::dispatch::{Desk, Halts, Lane, Lookout};
 use crate::files::Watcher;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Work, WorkerId, Writer};
+use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::sla::Timekeeper;
 use crate::undo::{self, Undo};
@@ -53,6 +54,7 @@ pub(super) struct World<'b> {
     pub(super) listeners: HashMap<SystemName, Listener>,
     /// Who looks for files, and how often.
     pub(super) watchers: Vec<(Watcher, Duration)>,
+    pub(super) reconcilers: HashMap<SystemName, Reconciler>,
     pub(super) simulators: &'b HashMap<SystemName, Simulator>,
     /// Every ticket that was named, in the order in which it was.
     pub(super) tickets: Vec<(Council, Ticket)>,
@@ -139,7 +141,8 @@ impl<'b> World<'b> {
             halts: desk.halts.clone(),
             readiness,
         };
-        let (mut lanes, mut memory, mut listeners) = (Vec::new(), HashMap::new(), HashMap::new());
+        let (mut lanes, mut memory) = (Vec::new(), HashMap::new());
+        let (mut listeners, mut reconcilers) = (HashMap::new(), HashMap::new());
         let watchers = catalogue
             .systems()
             .filter_map(|system| Watcher::new(&catalogue, system, writer.clone(), clock.clone()));
@@ -162,6 +165,10 @@ impl<'b> World<'b> {
                 clock: clock.clone(),
                 halts: desk.halts.subscribe(),
             };
+            if system.status.is_some() {
+                let reconciler = Reconciler { listener: listener.clone(), worker, rate: None };
+                reconcilers.insert(system.name.clone(), reconciler);
+            }
             listeners.insert(system.name.clone(), listener);
         }
         #[expect(clippy::disallowed_methods, reason = "ended by `end`, with everything else of the scenario")]
@@ -180,6 +187,7 @@ impl<'b> World<'b> {
             undo,
             listeners,
             watchers,
+            reconcilers,
             simulators: &bench.simulators,
             tickets: Vec::new(),
             person_read: String::new(),
@@ -202,6 +210,7 @@ impl<'b> World<'b> {
             self.lanes,
             self.listeners,
             self.watchers,
+            self.reconcilers,
             self.timekeeper,
             self.lookout,
             self.undo,

@@ -257,6 +257,7 @@ fn of_heard(heard: &Heard, history: &History, names: &Names<'_>) -> Option<Entry
         Way::Webhook | Way::Queue => format!("{name} told us"),
         Way::Poll => format!("{name}, asked by us, says"),
         Way::File => format!("{name} told us in a file"),
+        Way::Reconciliation => format!("{name}, asked about its open jobs, says"),
     };
     let text = match heard.correlated {
         Correlated::Duplicate => return None,

@@ -3,6 +3,7 @@
 //! A pure reading of the ledger's [`History`] with the mappings beside it. It says nothing of the customer:
 //! whoever reads it has the ticket in front of them.
 
+mod asked;
 mod clock;
 mod entries;
 mod halted;
@@ -18,6 +19,7 @@ use mappings::mapping::{Catalogue, Meaning, System};
 
 use crate::ledger::{Completion, Correlated, Handover, Heard, History, Tried};
 
+pub use asked::{Inquired, inquired};
 pub use entries::Entry;
 pub use halted::{Halted, halted};
 use piece::Piece;

@@ -23,7 +23,7 @@ fn latest(point: Point) -> u64 {
             Write::Accept | Write::Record | Write::Complete | Write::Mark => 4,
             Write::Turn | Write::Advance | Write::Ask | Write::Look | Write::Beat | Write::Begin => 3,
             Write::Refuse => 2,
-            Write::Claim | Write::Take | Write::Rescue | Write::Release | Write::Fold => 1,
+            Write::Claim | Write::Take | Write::Rescue | Write::Release | Write::Fold | Write::Reconcile => 1,
         },
         Point::Received
         | Point::Acknowledging

@@ -206,7 +206,10 @@ fn context(case: &Case, system: &System, operation: &str) -> Value {
         merge(&mut context, json!({"dovetail": {"job": "JOB-1"}}));
     }
     if by_name {
-        merge(&mut context, json!({"dovetail": {"since": "2026-11-22T09:00:00Z"}}));
+        merge(
+            &mut context,
+            json!({"dovetail": {"since": "2026-11-22T09:00:00Z", "jobs": ["JOB-1", "JOB-2"]}}),
+        );
     }
     if let Some(event) = &case.event {
         let document = system.webhook.as_ref().map(|webhook| webhook.document(event));

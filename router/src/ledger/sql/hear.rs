@@ -334,7 +334,10 @@ pub(super) fn completion(row: &mut Row) -> Result<ledger::Heard, Error> {
         said_at: row.maybe_time("completions.said_at")?,
         received_at: row.time("completions.received_at")?,
         way: row.get("completions.way", |word| {
-            Way::ALL.into_iter().find(|way| way.as_str() == word).ok_or("webhook, poll, queue or file")
+            Way::ALL
+                .into_iter()
+                .find(|way| way.as_str() == word)
+                .ok_or("webhook, poll, queue, file or reconciliation")
         })?,
     };
     let correlated = row.get("completions.state", |word| {

@@ -21,6 +21,7 @@ mod outbox;
 mod owners;
 mod parked;
 mod polls;
+mod reconciliations;
 mod record;
 mod refuse;
 mod replay;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mappings::domain::{CallId, Council, EventId, RequestId, SystemName, Ticket};
+use mappings::domain::{CallId, Council, EventId, HandoverId, RequestId, SystemName, Ticket};
 use serde_json::Value;
 
 use self::accept::Accept;
@@ -52,10 +53,10 @@ use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 pub use self::store::{add_schema, remove_schema};
 use super::{
-    Accepted, Agreement, Arrival, Batch, Check, Closer, Completion, Correlated, Counts, Deferral, Error,
-    Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OwnerChange, OwnerChanged, Page,
-    Peer, Problem, Reader, Recorded, Refusal, Rescued, Resolution, Resolved, Selection, Settlement, Stop,
-    Stuck, Switch, Switched, SystemChange, Work, WorkerId, Written,
+    Accepted, Agreement, Arrival, Asked, Batch, Check, Closer, Completion, Correlated, Counts, Deferral,
+    Error, Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OpenJob, OwnerChange,
+    OwnerChanged, Page, Peer, Problem, Reader, Reconciled, Recorded, Refusal, Rescued, Resolution, Resolved,
+    Selection, Settlement, Stop, Stuck, Switch, Switched, SystemChange, Turn, Work, WorkerId, Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
@@ -224,6 +225,36 @@ impl Ledger for SqlLedger {
         most: usize,
     ) -> Result<Vec<Check>, Error> {
         failpoint::during(Write::Ask, self.take_checks(system, before, now, most)).await
+    }
+
+    async fn claim_reconciliation(&self, system: &SystemName, turn: &Turn) -> Result<bool, Error> {
+        failpoint::during(Write::Reconcile, self.take_reconciliation(system, turn)).await
+    }
+
+    async fn open_jobs(
+        &self,
+        system: &SystemName,
+        place: Option<(Timestamp, HandoverId)>,
+        most: usize,
+    ) -> Result<Vec<OpenJob>, Error> {
+        self.page_of_open_jobs(system, place, most).await
+    }
+
+    async fn record_reconciliation(
+        &self,
+        system: &SystemName,
+        worker: WorkerId,
+        reconciled: &Reconciled,
+    ) -> Result<bool, Error> {
+        failpoint::during(Write::Reconcile, self.keep_reconciled(system, worker, reconciled)).await
+    }
+
+    async fn tell_gap(&self, system: &SystemName, why: &str, now: Timestamp) -> Result<(), Error> {
+        failpoint::during(Write::Reconcile, self.keep_gap(system, why, now)).await
+    }
+
+    async fn asked(&self) -> Result<Vec<Asked>, Error> {
+        self.all_asked().await
     }
 
     async fn claim_clocks(

@@ -13,6 +13,7 @@ mod ordering;
 mod polling;
 mod publishing;
 mod reading;
+mod reconciling;
 mod recording;
 mod reopening;
 mod reporting;

@@ -61,6 +61,7 @@ idempotency: none
 retry: {first: 2s, most: 15m, attempts: 12}
 completion:
   poll: {every: 1h, each_job: read}
+  status: {every: 1d, each_job: read}
 calls:
   read:
     get: /orders/{$.dovetail.job}
