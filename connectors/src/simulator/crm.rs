@@ -24,6 +24,7 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
     match (&call.method, path) {
         (&Method::GET, ["rt"]) => Reply::json(200, &json!({"Version": "5.0.3", "Plugins": []})),
         (&Method::GET, ["ticket", id]) => read(shared, id),
+        (&Method::GET, ["tickets"]) => find(shared, call),
         (&Method::GET, ["ticket", id, "history"]) => history(shared, id),
         (&Method::POST, ["ticket"]) => with_body(call, |body| create(shared, body)),
         (&Method::PUT, ["ticket", id]) => with_body(call, |body| update(shared, call, id, body)),
@@ -58,6 +59,23 @@ fn create(shared: &Shared, body: &Map<String, Value>) -> Reply {
     let url = ticket_url(shared, &id);
     let created = Reply::json(201, &json!({"type": "ticket", "id": id, "_url": url}));
     created.with("location", url)
+}
+
+/// Answers the one form of query that is known here: `RefersTo = 'ID' AND Subject LIKE 'TEXT'`.
+fn find(shared: &Shared, call: &Call) -> Reply {
+    let query = call.asked().get("query").to_owned();
+    let parts: Vec<&str> = query.split('\'').collect();
+    let ["RefersTo = ", id, " AND Subject LIKE ", text, ""] = parts.as_slice() else {
+        return message(400, "Unable to parse query");
+    };
+    let tickets = shared.tickets();
+    let found = tickets.iter().filter(|ticket| ticket.refers_to == *id && ticket.subject.contains(text));
+    let items: Vec<_> = found.map(|ticket| json!({"type": "ticket", "id": ticket.id})).collect();
+    let count = items.len();
+    Reply::json(
+        200,
+        &json!({"count": count, "total": count, "page": 1, "pages": 1, "per_page": 1, "items": items}),
+    )
 }
 
 fn read(shared: &Shared, id: &str) -> Reply {

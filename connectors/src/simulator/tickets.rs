@@ -20,6 +20,8 @@ pub(super) struct Ticket {
     pub(super) subject: String,
     pub(super) queue: String,
     pub(super) requestor: String,
+    /// The ticket that it refers to; empty where it refers to none.
+    pub(super) refers_to: String,
     pub(super) status: &'static str,
     /// How often a call closed it.
     pub(super) closures: u32,
@@ -100,6 +102,7 @@ impl Tickets {
             subject: text("Subject"),
             queue: text("Queue"),
             requestor: text("Requestor"),
+            refers_to: text("RefersTo"),
             status: "new",
             closures: 0,
             closed_by_hand: 0,

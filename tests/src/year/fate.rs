@@ -109,7 +109,7 @@ pub(super) fn words(system: &str, draw: &mut Draw) -> Vec<Word> {
     if draw.happens(20) {
         after += 24 + draw.below(24);
     }
-    words.push(Word { said: *draw.of::<&'static str>(ends), after, twice: draw.happens(30), is_known: true });
+    words.push(Word { said: draw.of::<&'static str>(ends), after, twice: draw.happens(30), is_known: true });
     words
 }
 

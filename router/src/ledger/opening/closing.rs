@@ -137,7 +137,9 @@ impl Opening {
         let payload = self.payload(&grounds);
         effects.events.push(self.event(Kind::Closed, at, payload.clone()));
         if let Some(linked) = payload.get("linked") {
-            effects.events.push(self.event(Kind::FollowOn, at, linked.clone()));
+            let mut linked = linked.clone();
+            linked["crm"] = json!(crm.as_ref().map(|crm| crm.as_str()));
+            effects.events.push(self.event(Kind::FollowOn, at, linked));
         }
         let Some(crm) = crm else { return };
         let piece = Piece::due(crm, true);
