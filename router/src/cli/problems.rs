@@ -225,7 +225,7 @@ mod tests {
             seed.heard(job, "Zzz", None).await;
         }
         let problems = seed.ledger.problems(50).await.expect("problems");
-        let shown = shown(&problems, &[], &seed.catalogue);
+        let shown = shown(&problems, (&[], &[]), &seed.catalogue);
         assert!(shown.text.starts_with("waste said “Zzz”, which no mapping knows (2 held: CRM-2, CRM-1)\n"));
         assert_eq!(shown.json["unknown_words"][0]["said"], "Zzz");
         let command =

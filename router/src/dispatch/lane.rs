@@ -214,11 +214,11 @@ impl Lane {
             if aim == Aim::Probe && !self.wins_probe().await {
                 return None;
             }
-            let Some(slot) = Place::take(&self.slots) else { return None };
+            let slot = Place::take(&self.slots)?;
             if let Err(at) = self.pace.begin(now) {
                 return Some(at);
             }
-            let Some(work) = self.waiting.pop_front() else { return None };
+            let work = self.waiting.pop_front()?;
             if aim == Aim::Probe {
                 self.probe = Probe::Sent;
             }

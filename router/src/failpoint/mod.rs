@@ -85,7 +85,7 @@ pub enum Write {
 
 impl Write {
     /// Every write.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accept,
         Self::Refuse,
         Self::Claim,

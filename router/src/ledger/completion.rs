@@ -22,8 +22,7 @@ pub enum Way {
 
 impl Way {
     /// Every way.
-    pub const ALL: [Self; 5] =
-        [Self::Webhook, Self::Poll, Self::Queue, Self::File, Self::Reconciliation];
+    pub const ALL: [Self; 5] = [Self::Webhook, Self::Poll, Self::Queue, Self::File, Self::Reconciliation];
 
     /// The word used in the ledger and in timelines.
     pub fn as_str(self) -> &'static str {

@@ -210,8 +210,13 @@ const ANSWERS: &[(&str, Fault)] = &[
     ("half of it", Fault::TruncatedAnswer),
 ];
 
-const WAYS: &[(&str, By)] =
-    &[("webhook", By::Webhook), ("poll", By::Poll), ("queue", By::Queue), ("file", By::File), ("nobody", By::Nobody)];
+const WAYS: &[(&str, By)] = &[
+    ("webhook", By::Webhook),
+    ("poll", By::Poll),
+    ("queue", By::Queue),
+    ("file", By::File),
+    ("nobody", By::Nobody),
+];
 
 /// What a system is asked when it answers otherwise: to do something, or how something stands.
 const ASKED: &[(&str, Scope)] = &[("to do something", Scope::Writes), ("how it stands", Scope::Reads)];
