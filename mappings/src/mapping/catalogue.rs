@@ -384,6 +384,7 @@ mod tests {
             "routes.yaml:1: found no route for waste.missed-bin, which waste could do",
             "systems/waste/again.yaml:1: found a second file for waste.missed-bin",
             "systems/waste/system.yaml:7: found the webhook path /callbacks/w of other",
+            "systems/waste/system.yaml:7: found the files /in/*.csv of other",
             "systems/lost/bin.yaml:1: found no system.yaml in systems/lost",
             "systems/renamed/system.yaml:1: found system waste; expected renamed, as its folder is called",
             "elsewhere.yaml:1: found a file in an unknown place",
