@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::{Timestamp, Unit};
+use mappings::domain::HandoverState;
 use mappings::mapping::Poll;
 
 use super::World;
 use super::document::{Moment, Scenario};
 use super::read::london;
 use crate::complete::Step;
+use crate::ledger::Handover;
 use crate::{gate, reconcile, rescue};
 
 impl World<'_> {
@@ -46,9 +48,7 @@ impl World<'_> {
                 return Ok(());
             }
             let midnight = now.to_zoned(london()).tomorrow()?.round(Unit::Day)?.timestamp();
-            let looks_back = now + self.patience();
-            let stops = [midnight, end, looks_back];
-            let next = self.next_due(now).await?.into_iter().chain(stops).min().unwrap_or(end);
+            let next = self.next_due(now).await?.into_iter().chain([midnight, end]).min().unwrap_or(end);
             self.clock.advance(Duration::try_from(next - now)?);
         }
     }
@@ -105,13 +105,13 @@ impl World<'_> {
         taken
     }
 
-    /// How far time may go at once, so that no poll is later than it looks back.
-    fn patience(&self) -> Duration {
-        let polls = self.catalogue.systems().filter_map(|system| match &system.poll {
-            Some(Poll::Changed { every, overlap, .. }) => Some(*every + *overlap),
-            Some(Poll::EachJob { .. }) | None => None,
-        });
-        polls.min().unwrap_or(Duration::from_secs(24 * 3600))
+    /// How far time may go while a system has the work, so that no poll of it is later than it looks back.
+    fn patience(&self, handover: &Handover) -> Option<Duration> {
+        let system = self.catalogue.system(&handover.system)?;
+        match system.poll.as_ref().filter(|_| handover.state == HandoverState::Awaiting)? {
+            Poll::Changed { every, overlap, .. } => Some(*every + *overlap),
+            Poll::EachJob { .. } => None,
+        }
     }
 
     /// When a call of a ticket of the scenario is due next.
@@ -125,7 +125,9 @@ impl World<'_> {
         for (council, ticket) in &self.tickets {
             let Some(history) = self.ledger.ticket(Some(council), ticket).await? else { continue };
             let closes_at = history.line.closes_at;
-            let due = history.handovers.iter().filter_map(|handover| handover.due_at).chain(closes_at);
+            let handovers = || history.handovers.iter();
+            let polls = handovers().filter_map(|handover| Some(now + self.patience(handover)?));
+            let due = handovers().filter_map(|handover| handover.due_at).chain(closes_at).chain(polls);
             next = due.filter(|due| *due > now).chain(next).min();
         }
         Ok(next)
