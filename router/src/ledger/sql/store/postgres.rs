@@ -27,10 +27,10 @@ pub(super) const CLOSE_GATES: &str =
 /// How long an answer of the server is waited for; the server itself gives up sooner.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Plans are made anew for each batch: a plan that was made while a table was empty is a poor one once it is
-/// full. All statements go by an index: that a table is small, or that nothing is known of it yet, is no
-/// reason to read it whole. What a client or the network leaves behind is ended by the server.
-const SESSION: &str = "set plan_cache_mode = force_custom_plan; set enable_seqscan = off; set jit = off; \
+/// All statements go by an index, row by row: that a table is small, or that nothing is known of it yet, is no reason to
+/// read it whole, be it for a scan or for a join. A plan that is made so serves batches of any size, and is kept. What a
+/// client or the network leaves behind is ended by the server.
+const SESSION: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; \
      set random_page_cost = 1.1; set lock_timeout = '10s'; set statement_timeout = '30s'; \
      set idle_in_transaction_session_timeout = '60s'";
 
