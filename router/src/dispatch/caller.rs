@@ -68,12 +68,14 @@ pub(super) struct Called {
     pub(super) aim: Aim,
     /// What is to be written of it; `None` when the lease was lost before anything was sent.
     pub(super) settlement: Option<Settlement>,
+    /// Its place among the calls under way, free once it is known what the call says of the system.
+    pub(super) slot: Place,
     /// Its place in memory.
     pub(super) room: Place,
 }
 
 impl Caller {
-    /// Makes the attempt; a panic on the way parks the call. The slot is free as soon as the system has answered.
+    /// Makes the attempt; a panic on the way parks the call. The slot is held until the system has answered.
     pub(super) async fn call(self: Arc<Self>, mut work: Work, aim: Aim, slot: Place) -> Step {
         let room = Place::taken(self.desk.lessee.room.of(&work.system));
         if let Some(system) = self.desk.catalogue.system(&work.system)
@@ -86,7 +88,6 @@ impl Caller {
         async {
             let started_at = self.desk.clock.now();
             let tried = AssertUnwindSafe(self.attempt(&mut work, aim)).catch_unwind().await;
-            drop(slot);
             let tried = tried.unwrap_or_else(|_| {
                 Some(not_sent(
                     ParkClass::Technical,
@@ -102,7 +103,7 @@ impl Caller {
                     (told, Some(Settlement { work, attempt, next, owner }))
                 }
             };
-            Step::Called(Box::new(Called { told, aim, settlement, room }))
+            Step::Called(Box::new(Called { told, aim, settlement, slot, room }))
         }
         .instrument(span)
         .await

@@ -301,18 +301,19 @@ impl Lane {
 
     /// Has written what came of a call, and takes note of what it says of the system as a whole.
     async fn ended(&mut self, ended: Result<Step, JoinError>, attempts: &mut JoinSet<Step>) {
-        let (told, aim) = match ended {
+        let (told, aim, _slot) = match ended {
             Ok(Step::Recorded) => return,
             Ok(Step::Called(called)) => {
-                let Called { told, aim, settlement, room } = *called;
+                let Called { told, aim, settlement, slot, room } = *called;
                 if let Some(settlement) = settlement {
                     attempts.spawn(Arc::clone(&self.caller).record(settlement, room));
                 }
-                (told, aim)
+                (told, aim, Some(slot))
             }
             Err(error) => {
                 tracing::error!(system = %self.system, error = %error, "an attempt was lost");
-                (Told::Nothing, if self.probe == Probe::Sent { Aim::Probe } else { Aim::Ordinary })
+                let aim = if self.probe == Probe::Sent { Aim::Probe } else { Aim::Ordinary };
+                (Told::Nothing, aim, None)
             }
         };
         let Some(rule) = self.limits.breaker else { return };
