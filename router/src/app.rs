@@ -169,7 +169,7 @@ impl App {
         }
         let undo = undo::Undo {
             ledger: Arc::clone(&ledger),
-            lessee: undo::without_room(worker, &lessee.outbox),
+            lessee: Lessee::without_room(worker, &lessee.outbox),
             clock: clock.clone(),
             every: config.worker.claim_every.0,
         };

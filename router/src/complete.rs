@@ -19,7 +19,10 @@ use crate::failpoint::{self, Point};
 use crate::gate::{self, Shut};
 use crate::ledger::{Check, Completion, Correlated, Failed, InboxKey, Ledger, Refusal, Way, Writer};
 use crate::reconcile;
+use crate::rounds::Rounds;
 
+/// The longest pause between two looks for a turn to ask a system.
+pub(crate) const LOOK: Duration = Duration::from_secs(15);
 /// How many open jobs are asked about in one round.
 const ROUND: usize = 200;
 /// How many of them at once.
@@ -122,14 +125,8 @@ impl Listener {
 
     /// Asks the system until shutdown, as often as `every` says.
     pub async fn run(self, every: Duration, shutdown: CancellationToken) {
-        let look = (every / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));
-        let mut tick = tokio::time::interval(look);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
+        let mut rounds = Rounds::looking(every, LOOK, shutdown);
+        while rounds.next().await {
             if let Err(error) = self.poll(every).await {
                 metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
                     .increment(1);

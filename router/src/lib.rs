@@ -31,6 +31,7 @@ pub mod relay;
 pub mod report;
 pub mod rescue;
 pub mod retry;
+pub mod rounds;
 pub mod scenario;
 pub mod share;
 pub mod sla;

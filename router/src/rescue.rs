@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Readiness;
 use crate::bus::State;
 use crate::clock::Clock;
-use crate::ledger::{Ledger, Lessee, Outbox, Room, WorkerId};
+use crate::ledger::{Ledger, Lessee, Outbox, WorkerId};
+use crate::rounds::Rounds;
 use crate::share::{self, Shares};
 
 /// How long a revision waits for its request.
@@ -90,13 +91,8 @@ impl Keeper {
 
     /// Beats until shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut tick = tokio::time::interval(self.heartbeat);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
+        let mut rounds = Rounds::every(self.heartbeat, shutdown);
+        while rounds.next().await {
             let beaten = tokio::time::timeout(self.dead_after, self.beat()).await;
             let failure = match beaten {
                 Ok(Ok(())) => None,
@@ -155,7 +151,7 @@ impl Keeper {
 
     /// Without room: what the keeper leaves to be done is taken up by the lanes and the relay.
     fn lessee(&self) -> Lessee {
-        Lessee { worker: self.worker, room: Room::default(), outbox: self.outbox.without_places() }
+        Lessee::without_room(self.worker, &self.outbox)
     }
 }
 

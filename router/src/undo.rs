@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::ledger::{Error, Ledger, Lessee, Outbox, Places, Room, WorkerId};
+use crate::ledger::{Error, Ledger, Lessee};
+use crate::rounds::Rounds;
 
 /// How many tickets are closed in one round.
 const ROUND: usize = 100;
@@ -23,25 +24,11 @@ pub struct Undo {
     pub every: Duration,
 }
 
-/// A writer that takes nothing into memory.
-pub fn without_room(worker: WorkerId, outbox: &Outbox) -> Lessee {
-    let outbox = match outbox {
-        Outbox::Off => Outbox::Off,
-        Outbox::On(_) => Outbox::On(Places::new(0)),
-    };
-    Lessee { worker, room: Room::default(), outbox }
-}
-
 impl Undo {
     /// Closes what is due, until shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut tick = tokio::time::interval(self.every);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
+        let mut rounds = Rounds::every(self.every, shutdown);
+        while rounds.next().await {
             if let Err(error) = self.step().await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

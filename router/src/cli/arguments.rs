@@ -235,6 +235,14 @@ pub struct ResolveArgs {
     /// The system whose work is parked or whose word is meant, where it can be several
     #[arg(long, value_name = "SYSTEM")]
     pub system: Option<SystemName>,
+    /// Whose ticket it is, who decides and why.
+    #[command(flatten)]
+    pub decision: DecisionArgs,
+}
+
+/// What is said with every decision about a ticket.
+#[derive(Debug, Clone, Args)]
+pub struct DecisionArgs {
     /// The council whose ticket it is, where several share one Dovetail
     #[arg(long, value_name = "COUNCIL")]
     pub council: Option<Council>,
@@ -261,18 +269,9 @@ pub struct LinkArgs {
     /// The system that the news came from; without it, the only one that works for the ticket
     #[arg(long, value_name = "SYSTEM")]
     pub system: Option<SystemName>,
-    /// The council whose ticket it is, where several share one Dovetail
-    #[arg(long, value_name = "COUNCIL")]
-    pub council: Option<Council>,
-    /// Why; kept with the ticket
-    #[arg(long, value_name = "WHY")]
-    pub because: String,
-    /// Who decides; without it, the user of this machine
-    #[arg(long, value_name = "NAME")]
-    pub by: Option<String>,
-    /// Where the ledger is.
+    /// Whose ticket it is, who decides and why.
     #[command(flatten)]
-    pub ledger: LedgerArgs,
+    pub decision: DecisionArgs,
 }
 
 /// What can be asked about systems.

@@ -2,12 +2,11 @@
 
 use mappings::mapping::Owner;
 use serde_json::json;
-use uuid::Uuid;
 
-use super::open::Books;
+use super::open::{self, Books};
 use super::tickets::only_council;
 use super::{Exit, Mistake, OwnerArgs, Shown};
-use crate::ledger::{Direction, Lessee, Outbox, OwnerChange, OwnerChanged, Places, Room, WorkerId};
+use crate::ledger::{Direction, OwnerChange, OwnerChanged};
 
 /// Writes who owns the work; where there is a bus, the routers publish it.
 ///
@@ -48,8 +47,7 @@ pub(super) async fn pass_on(
         reason: args.because.clone(),
         at: ledger.now().await?,
     };
-    let outbox = if has_bus { Outbox::On(Places::new(0)) } else { Outbox::Off };
-    let lessee = Lessee { worker: WorkerId(Uuid::now_v7()), room: Room::default(), outbox };
+    let lessee = open::lessee(has_bus);
     let written = ledger.change_owner(&[change], &lessee).await?;
     let reply = match written.replies.into_iter().next() {
         Some(reply) => reply?,

@@ -5,8 +5,7 @@ use mappings::domain::SystemName;
 use serde_json::json;
 
 use super::open::Books;
-use super::resolve::person;
-use super::tickets::only_council;
+use super::resolve::subject;
 use super::{Exit, LinkArgs, Mistake, Shown};
 use crate::ledger::{History, Lessee, Link, Resolved};
 
@@ -30,12 +29,8 @@ pub(super) async fn at(
     now: Timestamp,
 ) -> anyhow::Result<Shown> {
     let ledger = &*books.ledger;
-    let person = person(args.by.as_deref(), &args.because)?;
-    let council = match &args.council {
-        Some(council) => Some(council.clone()),
-        None => only_council(&args.ticket, ledger).await?,
-    };
-    let Some(history) = ledger.ticket(council.as_ref(), &args.ticket).await? else {
+    let (person, history) = subject(&args.ticket, &args.decision, ledger).await?;
+    let Some(history) = history else {
         return Ok(not_done(args, "Dovetail does not know the ticket"));
     };
     let system = match &args.system {

@@ -232,13 +232,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Resolve(args) => {
             let config = config()?;
-            let lessee = open::lessee(open::has_bus(&args.ledger, &config));
-            resolve::run(&args, &open::open(&args.ledger, &config).await?, &lessee).await?
+            let lessee = open::lessee(open::has_bus(&args.decision.ledger, &config));
+            resolve::run(&args, &open::open(&args.decision.ledger, &config).await?, &lessee).await?
         }
         Command::Link(args) => {
             let config = config()?;
-            let lessee = open::lessee(open::has_bus(&args.ledger, &config));
-            link::run(&args, &open::open(&args.ledger, &config).await?, &lessee).await?
+            let lessee = open::lessee(open::has_bus(&args.decision.ledger, &config));
+            link::run(&args, &open::open(&args.decision.ledger, &config).await?, &lessee).await?
         }
         Command::Replay(args) => {
             let config = config()?;

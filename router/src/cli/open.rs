@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{LedgerArgs, Mistake};
 use crate::config::{self, Config};
-use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId};
+use crate::ledger::{self, Ledger, Lessee, Outbox, Places, WorkerId};
 use crate::{closing, library};
 
 /// Connections that a command that only reads needs.
@@ -42,7 +42,7 @@ pub(super) async fn open(args: &LedgerArgs, config: &Config) -> anyhow::Result<B
 /// A command that writes: it takes no calls and publishes nothing itself, but leaves both to the routers.
 pub(super) fn lessee(has_bus: bool) -> Lessee {
     let outbox = if has_bus { Outbox::On(Places::new(0)) } else { Outbox::Off };
-    Lessee { worker: WorkerId(Uuid::now_v7()), room: Room::default(), outbox }
+    Lessee::without_room(WorkerId(Uuid::now_v7()), &outbox)
 }
 
 /// Whether events must be left for a relay: where the settings name a broker, and where they are not known to be

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::means::Means;
 use super::open::Books;
 use super::tickets::only_council;
-use super::{Exit, Mistake, ResolveArgs, Shown};
+use super::{DecisionArgs, Exit, Mistake, ResolveArgs, Shown};
 use crate::closing::{self, Closure, Grounds};
 use crate::config;
 use crate::ledger::{
@@ -35,13 +35,8 @@ pub(super) async fn at(
     now: Timestamp,
 ) -> anyhow::Result<Shown> {
     let ledger = &*books.ledger;
-    let person = person(args.by.as_deref(), &args.because)?;
-    let council = match &args.council {
-        Some(council) => Some(council.clone()),
-        None => only_council(&args.ticket, ledger).await?,
-    };
-    let found = ledger.ticket(council.as_ref(), &args.ticket).await?;
-    let Some(history) = found else {
+    let (person, history) = subject(&args.ticket, &args.decision, ledger).await?;
+    let Some(history) = history else {
         return Ok(not_done(args, "Dovetail does not know the ticket"));
     };
     let line = &history.line;
@@ -58,6 +53,23 @@ pub(super) async fn at(
         Some(Err(unwritable)) => Err(unwritable.into()),
         None => anyhow::bail!("the ledger said nothing"),
     }
+}
+
+/// Who decides, and what is known of the ticket that is meant.
+///
+/// # Errors
+/// When nobody is named, the ledger cannot be read, or several councils have a ticket of that reference.
+pub(super) async fn subject(
+    ticket: &Ticket,
+    decision: &DecisionArgs,
+    ledger: &dyn Ledger,
+) -> anyhow::Result<(Person, Option<History>)> {
+    let person = person(decision.by.as_deref(), &decision.because)?;
+    let council = match &decision.council {
+        Some(council) => Some(council.clone()),
+        None => only_council(ticket, ledger).await?,
+    };
+    Ok((person, ledger.ticket(council.as_ref(), ticket).await?))
 }
 
 /// Who decides, and why.

@@ -6,14 +6,12 @@ use jiff::Timestamp;
 use mappings::domain::{Council, Ticket};
 use mappings::mapping::Catalogue;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::columns::columns;
-use super::stopped;
 use super::{Exit, ListArgs, Mistake, ShowArgs, Shown, StopArgs};
-use crate::ledger::{Filter, History, Ledger, Line, Outbox, Places, Stop, WorkerId};
+use super::{open, stopped};
+use crate::ledger::{Filter, History, Ledger, Line, Stop};
 use crate::timeline::{self, Story, service_title, when, words};
-use crate::undo;
 
 /// Openings of one reference that are looked through for councils.
 const MOST_OPENINGS: usize = 100;
@@ -108,7 +106,7 @@ pub(super) async fn stop(args: &StopArgs, ledger: &dyn Ledger, now: Timestamp) -
         None => only_council(ticket, ledger).await?,
     };
     // Nothing is taken into memory here: a running router publishes what follows.
-    let lessee = undo::without_room(WorkerId(Uuid::now_v7()), &Outbox::On(Places::new(0)));
+    let lessee = open::lessee(true);
     let stopped = match council {
         Some(council) => {
             let stop = Stop { council, ticket: ticket.clone(), by: by.clone() };

@@ -13,6 +13,7 @@ use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::gate;
 use crate::ledger::Ledger;
+use crate::rounds::Rounds;
 
 /// Reads how systems stand and tells the lanes, readiness and the metrics.
 pub struct Lookout {
@@ -33,14 +34,10 @@ pub struct Lookout {
 impl Lookout {
     /// Looks until shutdown. While the ledger is away, what was last read stays.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut tick = tokio::time::interval(self.every);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut rounds = Rounds::every(self.every, shutdown);
         let mut told = BTreeMap::new();
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => self.look(&mut told).await,
-            }
+        while rounds.next().await {
+            self.look(&mut told).await;
         }
     }
 

@@ -31,8 +31,9 @@ use self::look::{Looked, Stand};
 use self::receipt::Account;
 use self::rows::{End, Row};
 use crate::clock::Clock;
-use crate::complete::{self, Step};
+use crate::complete::{self, LOOK, Step};
 use crate::ledger::{Correlated, InboxKey, Refusal, Way, Writer};
+use crate::rounds::Rounds;
 
 /// How many rows are given to the ledger at once.
 const AT_ONCE: usize = 500;
@@ -89,20 +90,10 @@ impl Watcher {
 
     /// Looks until shutdown, as often as `every` says.
     pub async fn run(mut self, every: Duration, shutdown: CancellationToken) {
-        let pause = (every / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));
-        let mut tick = tokio::time::interval(pause);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            let looked = tokio::select! {
-                // Nothing is lost by it: the file stays, and what was taken of it is recognised.
-                () = shutdown.cancelled() => return,
-                looked = self.look(every) => looked,
-            };
-            if let Err(error) = looked {
+        let mut rounds = Rounds::looking(every, LOOK, shutdown);
+        while rounds.next().await {
+            // Nothing is lost by breaking it off: the file stays, and what was taken of it is recognised.
+            if let Some(Err(error)) = rounds.unless_ended(self.look(every)).await {
                 metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
                     .increment(1);
                 tracing::warn!(system = %self.system, error = format!("{error:#}"), "the files of the system could not be taken");

@@ -19,9 +19,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::complete::LOOK;
 use crate::envelope;
 use crate::intake::{Intake, KEPT_BODY, Message, Receipt};
 use crate::ledger::{Accepted, InboxKey, Ledger, Refusal};
+use crate::rounds::Rounds;
 use reopened::Seen;
 
 /// Asks one CRM.
@@ -80,20 +82,10 @@ impl Harvester {
 
     /// Asks until shutdown, as often as `every` says.
     pub async fn run(self, every: Duration, shutdown: CancellationToken) {
-        let look = (every / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));
-        let mut tick = tokio::time::interval(look);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            let polled = tokio::select! {
-                // Nothing is lost by it: the position has not moved, and what was taken is recognised.
-                () = shutdown.cancelled() => return,
-                polled = self.poll(every) => polled,
-            };
-            if let Err(error) = polled {
+        let mut rounds = Rounds::looking(every, LOOK, shutdown);
+        while rounds.next().await {
+            // Nothing is lost by breaking it off: the position has not moved, and what was taken is recognised.
+            if let Some(Err(error)) = rounds.unless_ended(self.poll(every)).await {
                 metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
                     .increment(1);
                 tracing::warn!(system = %self.system, error = format!("{error:#}"), "the CRM could not be asked for new tickets");

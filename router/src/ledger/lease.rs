@@ -133,6 +133,13 @@ pub struct Lessee {
     pub outbox: Outbox,
 }
 
+impl Lessee {
+    /// Takes nothing into memory: what it leaves to be done is claimed by lanes and relay.
+    pub fn without_room(worker: WorkerId, outbox: &Outbox) -> Self {
+        Self { worker, room: Room::default(), outbox: outbox.without_places() }
+    }
+}
+
 /// What a write leaves to be done: the replies in the order of the batch, the events to publish and the
 /// calls to make, both already leased to the worker that wrote.
 #[derive(Debug, Default)]

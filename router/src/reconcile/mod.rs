@@ -21,12 +21,15 @@ use tokio_util::sync::CancellationToken;
 use crate::complete::{self, Listener};
 use crate::gate::{self, Shut};
 use crate::ledger::{Correlated, Failed, OpenJob, Reconciled, Turn, Way, WorkerId};
+use crate::rounds::Rounds;
 use crate::timeline;
 
 pub use report::{Difference, Report, Verdict};
 
 use ask::Told;
 
+/// The longest pause between two looks for a turn.
+const LOOK: Duration = Duration::from_secs(60);
 /// How many open jobs are read from the ledger at once.
 const PAGE: usize = 1_000;
 /// How long a worker that is silent keeps others from asking.
@@ -72,20 +75,10 @@ enum Mode {
 impl Reconciler {
     /// Asks until shutdown, as often as the mapping says.
     pub async fn run(self, every: Duration, shutdown: CancellationToken) {
-        let look = (every / 4).clamp(Duration::from_millis(50), Duration::from_secs(60));
-        let mut tick = tokio::time::interval(look);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            let asked = tokio::select! {
-                // What was not asked is asked by whoever takes the turn next.
-                () = shutdown.cancelled() => return,
-                asked = self.when_due() => asked,
-            };
-            if let Err(error) = asked {
+        let mut rounds = Rounds::looking(every, LOOK, shutdown);
+        while rounds.next().await {
+            // What was not asked is asked by whoever takes the turn next.
+            if let Some(Err(error)) = rounds.unless_ended(self.when_due()).await {
                 tracing::warn!(system = %self.listener.system, error = format!("{error:#}"), "the open jobs could not be reconciled");
             }
         }

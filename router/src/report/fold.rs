@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Error, Ledger};
+use crate::rounds::Rounds;
 
 /// Requests that are folded in one transaction.
 const ROUND: usize = 500;
@@ -21,13 +22,8 @@ pub struct Bookkeeper {
 impl Bookkeeper {
     /// Folds until shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut tick = tokio::time::interval(self.every);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
+        let mut rounds = Rounds::every(self.every, shutdown.clone());
+        while rounds.next().await {
             while !shutdown.is_cancelled() {
                 match self.ledger.fold(ROUND).await {
                     Ok(ROUND) => {}

@@ -5,7 +5,7 @@ use mappings::mapping::yaml::Node;
 
 use super::World;
 use super::read::Reader;
-use crate::cli::{ChoiceArgs, LedgerArgs, LinkArgs, Means, ResolveArgs, link_at, resolve_at};
+use crate::cli::{ChoiceArgs, DecisionArgs, LedgerArgs, LinkArgs, Means, ResolveArgs, link_at, resolve_at};
 
 /// The keys of `a person decides:`.
 const KEYS: &[&str] =
@@ -61,13 +61,17 @@ impl World<'_> {
     /// Has a person decide, and keeps what they read then.
     pub(super) async fn decide(&mut self, decides: &Decides) -> anyhow::Result<()> {
         let (council, ticket) = self.subject(decides.about.as_ref())?;
-        let (because, by) = ("they looked into it".to_owned(), Some("adviser-17".to_owned()));
-        let (ledger, system) = (LedgerArgs { database: None }, decides.system.clone());
+        let decision = DecisionArgs {
+            council: Some(council),
+            because: "they looked into it".to_owned(),
+            by: Some("adviser-17".to_owned()),
+            ledger: LedgerArgs { database: None },
+        };
+        let system = decides.system.clone();
         let books = (&self.ledger, &self.catalogue);
         let (lessee, now) = (&self.undo.lessee, self.clock.now());
         let shown = if let Choice::Links(named) = &decides.choice {
-            let (named, council) = (named.clone(), Some(council));
-            let args = LinkArgs { named, ticket, system, council, because, by, ledger };
+            let args = LinkArgs { named: named.clone(), ticket, system, decision };
             link_at(&args, books, lessee, now).await?
         } else {
             let args = ResolveArgs {
@@ -77,10 +81,7 @@ impl World<'_> {
                 reason: decides.reason.clone(),
                 always: false,
                 system,
-                council: Some(council),
-                because,
-                by,
-                ledger,
+                decision,
             };
             resolve_at(&args, books, lessee, now).await?
         };

@@ -29,7 +29,7 @@ use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Work, WorkerId, 
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::sla::Timekeeper;
-use crate::undo::{self, Undo};
+use crate::undo::Undo;
 use crate::{closing, rescue};
 
 /// Connections to the database.
@@ -115,7 +115,7 @@ impl<'b> World<'b> {
         let (writer, flushes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, to_lanes);
         let undo = Undo {
             ledger: Arc::clone(&ledger),
-            lessee: undo::without_room(worker, &lessee.outbox),
+            lessee: Lessee::without_room(worker, &lessee.outbox),
             clock: clock.clone(),
             every: NEVER,
         };

@@ -20,7 +20,8 @@ use mappings::sla::{self, Case, Milestone, Standing};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::ledger::{ClockSetting, Clocked, Error, Ledger, Lessee, Look, Looked, Outbox, Places, Room};
+use crate::ledger::{ClockSetting, Clocked, Error, Ledger, Lessee, Look, Looked};
+use crate::rounds::Rounds;
 pub use facts::{Facts, is_passed_on, owner_of};
 pub use promise::{Promise, promise};
 
@@ -124,24 +125,15 @@ impl Timekeeper {
         clock: Clock,
         every: Duration,
     ) -> Self {
-        let outbox = match &lessee.outbox {
-            Outbox::Off => Outbox::Off,
-            Outbox::On(_) => Outbox::On(Places::new(0)),
-        };
-        let lessee = Lessee { worker: lessee.worker, room: Room::default(), outbox };
+        let lessee = Lessee::without_room(lessee.worker, &lessee.outbox);
         Self { ledger, lessee, catalogue, clock, every }
     }
 
     /// Looks until shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut tick = tokio::time::interval(self.every);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut rounds = Rounds::every(self.every, shutdown.clone());
         let mut rules_at = None;
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
+        while rounds.next().await {
             let now = self.clock.now();
             let round = async {
                 if rules_at.is_none_or(|at| at <= now) {

@@ -1,8 +1,8 @@
 //! Writes that come one by one and are flushed together.
 //!
-//! There is one flush in flight for each kind of write and no timer: what arrives meanwhile is the next flush, and
-//! every caller awaits its own. Idle means a batch of one and no delay; busy means that batches grow by themselves. The
-//! writes on a request's way are flushed with each other, in one transaction; the rare ones each with their own kind.
+//! There is one flush in flight and no timer: what arrives meanwhile is the next flush, and every caller awaits its
+//! own. Idle means a batch of one and no delay; busy means that batches grow by themselves. The writes on a request's
+//! way are flushed with each other, in one transaction; the rare ones each with their own kind.
 
 mod lane;
 mod way;

@@ -1,12 +1,7 @@
-//! The writes on a request's way: one queue, and one transaction for all that came together.
-//!
-//! No two flushes of one kind are in flight, so that what is handed in first is written first. While a flush is small,
-//! the other kinds need not wait for it: then there is little to gain by waiting. Once flushes are large, each takes all.
+//! The writes on a request's way: one queue, one flush at a time, one transaction for all that came together.
 
 use std::sync::Arc;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use mappings::domain::EventId;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +13,6 @@ use crate::ledger::{
 
 /// The most writes of one flush.
 const MOST: usize = 500;
-/// While no more writes than these are in flight, other kinds are flushed beside them.
-const FEW: usize = 16;
 
 type Reply<R> = oneshot::Sender<Result<R, Failed>>;
 
@@ -83,76 +76,24 @@ impl Way {
 
     /// Flushes what is handed in, until nobody can hand in any more. A flush that fails fails its callers only.
     pub(super) async fn run(mut self, shutdown: CancellationToken, flusher: Flusher) {
-        let flusher = &flusher;
-        let mut waiting = Vec::with_capacity(MOST);
-        let mut flights = FuturesUnordered::new();
-        let mut flying = Load::default();
-        let mut ended = false;
-        while !(ended && waiting.is_empty() && flights.is_empty()) {
-            let ready = flying.ready(&mut waiting);
-            if !ready.is_empty() {
-                let load = Load::of(&ready);
-                flying.add(load);
-                flights.push(async move {
-                    let (batch, callers) = sort(ready);
-                    let flushed = flusher.ledger.flush(&batch, &flusher.lessee).await;
-                    callers.tell(flushed, flusher);
-                    load
-                });
-            }
-            let room = MOST - waiting.len();
+        let mut taken = Vec::with_capacity(MOST);
+        loop {
             tokio::select! {
                 biased;
-                Some(landed) = flights.next() => flying.take(landed),
-                count = self.0.recv_many(&mut waiting, room), if !ended && room > 0 => ended = count == 0,
-                () = shutdown.cancelled(), if !self.0.is_closed() => self.0.close(),
+                count = self.0.recv_many(&mut taken, MOST) => if count == 0 { return },
+                () = shutdown.cancelled(), if !self.0.is_closed() => {
+                    self.0.close();
+                    continue;
+                }
             }
+            let (batch, callers) = sort(taken.drain(..));
+            let flushed = flusher.ledger.flush(&batch, &flusher.lessee).await;
+            callers.tell(flushed, &flusher);
         }
     }
 }
 
-/// What is in flight: how many writes of each kind.
-#[derive(Debug, Clone, Copy, Default)]
-struct Load([usize; 4]);
-
-impl Load {
-    fn of(writes: &[Write]) -> Self {
-        let mut load = Self::default();
-        writes.iter().for_each(|write| load.0[write.kind()] += 1);
-        load
-    }
-
-    fn add(&mut self, more: Self) {
-        self.0.iter_mut().zip(more.0).for_each(|(own, more)| *own += more);
-    }
-
-    fn take(&mut self, less: Self) {
-        self.0.iter_mut().zip(less.0).for_each(|(own, less)| *own -= less);
-    }
-
-    /// Takes out what can be flushed now, in its order.
-    fn ready(&self, waiting: &mut Vec<Write>) -> Vec<Write> {
-        if self.0.iter().sum::<usize>() > FEW {
-            return Vec::new();
-        }
-        let (ready, still) = waiting.drain(..).partition(|write| self.0[write.kind()] == 0);
-        *waiting = still;
-        ready
-    }
-}
-
-impl Write {
-    fn kind(&self) -> usize {
-        match self {
-            Self::Accept(..) => 0,
-            Self::Record(..) => 1,
-            Self::Complete(..) => 2,
-            Self::Published(..) => 3,
-        }
-    }
-}
-
-fn sort(writes: Vec<Write>) -> (Batch, Callers) {
+fn sort(writes: impl Iterator<Item = Write>) -> (Batch, Callers) {
     let (mut batch, mut callers) = (Batch::default(), Callers::default());
     for write in writes {
         match write {
