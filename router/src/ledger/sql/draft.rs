@@ -144,7 +144,7 @@ impl<'a> Draft<'a> {
         .texts("worker", &self.calls, |call| call.leased.then_some(worker.as_str()))
         .ints("attempts", &self.calls, |call| i64::from(call.work.attempt))
         .texts("payload", &self.calls, |call| call.work.payload.as_ref().map(Value::to_string));
-        tx.run(statement).await.map(drop)
+        tx.write(statement).await
     }
 
     async fn write_events(&self, tx: &mut Tx) -> Result<(), Error> {
@@ -164,7 +164,7 @@ impl<'a> Draft<'a> {
         .texts("ticket", events, |(event, _)| event.ticket.as_ref().map(|ticket| ticket.as_str()))
         .texts("data", events, |(event, _)| event.data.to_string())
         .texts("traceparent", events, |(event, _)| event.traceparent.as_deref());
-        tx.run(statement).await?;
+        tx.write(statement).await?;
         if matches!(self.lessee.outbox, Outbox::Off) {
             return Ok(());
         }
@@ -178,7 +178,7 @@ impl<'a> Draft<'a> {
         .texts("request", events, |(event, _)| request(event))
         .ints("at", events, |(event, _)| event.at.as_millisecond())
         .texts("worker", events, |(_, leased)| leased.then_some(worker.as_str()));
-        tx.run(statement).await.map(drop)
+        tx.write(statement).await
     }
 
     /// What the worker is left with once the transaction is committed.
@@ -229,7 +229,7 @@ pub(super) async fn store_changes(tx: &mut Tx, openings: &mut [Opening]) -> Resu
         .texts("say", &changed, |opening| opening.say.as_deref())
         .texts("needs", &changed, |opening| opening.needs.as_deref())
         .ints("withdrawn", &changed, |opening| i64::from(opening.withdrawn));
-        tx.run(statement).await?;
+        tx.write(statement).await?;
     }
     insert_pieces(tx, openings).await?;
     update_pieces(tx, openings).await?;
@@ -272,7 +272,7 @@ async fn insert_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("state", &new, |_| HandoverState::Due.as_str())
     .texts("call", &new, |(_, piece)| piece.call.to_string())
     .texts("operation", &new, |(_, piece)| piece.operation.map(|word| word.as_str()));
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }
 
 async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
@@ -304,7 +304,7 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("operation", &changed, |(_, piece)| piece.operation.map(|word| word.as_str()))
     .texts("payload", &changed, |(_, piece)| piece.payload.as_ref().map(Value::to_string))
     .ints("waiting", &changed, |(_, piece)| i64::try_from(piece.queue.len()).unwrap_or(i64::MAX));
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }
 
 /// Stores which calls wait, and takes out those that do no more.
@@ -321,7 +321,7 @@ async fn store_queues(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
         .texts("request", &gone, |(opening, ..)| opening.request.to_string())
         .texts("handover", &gone, |(_, piece, _)| piece.id.to_string())
         .ints("number", &gone, |(.., number)| *number);
-        tx.run(statement).await?;
+        tx.write(statement).await?;
     }
     let queued = all().flat_map(|(of, piece)| piece.queue.iter().map(move |queued| (of, piece, queued)));
     let new: Vec<_> = queued.filter(|(.., queued)| !queued.kept).collect();
@@ -339,5 +339,5 @@ async fn store_queues(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("call", &new, |(.., queued)| queued.call.to_string())
     .texts("operation", &new, |(.., queued)| queued.operation.as_str())
     .texts("payload", &new, |(.., queued)| queued.payload.to_string());
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }

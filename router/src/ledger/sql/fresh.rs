@@ -52,7 +52,7 @@ pub(super) async fn add(tx: &mut Tx, new: Vec<Fresh>, draft: &mut Draft<'_>) -> 
     .ints("accepted_at", &sorted, |new| new.accepted_at.as_millisecond())
     .texts("needs", &sorted, |new| new.opening.needs.as_deref())
     .texts("traceparent", &sorted, |new| new.opening.traceparent.as_deref());
-    tx.run(clocks::columns(statement, &sorted, |new| &new.clock)).await?;
+    tx.write(clocks::columns(statement, &sorted, |new| &new.clock)).await?;
     let statement = Statement::new(
         "with v as ({rows}) insert into documents (council, request, document) \
          select council, request, document from v",
@@ -60,7 +60,7 @@ pub(super) async fn add(tx: &mut Tx, new: Vec<Fresh>, draft: &mut Draft<'_>) -> 
     .texts("council", &sorted, |new| new.opening.council.as_str())
     .texts("request", &sorted, |new| new.opening.request.to_string())
     .texts("document", &sorted, |new| new.document.to_string());
-    tx.run(statement).await?;
+    tx.write(statement).await?;
     let mut openings = Vec::with_capacity(new.len());
     for Fresh { opening, number, accepted_at, document, reopened, .. } in new {
         let systems: Vec<&str> = opening.pieces.iter().map(|piece| piece.system.as_str()).collect();

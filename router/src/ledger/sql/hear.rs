@@ -301,7 +301,7 @@ async fn insert(tx: &mut Tx, verdicts: &[Verdict<'_>]) -> Result<(), Error> {
     .texts("state", &sorted, |verdict| verdict.correlated.as_str())
     .texts("council", &sorted, |verdict| verdict.request.as_ref().map(|(council, _)| council.as_str()))
     .texts("request", &sorted, |verdict| verdict.request.as_ref().map(|(_, request)| request.to_string()));
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }
 
 async fn update(tx: &mut Tx, verdicts: &[Verdict<'_>]) -> Result<(), Error> {
@@ -319,7 +319,7 @@ async fn update(tx: &mut Tx, verdicts: &[Verdict<'_>]) -> Result<(), Error> {
     .texts("state", &moved, |verdict| verdict.correlated.as_str())
     .texts("council", &moved, |verdict| verdict.request.as_ref().map(|(council, _)| council.as_str()))
     .texts("request", &moved, |verdict| verdict.request.as_ref().map(|(_, request)| request.to_string()));
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }
 
 /// Reads a completion as it is kept.

@@ -86,7 +86,7 @@ pub(super) async fn add(
         .texts("source", &places, |(key, _)| key.source.as_str())
         .texts("id", &places, |(key, _)| key.id.as_str())
         .ints("seen", &places, |(_, at)| i64::try_from(at.len()).unwrap_or(1));
-        tx.run(statement).await?;
+        tx.write(statement).await?;
     }
     Ok(new)
 }
@@ -104,7 +104,7 @@ pub(super) async fn mark_repeated(tx: &mut Tx, repeated: &[(Key, RequestId)]) ->
     .texts("source", repeated, |(key, _)| key.source.as_str())
     .texts("id", repeated, |(key, _)| key.id.as_str())
     .texts("request", repeated, |(_, request)| request.to_string());
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }
 
 /// Keeps what was sent about tickets that are known.
@@ -121,5 +121,5 @@ pub(super) async fn keep_sent(tx: &mut Tx, sent: &[(Key, RequestId, &Value)]) ->
     .texts("id", sent, |(key, ..)| key.id.as_str())
     .texts("request", sent, |(_, request, _)| request.to_string())
     .texts("sent", sent, |(.., data)| data.to_string());
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }

@@ -61,13 +61,11 @@ impl SqlLedger {
     }
 }
 
-/// Takes events out of the outbox.
+/// Takes events out of the outbox, which earlier transactions put in.
 pub(super) fn published(events: &[EventId]) -> Statement {
-    Statement::new("with v as ({rows}) delete from outbox where id in (select id from v)").texts(
-        "id",
-        events,
-        EventId::to_string,
-    )
+    Statement::new("with v as ({rows}) delete from outbox where id in (select id from v)")
+        .texts("id", events, EventId::to_string)
+        .apart()
 }
 
 /// Reads an event: id, kind, council, ticket, request, at, data, traceparent.

@@ -46,10 +46,11 @@ impl Transition for Record<'_> {
         let wanted = wanted.map(|settlement| (settlement.work.request, settlement.work.council.clone()));
         let mut openings = Openings::lock(tx, wanted).await?;
         let written = self.settle(tx, batch, &mut openings, draft).await?;
-        store_changes(tx, &mut openings.all).await?;
         let waiting = self.waiting(tx, &written.settled).await?;
-        self.hear(tx, &waiting, &written.settled, draft).await?;
         openings::add_documents(tx, draft).await?;
+        add_attempts(tx, &written.settled).await?;
+        store_changes(tx, &mut openings.all).await?;
+        self.hear(tx, &waiting, &written.settled, draft).await?;
         Ok(written.replies)
     }
 }
@@ -60,7 +61,7 @@ impl Record<'_> {
         tx.gates(&systems(batch)).await
     }
 
-    /// Settles calls in their openings, which are locked and have yet to be stored.
+    /// Settles calls in their openings, which are locked and have yet to be stored, as have the attempts.
     pub(super) async fn settle<'b>(
         &self,
         tx: &mut Tx,
@@ -97,7 +98,6 @@ impl Record<'_> {
             }
             openings::add(draft, opening, effects);
         }
-        add_attempts(tx, &written.settled).await?;
         Ok(written)
     }
 
@@ -124,7 +124,8 @@ impl Record<'_> {
         }
         let latest = answered(written).map(|settlement| settlement.attempt.ended_at).max();
         let news = Heard { completions: waiting, kept: true, not_before: latest };
-        hear::hear(tx, &news, self.closer, self.reader, draft).await.map(drop)
+        hear::hear(tx, &news, self.closer, self.reader, draft).await?;
+        openings::add_documents(tx, draft).await
     }
 }
 
@@ -214,7 +215,8 @@ async fn held(tx: &mut Tx, statement: Statement) -> Result<HashSet<CallId>, Erro
     rows.into_iter().map(|mut row| row.get("due.id", CallId::parse)).collect()
 }
 
-async fn add_attempts(tx: &mut Tx, written: &[&Settlement]) -> Result<(), Error> {
+/// Notes the attempts that were made.
+pub(super) async fn add_attempts(tx: &mut Tx, written: &[&Settlement]) -> Result<(), Error> {
     if written.is_empty() {
         return Ok(());
     }
@@ -237,5 +239,5 @@ async fn add_attempts(tx: &mut Tx, written: &[&Settlement]) -> Result<(), Error>
     .texts("reason", written, |settlement| settlement.attempt.reason.as_deref())
     .texts("sent", written, |settlement| settlement.attempt.call.as_deref())
     .texts("answer", written, |settlement| settlement.attempt.answer.as_deref());
-    tx.run(statement).await.map(drop)
+    tx.write(statement).await
 }

@@ -11,7 +11,7 @@ use super::draft::{Draft, store_changes};
 use super::hear::{self, Found, Heard};
 use super::openings::{self, Openings};
 use super::outbox;
-use super::record::Record;
+use super::record::{self, Record};
 use super::store::{Fault, Tx, fault};
 use super::transition::Transition;
 use crate::failpoint::{self, Write};
@@ -80,7 +80,7 @@ impl SqlLedger {
         let said = self.write_all(&mut tx, batch, &mut draft).await?;
         draft.write(&mut tx).await?;
         if !batch.published.is_empty() {
-            tx.run(outbox::published(&batch.published)).await?;
+            tx.write(outbox::published(&batch.published)).await?;
         }
         match tx.commit().await {
             Ok(()) => {
@@ -114,30 +114,22 @@ impl SqlLedger {
         let written = record.settle(tx, &batch.settlements, &mut openings, draft).await?;
         said.recorded = written.replies;
         let waiting = record.waiting(tx, &written.settled).await?;
-        if waiting.is_empty()
-            && let Some(found) = found
-        {
-            let heard = Heard { completions: &batch.completions, kept: false, not_before: None };
-            said.correlated = Some(self.hear_in(tx, &heard, &found, &mut openings, draft).await?);
-        }
-        store_changes(tx, &mut openings.all).await?;
-        // What came before is heard first; what came with this batch follows in a transaction of its own.
-        record.hear(tx, &waiting, &written.settled, draft).await?;
+        // What waited is heard first; what came with this batch then follows in a transaction of its own.
+        let found = found.filter(|_| waiting.is_empty());
+        let heard = Heard { completions: &batch.completions, kept: false, not_before: None };
+        let verdicts = found.map(|found| {
+            hear::judge(&heard, &found, &mut openings, &self.closer, &self.reader, draft)
+        });
+        // All that is read comes before all that is written.
         openings::add_documents(tx, draft).await?;
+        if let Some(verdicts) = verdicts {
+            hear::keep(tx, &heard, &verdicts).await?;
+            said.correlated = Some(verdicts.replies);
+        }
+        record::add_attempts(tx, &written.settled).await?;
+        store_changes(tx, &mut openings.all).await?;
+        record.hear(tx, &waiting, &written.settled, draft).await?;
         Ok(said)
-    }
-
-    async fn hear_in(
-        &self,
-        tx: &mut Tx,
-        heard: &Heard<'_>,
-        found: &Found,
-        openings: &mut Openings,
-        draft: &mut Draft<'_>,
-    ) -> Result<Vec<Correlated>, Error> {
-        let verdicts = hear::judge(heard, found, openings, &self.closer, &self.reader, draft);
-        hear::keep(tx, heard, &verdicts).await?;
-        Ok(verdicts.replies)
     }
 }
 

@@ -44,10 +44,14 @@ pub(super) enum Store {
 }
 
 /// A transaction; dropped without [`commit`](Tx::commit), it is rolled back.
-pub(super) enum Tx {
-    /// On PostgreSQL.
+pub(super) struct Tx {
+    connection: Connection,
+    /// What has yet to be written, in order.
+    pending: Vec<Statement>,
+}
+
+enum Connection {
     Postgres(postgres::Tx),
-    /// On SQLite.
     Sqlite(Transaction<'static, Sqlite>),
 }
 
@@ -81,18 +85,18 @@ impl Store {
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(postgres::begin(pool, postgres::WRITE).await?),
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-        })
+        Ok(Tx::new(match self {
+            Self::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::WRITE).await?),
+            Self::Sqlite { write, .. } => Connection::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+        }))
     }
 
     /// Begins a transaction that reads the ledger as it stood at its first statement.
     pub(super) async fn snapshot(&self) -> Result<Tx, Error> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(postgres::begin(pool, postgres::READ).await?),
-            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin_with("BEGIN DEFERRED").await?),
-        })
+        Ok(Tx::new(match self {
+            Self::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::READ).await?),
+            Self::Sqlite { read, .. } => Connection::Sqlite(read.begin_with("BEGIN DEFERRED").await?),
+        }))
     }
 
     /// The database's time.
@@ -110,16 +114,49 @@ impl Store {
 }
 
 impl Tx {
+    fn new(connection: Connection) -> Self {
+        Self { connection, pending: Vec::new() }
+    }
+
     /// Runs a statement and reads what it returns.
     pub(super) async fn run(&mut self, statement: Statement) -> Result<Vec<Row>, Error> {
-        match self {
-            Self::Postgres(tx) => postgres::run(tx, statement).await,
-            Self::Sqlite(tx) => sqlite::run(tx, statement).await,
+        self.write_pending().await?;
+        match &mut self.connection {
+            Connection::Postgres(tx) => postgres::run(tx, statement).await,
+            Connection::Sqlite(tx) => sqlite::run(tx, statement).await,
+        }
+    }
+
+    /// Runs a statement that returns nothing, together with others that follow it: before the next one that is
+    /// [run](Self::run), and no later than the commit. Each costs a way to the server and back; all of them cost one.
+    pub(super) async fn write(&mut self, statement: Statement) -> Result<(), Error> {
+        // Statements that run together do not see what the others write.
+        if self.pending.iter().any(|pending| pending.meets(&statement)) {
+            self.write_pending().await?;
+        }
+        self.pending.push(statement);
+        Ok(())
+    }
+
+    async fn write_pending(&mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        match &mut self.connection {
+            Connection::Postgres(tx) => postgres::run(tx, postgres::together(pending)).await.map(drop),
+            Connection::Sqlite(tx) => {
+                for statement in pending {
+                    sqlite::run(tx, statement).await?;
+                }
+                Ok(())
+            }
         }
     }
 
     /// Commits. After an error it is not known whether the transaction was written.
-    pub(super) async fn commit(self) -> Result<(), Error> {
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        self.write_pending().await?;
         failpoint::before_commit().await.map_err(injected)?;
         self.close().await?;
         failpoint::after_commit().await.map_err(injected)
@@ -127,9 +164,9 @@ impl Tx {
 
     /// Commits what wrote nothing.
     pub(super) async fn close(self) -> Result<(), Error> {
-        match self {
-            Self::Postgres(tx) => tx.commit().await?,
-            Self::Sqlite(tx) => tx.commit().await?,
+        match self.connection {
+            Connection::Postgres(tx) => tx.commit().await?,
+            Connection::Sqlite(tx) => tx.commit().await?,
         }
         Ok(())
     }
@@ -147,15 +184,15 @@ impl Tx {
     }
 
     async fn gate(&mut self, sql: &'static str, systems: &[Arc<str>]) -> Result<(), Error> {
-        match self {
-            Self::Postgres(_) if !systems.is_empty() => {
+        match self.connection {
+            Connection::Postgres(_) if !systems.is_empty() => {
                 let mut keys: Vec<i64> = systems.iter().map(|system| postgres::gate_key(system)).collect();
                 keys.sort_unstable();
                 keys.dedup();
                 self.run(Statement::new(sql).ints("gate", &keys, |key| *key)).await.map(drop)
             }
             // SQLite has one writer: nothing runs beside it.
-            Self::Postgres(_) | Self::Sqlite(_) => Ok(()),
+            Connection::Postgres(_) | Connection::Sqlite(_) => Ok(()),
         }
     }
 }

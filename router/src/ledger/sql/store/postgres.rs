@@ -121,7 +121,8 @@ async fn patiently<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> R
 }
 
 pub(super) async fn run(tx: &mut Tx, statement: Statement) -> Result<Vec<Row>, Error> {
-    let sql = statement.expand(&rows(&statement), "for update", "for update skip locked");
+    let rows = rows(&statement.columns, statement.binds.len() + 1);
+    let sql = statement.expand(&rows, "for update", "for update skip locked");
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for bind in statement.binds {
         query = match bind {
@@ -140,14 +141,31 @@ pub(super) async fn run(tx: &mut Tx, statement: Statement) -> Result<Vec<Row>, E
     rows.iter().map(|row| read(row, &kinds)).collect()
 }
 
-/// `{rows}`: the arrays side by side, as a table.
-fn rows(statement: &Statement) -> String {
-    if statement.columns.is_empty() {
-        return String::new();
+/// Statements that do not meet, as one: each is a part of it, and all of them see the ledger as it was before.
+///
+/// They are made of batches only, and have no single values.
+pub(super) fn together(mut statements: Vec<Statement>) -> Statement {
+    if statements.len() == 1
+        && let Some(only) = statements.pop()
+    {
+        return only;
     }
-    let mut arrays = Vec::with_capacity(statement.columns.len());
-    let mut names = Vec::with_capacity(statement.columns.len());
-    for (number, (name, column)) in (statement.binds.len() + 1..).zip(&statement.columns) {
+    let mut all = Statement::new("");
+    let mut parts = Vec::with_capacity(statements.len());
+    for (number, statement) in statements.into_iter().enumerate() {
+        let rows = rows(&statement.columns, all.columns.len() + 1);
+        parts.push(format!("part{number} as ({})", statement.expand(&rows, "", "")));
+        all.columns.extend(statement.columns);
+    }
+    all.sql = format!("with {} select 1 where false", parts.join(", ")).into();
+    all
+}
+
+/// `{rows}`: the arrays side by side, as a table; the first of them is this parameter.
+fn rows(columns: &[(&'static str, Column)], first: usize) -> String {
+    let mut arrays = Vec::with_capacity(columns.len());
+    let mut names = Vec::with_capacity(columns.len());
+    for (number, (name, column)) in (first..).zip(columns) {
         arrays.push(match column {
             Column::Texts(_) => format!("${number}::text[]"),
             Column::Ints(_) => format!("${number}::bigint[]"),

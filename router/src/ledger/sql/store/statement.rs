@@ -55,12 +55,19 @@ pub(in crate::ledger) struct Statement {
     pub(super) sql: Cow<'static, str>,
     pub(super) binds: Vec<Bind>,
     pub(super) columns: Vec<(&'static str, Column)>,
+    /// No other statement of its transaction touches the rows that it writes.
+    apart: bool,
 }
 
 impl Statement {
     /// A statement without values yet.
     pub(in crate::ledger) fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self { sql: sql.into(), binds: Vec::new(), columns: Vec::new() }
+        Self { sql: sql.into(), binds: Vec::new(), columns: Vec::new(), apart: false }
+    }
+
+    /// The same, of which it is known that no other statement of its transaction touches the rows that it writes.
+    pub(in crate::ledger) fn apart(self) -> Self {
+        Self { apart: true, ..self }
     }
 
     /// Binds the next single value, a text.
@@ -99,8 +106,44 @@ impl Statement {
         self
     }
 
+    /// Whether this and another may write the same row: neither may then run where it does not see the other.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let (verb, table) = self.target();
+        let (other_verb, other_table) = other.target();
+        let insert = verb == "insert" && other_verb == "insert";
+        table == other_table && !insert && !self.apart && !other.apart
+    }
+
+    /// What it does first, and to which table.
+    fn target(&self) -> (&str, &str) {
+        let mut words = self.sql.split_whitespace();
+        let verb = words.find(|word| ["insert", "update", "delete"].contains(word)).unwrap_or_default();
+        (verb, words.find(|word| !["into", "from"].contains(word)).unwrap_or_default())
+    }
+
     /// The text with the fragments of a dialect in place.
     pub(super) fn expand(&self, rows: &str, lock: &str, skip_locked: &str) -> String {
         self.sql.replace("{rows}", rows).replace("{lock}", lock).replace("{skip locked}", skip_locked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meet(one: &'static str, other: &'static str) -> bool {
+        Statement::new(one).meets(&Statement::new(other))
+    }
+
+    #[test]
+    fn statements_meet_where_they_may_write_the_same_row() {
+        let (insert, other) = ("with v as ({rows}) insert into due (id) select id from v", "insert into due (id)");
+        let update = "with v as ({rows}) update due set lease = 1 from v";
+        let delete = "with v as ({rows}) delete from due where id in (select id from v)";
+        assert!(!meet(insert, other), "a key that is there twice is refused");
+        assert!(meet(insert, update) && meet(update, insert) && meet(update, update));
+        assert!(meet(insert, delete) && meet(delete, update));
+        assert!(!meet(update, "with v as ({rows}) update requests set state = v.state from v"));
+        assert!(!Statement::new(insert).meets(&Statement::new(delete).apart()));
     }
 }
