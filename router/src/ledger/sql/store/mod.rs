@@ -33,7 +33,12 @@ fn migrations(texts: &[&'static str]) -> Migrator {
 #[derive(Debug, Clone)]
 pub(super) enum Store {
     /// PostgreSQL.
-    Postgres(PgPool),
+    Postgres {
+        /// For transactions that write.
+        write: PgPool,
+        /// For those that read.
+        read: PgPool,
+    },
     /// SQLite, which has one writer.
     Sqlite {
         /// One connection.
@@ -72,7 +77,8 @@ impl Store {
     /// Opens the database at an address and brings its tables up to date.
     pub(super) async fn open(address: &str, max_connections: u32) -> Result<Self, Error> {
         if address.starts_with("postgres://") || address.starts_with("postgresql://") {
-            return Ok(Self::Postgres(postgres::open(address, max_connections).await?));
+            let (write, read) = postgres::open(address, max_connections).await?;
+            return Ok(Self::Postgres { write, read });
         }
         let file = address.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         // Each connection would have a memory of its own.
@@ -86,7 +92,7 @@ impl Store {
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         Ok(Tx::new(match self {
-            Self::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::WRITE).await?),
+            Self::Postgres { write, .. } => Connection::Postgres(postgres::begin(write, postgres::WRITE).await?),
             Self::Sqlite { write, .. } => Connection::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
         }))
     }
@@ -94,7 +100,7 @@ impl Store {
     /// Begins a transaction that reads the ledger as it stood at its first statement.
     pub(super) async fn snapshot(&self) -> Result<Tx, Error> {
         Ok(Tx::new(match self {
-            Self::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::READ).await?),
+            Self::Postgres { read, .. } => Connection::Postgres(postgres::begin(read, postgres::READ).await?),
             Self::Sqlite { read, .. } => Connection::Sqlite(read.begin_with("BEGIN DEFERRED").await?),
         }))
     }
@@ -102,7 +108,7 @@ impl Store {
     /// The database's time.
     pub(super) async fn now(&self) -> Result<Timestamp, Error> {
         let sql = match self {
-            Self::Postgres(_) => postgres::NOW,
+            Self::Postgres { .. } => postgres::NOW,
             Self::Sqlite { .. } => sqlite::NOW,
         };
         let mut tx = self.snapshot().await?;

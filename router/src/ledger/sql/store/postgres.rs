@@ -34,19 +34,34 @@ const SESSION: &str = "set enable_seqscan = off; set enable_hashjoin = off; set 
      set random_page_cost = 1.1; set lock_timeout = '10s'; set statement_timeout = '30s'; \
      set idle_in_transaction_session_timeout = '60s'";
 
-pub(super) async fn open(address: &str, max_connections: u32) -> Result<PgPool, Error> {
+/// A batch is planned alike whatever its size, so that it is planned once a connection.
+const BATCHES: &str = "set plan_cache_mode = force_generic_plan";
+
+/// Opens the database with some connections that write and some that read, so that neither waits for the other.
+pub(super) async fn open(address: &str, max_connections: u32) -> Result<(PgPool, PgPool), Error> {
     let options: PgConnectOptions = address.parse()?;
     let options = options.application_name("dovetail").statement_cache_capacity(200);
     // On a connection without the limits of a session: another replica may take long over the tables.
     let mut connection = patiently(PgConnection::connect_with(&options)).await?;
     super::migrations(MIGRATIONS).run(&mut connection).await?;
     connection.close().await?;
+    let write = (max_connections / 2).max(1);
+    let read = max_connections.saturating_sub(write).max(1);
+    Ok((pool(&options, write, BATCHES).await?, pool(&options, read, "").await?))
+}
+
+async fn pool(options: &PgConnectOptions, most: u32, more: &'static str) -> Result<PgPool, Error> {
     let pool = PgPoolOptions::new()
-        .max_connections(max_connections.max(2))
+        .max_connections(most)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
-        .connect_with(options)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(SESSION).await?;
+                connection.execute(more).await.map(drop)
+            })
+        })
+        .connect_with(options.clone())
         .await?;
     Ok(pool)
 }
