@@ -44,7 +44,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    /// Every kind.
+    pub const ALL: [Self; 15] = [
         Self::Accepted,
         Self::HandedOver,
         Self::Progressed,

@@ -82,6 +82,8 @@ impl World<'_> {
                 self.ledger.stop_closure(&stop, self.clock.now(), &self.undo.lessee).await?;
             }
             Act::Decides(decides) => self.decide(decides).await?,
+            Act::PassesOn(passes) => self.pass_on(passes).await?,
+            Act::Rules(_) => self.change_rules().await?,
             Act::Expect(expected) => return self.judge(&scenario.file, expected).await,
         }
         Ok(Vec::new())

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::document::Scenario;
+use super::document::{Act, Scenario};
 use super::overlay;
 use crate::clock::Clock;
 use crate::library;
@@ -28,6 +28,8 @@ pub(super) struct Bench {
     pub(super) simulators: HashMap<SystemName, Simulator>,
     /// The mappings as this scenario has them.
     pub(super) catalogue: Arc<Catalogue>,
+    /// The same after each change of the rules.
+    pub(super) later: Vec<Arc<Catalogue>>,
     /// The mappings as they are.
     plain: Arc<Catalogue>,
     clock: Arc<Mutex<Clock>>,
@@ -53,13 +55,20 @@ impl Benches {
             Some(bench) => bench,
             None => Bench::start(mappings).await?,
         };
+        let mut sources = mappings.to_vec();
         bench.catalogue = if scenario.given.overlays.is_empty() {
             Arc::clone(&bench.plain)
         } else {
-            let mut sources = mappings.to_vec();
             overlay::lay(&scenario.given.overlays, &mut sources);
-            compile(&bench.simulators, &bench.inboxes, sources)?
+            compile(&bench.simulators, &bench.inboxes, sources.clone())?
         };
+        bench.later.clear();
+        for step in &scenario.steps {
+            if let Some(Act::Rules(overlays)) = &step.act {
+                overlay::lay(overlays, &mut sources);
+                bench.later.push(compile(&bench.simulators, &bench.inboxes, sources.clone())?);
+            }
+        }
         Ok(bench)
     }
 
@@ -89,7 +98,7 @@ impl Bench {
         let inboxes = Inboxes(std::env::temp_dir().join(name));
         let plain = compile(&simulators, &inboxes, mappings.to_vec())?;
         let catalogue = Arc::clone(&plain);
-        Ok(Self { simulators, catalogue, plain, clock, inboxes, _stop: stop.drop_guard() })
+        Ok(Self { simulators, catalogue, later: Vec::new(), plain, clock, inboxes, _stop: stop.drop_guard() })
     }
 
     /// The simulators forget the scenario before, and have their time from `clock`.

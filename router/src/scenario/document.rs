@@ -8,6 +8,8 @@ use connectors::simulator::{Fault, Refuse, Scope};
 
 use super::decide::Decides;
 use super::overlay::Overlay;
+use super::owners::PassesOn;
+use crate::event::Kind;
 
 /// One story: what is given, what happens, and how it must end.
 #[derive(Debug, Clone)]
@@ -94,6 +96,10 @@ pub(super) enum Act {
     Stop(Option<Ticket>),
     /// A person decides about a ticket that waits for one.
     Decides(Decides),
+    /// A person says who has the work from now on.
+    PassesOn(PassesOn),
+    /// Dovetail is started anew with other rules, laid over the mappings.
+    Rules(Vec<Overlay>),
     /// What must hold by now.
     Expect(Vec<Expected>),
 }
@@ -158,8 +164,8 @@ pub(super) enum What {
     Includes(Vec<String>),
     /// Events it must not have.
     Excludes(Vec<String>),
-    /// Parts of the data of its closing event, as a document laid under it.
-    Closed(Value),
+    /// Parts of the data of one of its events of a kind, as a document laid under it.
+    Says(Kind, Value),
     /// The class a handover is parked with.
     Parked(String),
     /// What waits for a person, sorted: held, parked, orphan, early, refused.

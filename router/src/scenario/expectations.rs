@@ -5,6 +5,7 @@ use mappings::mapping::yaml::{Entry, Node, Yaml};
 
 use super::document::{Expected, What};
 use super::read::Reader;
+use crate::event::Kind;
 
 const KNOWN: &[&str] = &[
     "ticket",
@@ -38,7 +39,9 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Vec<Expected> {
     for entry in entries {
         match (&entry.value.value, Ticket::parse(&entry.key)) {
             (Yaml::Map(inner), Ok(ticket))
-                if entry.key != "closure says" && !entry.key.starts_with("open jobs at ") =>
+                if entry.key != "closure says"
+                    && !entry.key.starts_with("event ")
+                    && !entry.key.starts_with("open jobs at ") =>
             {
                 let of_ticket = inner.iter().filter_map(|inner| one(reader, inner, Some(&ticket)));
                 expected.extend(of_ticket.collect::<Vec<_>>());
@@ -58,6 +61,14 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
     let (key, node) = (entry.key.as_str(), &entry.value);
     if let Some(what) = of_system(reader, key, node) {
         return what;
+    }
+    if let Some(word) = key.strip_prefix("event ").and_then(|rest| rest.strip_suffix(" says")) {
+        let kind = Kind::from_word(&format!("ticket.{word}"));
+        if kind.is_none() {
+            let known: Vec<&str> = Kind::ALL.iter().filter_map(|kind| kind.word().strip_prefix("ticket.")).collect();
+            reader.unknown(entry.line, format!("the event {word}"), word, &known);
+        }
+        return Some(What::Says(kind?, node.to_json()));
     }
     Some(match key {
         "ticket" => {
@@ -80,7 +91,7 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
         "events in order" => What::Events(reader.texts(node, key)),
         "events include" => What::Includes(reader.texts(node, key)),
         "events exclude" => What::Excludes(reader.texts(node, key)),
-        "closure says" => What::Closed(node.to_json()),
+        "closure says" => What::Says(Kind::Closed, node.to_json()),
         "problems" => {
             let problems = reader.texts(node, key);
             for problem in problems.iter().filter(|problem| !PROBLEMS.contains(&problem.as_str())) {
@@ -101,6 +112,7 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
                     "open jobs at <system>",
                     "<system> was told",
                     "receipt of <file>",
+                    "event <event> says",
                 ])
                 .chain(["files done at <system>", "files refused at <system>", "files left at <system>"])
                 .collect();

@@ -135,16 +135,23 @@ fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
             .push(Overlay { path: "targets.yaml".to_owned(), keys: vec![("councils".to_owned(), councils)] });
     }
     if let Some(node) = node.get("mappings") {
-        for entry in node.entries() {
-            let Yaml::Map(keys) = &entry.value.value else {
-                reader.wrong(entry.line, entry.value.shown(), "a mapping: keys of the file and their values");
-                continue;
-            };
-            let keys = keys.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect();
-            given.overlays.push(Overlay { path: entry.key.clone(), keys });
-        }
+        given.overlays.extend(overlays(reader, node));
     }
     Some(given)
+}
+
+/// Files of the mappings, with keys that are given other values.
+pub(super) fn overlays(reader: &mut Reader<'_>, node: &Node) -> Vec<Overlay> {
+    let mut overlays = Vec::new();
+    for entry in node.entries() {
+        let Yaml::Map(keys) = &entry.value.value else {
+            reader.wrong(entry.line, entry.value.shown(), "a mapping: keys of the file and their values");
+            continue;
+        };
+        let keys = keys.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect();
+        overlays.push(Overlay { path: entry.key.clone(), keys });
+    }
+    overlays
 }
 
 /// A part of a request.

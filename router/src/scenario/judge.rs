@@ -81,13 +81,15 @@ impl World<'_> {
                 let there = words.iter().find(|word| found.iter().any(|found| found == short(word)));
                 there.map(|word| format!("expected no event {word}; found {}", found.join(", ")))
             }
-            What::Closed(part) => {
-                let kind = crate::event::Kind::Closed;
-                let closed = history.and_then(|h| h.events.iter().rev().find(|event| event.kind == kind));
-                match closed {
-                    None => Some("expected a closure; found none".to_owned()),
-                    Some(event) if holds(&event.data, part) => None,
-                    Some(event) => Some(format!("expected the closure to say {part}; found {}", event.data)),
+            What::Says(kind, part) => {
+                let events = history.map(|history| history.events.as_slice()).unwrap_or_default();
+                let said: Vec<&Value> =
+                    events.iter().filter(|event| event.kind == *kind).map(|event| &event.data).collect();
+                let word = short(kind.word());
+                match said.last() {
+                    None => Some(format!("expected an event {word} that says {part}; found none")),
+                    Some(_) if said.iter().any(|said| holds(said, part)) => None,
+                    Some(last) => Some(format!("expected an event {word} that says {part}; found {last}")),
                 }
             }
             What::Parked(class) => {
@@ -112,7 +114,10 @@ impl World<'_> {
             What::PersonRead(parts) => contains("the person read", parts, &self.person_read),
             What::StaffRead(parts) => {
                 let story = history.map(|history| timeline::tell(history, &self.catalogue, self.clock.now()));
-                let text = story.map(|story| [vec![story.headline], story.next].concat().join(" "));
+                let text = story.map(|story| {
+                    let teams = story.with_whom.into_iter().filter_map(|holder| holder.team);
+                    [vec![story.headline], story.next, teams.collect()].concat().join(" ")
+                });
                 contains("staff read", parts, &text.unwrap_or_default())
             }
             What::Calls(system, words) => {

@@ -12,6 +12,7 @@ mod expectations;
 mod folder;
 mod judge;
 mod overlay;
+mod owners;
 mod read;
 mod steps;
 #[cfg(test)]

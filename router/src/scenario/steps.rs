@@ -6,9 +6,9 @@ use mappings::mapping::yaml::{Node, Yaml};
 use serde_json::json;
 
 use super::document::{Act, By, Moment, Step, Word};
-use super::folder::document;
+use super::folder::{document, overlays};
 use super::read::Reader;
-use super::{decide, expectations};
+use super::{decide, expectations, owners};
 
 /// What a system can do, after its name.
 const VERBS: &[&str] = &[
@@ -36,6 +36,9 @@ const DEEDS: &[&str] = &[
     "a person reopens the ticket in the CRM",
     "a person stops the closure",
     "a person decides",
+    "a person hands the work over",
+    "a person takes the work back",
+    "the rules become",
     "dovetail reconciles",
 ];
 const MOMENTS: &[&str] = &["at", "after"];
@@ -108,7 +111,7 @@ fn modifiers(deed: &str) -> &'static [&'static str] {
         Some((_, "answers" | "does not answer" | "loses the answer")) => &["asked", "times", "twice"],
         Some(_) => &[],
         None => match deed {
-            "a person decides" => &["about"],
+            "a person decides" | "a person hands the work over" | "a person takes the work back" => &["about"],
             "request" => &["council", "service", "with", "twice", "times"],
             "amended" | "withdrawn" | "reopened" => &["council", "reason", "with", "twice", "times"],
             _ => &[],
@@ -153,6 +156,11 @@ fn act(reader: &mut Reader<'_>, line: usize, deed: &str, value: &Node, step: &No
             Some(Act::Decides(decide::read(reader, value, about)?))
         }
         "a person reopens the ticket in the CRM" => by_hand(reader, value, "open"),
+        "a person hands the work over" | "a person takes the work back" => {
+            let about = given(reader, step, "about");
+            Some(Act::PassesOn(owners::read(reader, value, deed.ends_with("back"), about)?))
+        }
+        "the rules become" => Some(Act::Rules(overlays(reader, value))),
         "dovetail reconciles" => Some(Act::Reconcile),
         _ => {
             let known: Vec<&str> = DEEDS.iter().chain(VERBS).copied().collect();

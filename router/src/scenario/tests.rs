@@ -40,6 +40,16 @@ fn what_a_scenario_may_not_say_is_refused_with_its_line_and_what_may_stand_there
         ),
         (&SOUND.replace("ticket:", "tiket:"), "bins.yaml:7:", "did you mean ticket?"),
         (
+            &SOUND.replace("ticket: closed", "event warnt says: {}"),
+            "bins.yaml:7:",
+            "did you mean warned?",
+        ),
+        (
+            &SOUND.replace("- request: CRM-1", "- a person hands the work over: {system: waste}"),
+            "bins.yaml:3:",
+            "team: and contact:",
+        ),
+        (
             &SOUND.replace("Completed", "Completed\n      by: pigeon"),
             "bins.yaml:6:",
             "one of webhook, poll, queue",
@@ -81,6 +91,8 @@ async fn every_kind_of_expectation_can_fail() {
         "events include: held",
         "events exclude: closed",
         "closure says: {disposition: declined}",
+        "event handed-over says: {system: housing}",
+        "event warned says: {}",
         "parked: data",
         "problems: [held]",
         "waits for: [waste]",

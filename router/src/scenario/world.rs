@@ -1,6 +1,6 @@
 //! A council for one scenario: its CRM, its back offices, and the router between them, on a clock that stands still.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub(super) struct World<'b> {
     pub(super) person_read: String,
     /// Looks at the clocks of what was promised, where the scenario has them run.
     pub(super) timekeeper: Option<Timekeeper>,
+    /// The mappings with which it goes on when the rules change, in order.
+    pub(super) later: VecDeque<Arc<Catalogue>>,
     /// How many messages were sent.
     pub(super) messages: u32,
     /// Holds the shares of the lanes.
@@ -192,6 +194,7 @@ impl<'b> World<'b> {
             tickets: Vec::new(),
             person_read: String::new(),
             timekeeper,
+            later: bench.later.iter().cloned().collect(),
             messages: 0,
             writes,
             stop,
