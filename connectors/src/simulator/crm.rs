@@ -5,9 +5,12 @@
 //! each closing is counted.
 
 use axum::http::Method;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Reply};
+use super::tickets::Ticket;
 use super::{Shared, clock};
 
 pub(super) const DONE: &str = "resolved";
@@ -61,16 +64,30 @@ fn create(shared: &Shared, body: &Map<String, Value>) -> Reply {
     created.with("location", url)
 }
 
-/// Answers the one form of query that is known here: `RefersTo = 'ID' AND Subject LIKE 'TEXT'`.
+/// Answers the two forms of query that are known here, all of it on one page: `RefersTo = 'ID' AND Subject LIKE 'TEXT'`,
+/// and `Queue = 'NAME' AND LastUpdated >= 'TIME'` with a time in UTC.
 fn find(shared: &Shared, call: &Call) -> Reply {
     let query = call.asked().get("query").to_owned();
     let parts: Vec<&str> = query.split('\'').collect();
-    let ["RefersTo = ", id, " AND Subject LIKE ", text, ""] = parts.as_slice() else {
-        return message(400, "Unable to parse query");
-    };
     let tickets = shared.tickets();
-    let found = tickets.iter().filter(|ticket| ticket.refers_to == *id && ticket.subject.contains(text));
-    let items: Vec<_> = found.map(|ticket| json!({"type": "ticket", "id": ticket.id})).collect();
+    let items: Vec<_> = match parts.as_slice() {
+        ["RefersTo = ", id, " AND Subject LIKE ", text, ""] => {
+            let found =
+                tickets.iter().filter(|ticket| ticket.refers_to == *id && ticket.subject.contains(text));
+            found.map(|ticket| json!({"type": "ticket", "id": ticket.id})).collect()
+        }
+        ["Queue = ", queue, " AND LastUpdated >= ", since, ""] => {
+            let since = since.parse().ok().and_then(|since: DateTime| since.to_zoned(TimeZone::UTC).ok());
+            let Some(since) = since else { return message(400, "Unable to parse query") };
+            let changed = |ticket: &&Ticket| ticket.queue == *queue && ticket.updated >= since.timestamp();
+            let item = |ticket: &Ticket| {
+                let updated = clock::utc(ticket.updated);
+                json!({"type": "ticket", "id": ticket.id, "Status": ticket.status, "LastUpdated": updated})
+            };
+            tickets.iter().filter(changed).map(item).collect()
+        }
+        _ => return message(400, "Unable to parse query"),
+    };
     let count = items.len();
     Reply::json(
         200,
@@ -86,6 +103,10 @@ fn read(shared: &Shared, id: &str) -> Reply {
     let person =
         |id: &str| json!({"id": id, "type": "user", "_url": format!("{}/REST/2.0/user/{id}", shared.url())});
     let number = ticket.id.parse::<u64>().map_or_else(|_| Value::from(ticket.id.as_str()), Value::from);
+    let own = ticket.fields.iter().zip(1_u32..);
+    let own: Vec<_> = own
+        .map(|((name, value), id)| json!({"id": id.to_string(), "type": "customfield", "name": name, "values": [value]}))
+        .collect();
     let body = json!({
         "id": number,
         "Type": "ticket",
@@ -93,6 +114,8 @@ fn read(shared: &Shared, id: &str) -> Reply {
         "Subject": ticket.subject,
         "Queue": {"id": "1", "type": "queue", "_url": format!("{}/REST/2.0/queue/1", shared.url())},
         "Requestor": [person(&ticket.requestor)],
+        "Creator": person(&ticket.transactions[0].creator),
+        "CustomFields": own,
         "Created": clock::utc(ticket.created),
         "LastUpdated": clock::utc(ticket.updated),
         "LastUpdatedBy": person(&ticket.updated_by),
@@ -297,6 +320,24 @@ mod tests {
         let said = call(&rig, Method::POST, "ticket/1/correspond", None, &bogus).await;
         assert_eq!(said.status, 201);
         assert_eq!(said.json()[1], "Status 'bogus' isn't a valid status for this ticket.");
+    }
+
+    #[tokio::test]
+    async fn a_queue_lists_what_changed_since() {
+        let rig = Rig::start(Kind::Crm, still()).await;
+        let fields = json!({"Queue": "General", "Subject": "Bin", "CustomFields": {"Service": "Missed bin"}});
+        call(&rig, Method::POST, "ticket", None, &fields).await;
+        let list = |time: &str| {
+            format!("tickets?query=Queue%20%3D%20'General'%20AND%20LastUpdated%20%3E%3D%20'{time}'")
+        };
+        let found = get(&rig, &list("2020-01-01 00:00:00")).await;
+        assert_eq!((found.status, &found.json()["count"]), (200, &json!(1)));
+        assert_eq!(found.json()["items"][0]["Status"], "new");
+        assert_eq!(get(&rig, &list("2999-01-01 00:00:00")).await.json()["count"], 0);
+        assert_eq!(get(&rig, &list("soon")).await.status, 400);
+        let read = get(&rig, "ticket/1").await;
+        assert_eq!(read.json()["CustomFields"][0]["name"], "Service");
+        assert_eq!(read.json()["CustomFields"][0]["values"], json!(["Missed bin"]));
     }
 
     #[tokio::test]

@@ -179,7 +179,7 @@ impl Shared {
             address,
             live: draw::Live::new(settings.faults.clone(), settings.seed),
             book: Mutex::new(book),
-            tickets: Mutex::default(),
+            tickets: Mutex::new(tickets::Tickets::new(settings.time.clone())),
             grants: Mutex::default(),
             script: Mutex::default(),
             scheduled: Notify::new(),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::book::{Phase, Text};
 use super::call::Call;
 use super::markers::{Markers, Refusal};
@@ -69,7 +71,7 @@ impl Simulator {
         let shared = &self.shared;
         shared.live.replace(shared.settings.faults.clone());
         *shared.book() = Shared::empty_book(shared.kind, &shared.settings);
-        *shared.tickets() = Tickets::default();
+        *shared.tickets() = Tickets::new(shared.settings.time.clone());
         *shared.script() = Script::default();
     }
 
@@ -187,6 +189,11 @@ impl Simulator {
         let ticket = tickets.get(id)?;
         let (status, closures) = (ticket.status, ticket.closures);
         Some(Told { status, closures, messages: ticket.messages.clone() })
+    }
+
+    /// A person opens a ticket of this name at the screen of a CRM; `fields` as the CRM takes them by call.
+    pub fn open_ticket(&self, id: &str, fields: &Value) {
+        self.shared.tickets().open(id.to_owned(), fields, "adviser");
     }
 
     /// A person puts a ticket of a CRM into a status at its screen.

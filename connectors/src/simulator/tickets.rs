@@ -5,9 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::clock;
+use super::settings::Time;
 
 const STATUSES: [&str; 6] = ["new", "open", "stalled", "resolved", "rejected", "deleted"];
+
+fn own_fields(fields: &Value) -> BTreeMap<String, String> {
+    let all = fields.as_object().into_iter().flatten();
+    all.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
 
 fn closed(status: &str) -> bool {
     matches!(status, "resolved" | "rejected" | "deleted")
@@ -22,6 +27,8 @@ pub(super) struct Ticket {
     pub(super) requestor: String,
     /// The ticket that it refers to; empty where it refers to none.
     pub(super) refers_to: String,
+    /// Fields of the CRM's own, by their names.
+    pub(super) fields: BTreeMap<String, String>,
     pub(super) status: &'static str,
     /// How often a call closed it.
     pub(super) closures: u32,
@@ -55,9 +62,15 @@ pub(super) struct Tickets {
     by_id: HashMap<String, usize>,
     last_number: u64,
     last_transaction: u64,
+    time: Time,
 }
 
 impl Tickets {
+    /// No tickets, on this clock.
+    pub(super) fn new(time: Time) -> Self {
+        Self { time, ..Self::default() }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Ticket> {
         self.all.iter()
     }
@@ -93,9 +106,10 @@ impl Tickets {
         id
     }
 
-    fn open(&mut self, id: String, fields: &Value, by: &str) -> usize {
+    /// Opens a ticket of this name.
+    pub(super) fn open(&mut self, id: String, fields: &Value, by: &str) -> usize {
         let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
-        let now = clock::now();
+        let now = self.time.now();
         self.by_id.insert(id.clone(), self.all.len());
         self.all.push(Ticket {
             id,
@@ -103,6 +117,7 @@ impl Tickets {
             queue: text("Queue"),
             requestor: text("Requestor"),
             refers_to: text("RefersTo"),
+            fields: own_fields(&fields["CustomFields"]),
             status: "new",
             closures: 0,
             closed_by_hand: 0,
@@ -181,8 +196,9 @@ impl Tickets {
         change: (&'static str, &'static str),
     ) -> u64 {
         self.last_transaction += 1;
+        let now = self.time.now();
         let ticket = &mut self.all[place];
-        ticket.updated = clock::now();
+        ticket.updated = now;
         by.clone_into(&mut ticket.updated_by);
         ticket.transactions.push(Transaction {
             id: self.last_transaction,

@@ -10,7 +10,7 @@ use mappings::mapping::Meaning;
 use serde_json::{Value, json};
 
 use super::World;
-use super::bench::until_open;
+use super::bench::{QUEUE, until_open};
 use super::document::{Act, By, Scenario, Word};
 use crate::envelope::{self, STRUCTURED};
 use crate::intake::Message;
@@ -36,6 +36,16 @@ impl World<'_> {
                 data["ticket"] = ticket.as_str().into();
                 self.name(council, ticket);
                 self.send(word, data).await?;
+            }
+            Act::Opens { ticket, fields } => {
+                let council = &scenario.given.council;
+                let crm = self.catalogue.crm_of(council).context("the council has no CRM")?;
+                let fields = json!({
+                    "Queue": QUEUE, "Subject": "Something is to be done", "Requestor": "jo.lamb@example.org",
+                    "CustomFields": fields,
+                });
+                self.simulator(crm)?.open_ticket(ticket.as_str(), &fields);
+                self.name(council, ticket);
             }
             Act::Accepts(system, job) => self.simulator(system)?.name_next(job.as_str()),
             Act::Refuses(system, why) => self.simulator(system)?.refuse_next(*why),

@@ -19,6 +19,11 @@ use super::overlay;
 use crate::clock::Clock;
 use crate::library;
 
+/// The queue of the CRM that is asked for its tickets.
+pub(super) const QUEUE: &str = "General";
+/// The door of a CRM that is asked.
+const POLLED: &str = "crm-polled";
+
 /// Benches that nobody uses at the moment.
 #[derive(Default)]
 pub(super) struct Benches(Mutex<Vec<Bench>>);
@@ -56,17 +61,18 @@ impl Benches {
             None => Bench::start(mappings).await?,
         };
         let mut sources = mappings.to_vec();
-        bench.catalogue = if scenario.given.overlays.is_empty() {
+        let polled = scenario.given.polled;
+        bench.catalogue = if scenario.given.overlays.is_empty() && !polled {
             Arc::clone(&bench.plain)
         } else {
             overlay::lay(&scenario.given.overlays, &mut sources);
-            compile(&bench.simulators, &bench.inboxes, sources.clone())?
+            compile(&bench.simulators, &bench.inboxes, sources.clone(), polled)?
         };
         bench.later.clear();
         for step in &scenario.steps {
             if let Some(Act::Rules(overlays)) = &step.act {
                 overlay::lay(overlays, &mut sources);
-                bench.later.push(compile(&bench.simulators, &bench.inboxes, sources.clone())?);
+                bench.later.push(compile(&bench.simulators, &bench.inboxes, sources.clone(), polled)?);
             }
         }
         Ok(bench)
@@ -96,7 +102,7 @@ impl Bench {
         }
         let name = format!("scenario_inboxes_{}", Uuid::now_v7().simple());
         let inboxes = Inboxes(std::env::temp_dir().join(name));
-        let plain = compile(&simulators, &inboxes, mappings.to_vec())?;
+        let plain = compile(&simulators, &inboxes, mappings.to_vec(), false)?;
         let catalogue = Arc::clone(&plain);
         Ok(Self { simulators, catalogue, later: Vec::new(), plain, clock, inboxes, _stop: stop.drop_guard() })
     }
@@ -133,6 +139,7 @@ fn compile(
     simulators: &HashMap<SystemName, Simulator>,
     inboxes: &Inboxes,
     sources: Vec<Source>,
+    polled: bool,
 ) -> anyhow::Result<Arc<Catalogue>> {
     let environment: Vec<(&str, String)> = simulators.values().flat_map(Simulator::environment).collect();
     let inbox = |name: &str| {
@@ -141,8 +148,10 @@ fn compile(
     };
     let resolve = |name: &str| {
         let known = environment.iter().find(|(known, _)| *known == name);
-        known.map(|(_, value)| value.clone()).or_else(|| inbox(name))
+        let queue = || (name == "CRM_QUEUE").then(|| QUEUE.to_owned());
+        known.map(|(_, value)| value.clone()).or_else(|| inbox(name)).or_else(queue)
     };
-    let names: Vec<String> = simulators.keys().map(ToString::to_string).collect();
+    let mut names: Vec<String> = simulators.keys().map(ToString::to_string).collect();
+    names.extend(polled.then(|| POLLED.to_owned()));
     Ok(Arc::new(library::compile(&library::only(sources, &names), &resolve)?))
 }

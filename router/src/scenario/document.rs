@@ -38,6 +38,8 @@ pub(super) struct Given {
     pub(super) request: Value,
     /// The clocks of what was promised run.
     pub(super) clocks: bool,
+    /// The CRM does not send: it is asked for its tickets.
+    pub(super) polled: bool,
     /// What is laid over the mappings.
     pub(super) overlays: Vec<Overlay>,
 }
@@ -66,6 +68,8 @@ pub(super) enum Moment {
 pub(super) enum Act {
     /// The CRM sends a request.
     Request { ticket: Ticket, council: Option<Council>, service: Option<Service>, over: Value },
+    /// A person opens a ticket in the CRM, which sends nothing.
+    Opens { ticket: Ticket, fields: Value },
     /// The CRM sends that a request was amended, withdrawn or reopened.
     Change { word: &'static str, ticket: Ticket, council: Option<Council>, data: Value },
     /// The next job of a system is called so.

@@ -12,7 +12,7 @@ use super::document::{Moment, Scenario};
 use super::read::london;
 use crate::complete::Step;
 use crate::ledger::Handover;
-use crate::{gate, reconcile, rescue};
+use crate::{gate, harvest, reconcile, rescue};
 
 impl World<'_> {
     /// Tells a whole story. The result is what was not as expected.
@@ -85,6 +85,11 @@ impl World<'_> {
             // What could not be taken stays, and is taken at a later look.
             if let Ok(Step::Done(rows)) = watcher.look(*every).await {
                 taken += rows;
+            }
+        }
+        for (harvester, every) in &self.harvesters {
+            if let Ok(harvest::Step::Done(tickets)) = harvester.poll(*every).await {
+                taken += tickets;
             }
         }
         for listener in self.listeners.values() {

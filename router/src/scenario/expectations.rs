@@ -65,7 +65,8 @@ fn what(reader: &mut Reader<'_>, entry: &Entry) -> Option<What> {
     if let Some(word) = key.strip_prefix("event ").and_then(|rest| rest.strip_suffix(" says")) {
         let kind = Kind::from_word(&format!("ticket.{word}"));
         if kind.is_none() {
-            let known: Vec<&str> = Kind::ALL.iter().filter_map(|kind| kind.word().strip_prefix("ticket.")).collect();
+            let known: Vec<&str> =
+                Kind::ALL.iter().filter_map(|kind| kind.word().strip_prefix("ticket.")).collect();
             reader.unknown(entry.line, format!("the event {word}"), word, &known);
         }
         return Some(What::Says(kind?, node.to_json()));

@@ -99,7 +99,7 @@ fn scenario(reader: &mut Reader<'_>, node: &Node) -> Option<Scenario> {
     Some(Scenario { file: reader.file().to_owned(), line: node.line, name, given: given?, steps, then })
 }
 
-const GIVEN: &[&str] = &["time", "council", "service", "request", "calendar", "mappings"];
+const GIVEN: &[&str] = &["time", "council", "service", "request", "calendar", "intake", "mappings"];
 
 fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
     let mut given = Given {
@@ -108,6 +108,7 @@ fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
         service: Service::parse("waste.missed-bin").ok()?,
         request: json!({}),
         clocks: false,
+        polled: false,
         overlays: Vec::new(),
     };
     let Some(node) = node else { return Some(given) };
@@ -133,6 +134,13 @@ fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
         given
             .overlays
             .push(Overlay { path: "targets.yaml".to_owned(), keys: vec![("councils".to_owned(), councils)] });
+    }
+    if let Some(node) = node.get("intake") {
+        let text = reader.text(node, "intake")?;
+        given.polled = text == "polled";
+        if !given.polled {
+            reader.unknown(node.line, format!("intake: {text}"), &text, &["polled"]);
+        }
     }
     if let Some(node) = node.get("mappings") {
         given.overlays.extend(overlays(reader, node));

@@ -32,6 +32,7 @@ const DEEDS: &[&str] = &[
     "withdrawn",
     "reopened",
     "then",
+    "a person opens in the CRM",
     "a person closes the ticket in the CRM",
     "a person reopens the ticket in the CRM",
     "a person stops the closure",
@@ -111,7 +112,10 @@ fn modifiers(deed: &str) -> &'static [&'static str] {
         Some((_, "answers" | "does not answer" | "loses the answer")) => &["asked", "times", "twice"],
         Some(_) => &[],
         None => match deed {
-            "a person decides" | "a person hands the work over" | "a person takes the work back" => &["about"],
+            "a person decides" | "a person hands the work over" | "a person takes the work back" => {
+                &["about"]
+            }
+            "a person opens in the CRM" => &["with"],
             "request" => &["council", "service", "with", "twice", "times"],
             "amended" | "withdrawn" | "reopened" => &["council", "reason", "with", "twice", "times"],
             _ => &[],
@@ -144,6 +148,14 @@ fn act(reader: &mut Reader<'_>, line: usize, deed: &str, value: &Node, step: &No
             };
             let council = given(reader, step, "council");
             Some(Act::Request { ticket, council, service: given(reader, step, "service"), over })
+        }
+        "a person opens in the CRM" => {
+            let ticket = reader.parsed(value, "a person opens in the CRM: a ticket")?;
+            let fields = match step.get("with") {
+                Some(node) => document(reader, node, "with")?,
+                None => json!({}),
+            };
+            Some(Act::Opens { ticket, fields })
         }
         "amended" => change(reader, "amended", value, step),
         "withdrawn" => change(reader, "withdrawn", value, step),

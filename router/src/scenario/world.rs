@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::dispatch::{Desk, Halts, Lane, Lookout};
 use crate::files::Watcher;
+use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Work, WorkerId, Writer};
 use crate::reconcile::Reconciler;
@@ -55,6 +56,8 @@ pub(super) struct World<'b> {
     /// Who looks for files, and how often.
     pub(super) watchers: Vec<(Watcher, Duration)>,
     pub(super) reconcilers: HashMap<SystemName, Reconciler>,
+    /// Who asks CRMs for their tickets, and how often.
+    pub(super) harvesters: Vec<(Harvester, Duration)>,
     pub(super) simulators: &'b HashMap<SystemName, Simulator>,
     /// Every ticket that was named, in the order in which it was.
     pub(super) tickets: Vec<(Council, Ticket)>,
@@ -145,6 +148,8 @@ impl<'b> World<'b> {
         };
         let (mut lanes, mut memory) = (Vec::new(), HashMap::new());
         let (mut listeners, mut reconcilers) = (HashMap::new(), HashMap::new());
+        let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
+        let mut harvesters = Vec::new();
         let watchers = catalogue
             .systems()
             .filter_map(|system| Watcher::new(&catalogue, system, writer.clone(), clock.clone()));
@@ -158,6 +163,14 @@ impl<'b> World<'b> {
             let rules = (system.retry, system.limits.breaker);
             let share = (keeper.shares.grants(), slots);
             lanes.push(Lane::new(desk.clone(), system, rules, Arc::clone(&connector), receiver, share));
+            harvesters.extend(Harvester::new(
+                &catalogue,
+                system,
+                Arc::clone(&connector),
+                Arc::clone(&ledger),
+                intake.clone(),
+                clock.clone(),
+            ));
             let listener = Listener {
                 catalogue: Arc::clone(&catalogue),
                 system: system.name.clone(),
@@ -176,7 +189,7 @@ impl<'b> World<'b> {
         #[expect(clippy::disallowed_methods, reason = "ended by `end`, with everything else of the scenario")]
         let writes = tokio::spawn(flushes.run(stop.clone()));
         Ok(Self {
-            intake: Intake::new(Arc::clone(&catalogue), writer.clone()),
+            intake,
             clock,
             ledger,
             catalogue,
@@ -190,6 +203,7 @@ impl<'b> World<'b> {
             listeners,
             watchers,
             reconcilers,
+            harvesters,
             simulators: &bench.simulators,
             tickets: Vec::new(),
             person_read: String::new(),
@@ -213,6 +227,7 @@ impl<'b> World<'b> {
             self.lanes,
             self.listeners,
             self.watchers,
+            self.harvesters,
             self.reconcilers,
             self.timekeeper,
             self.lookout,

@@ -117,9 +117,8 @@ impl SqlLedger {
         // What waited is heard first; what came with this batch then follows in a transaction of its own.
         let found = found.filter(|_| waiting.is_empty());
         let heard = Heard { completions: &batch.completions, kept: false, not_before: None };
-        let verdicts = found.map(|found| {
-            hear::judge(&heard, &found, &mut openings, &self.closer, &self.reader, draft)
-        });
+        let verdicts =
+            found.map(|found| hear::judge(&heard, &found, &mut openings, &self.closer, &self.reader, draft));
         // All that is read comes before all that is written.
         openings::add_documents(tx, draft).await?;
         if let Some(verdicts) = verdicts {

@@ -92,7 +92,9 @@ impl Store {
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         Ok(Tx::new(match self {
-            Self::Postgres { write, .. } => Connection::Postgres(postgres::begin(write, postgres::WRITE).await?),
+            Self::Postgres { write, .. } => {
+                Connection::Postgres(postgres::begin(write, postgres::WRITE).await?)
+            }
             Self::Sqlite { write, .. } => Connection::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
         }))
     }

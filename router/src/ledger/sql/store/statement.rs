@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn statements_meet_where_they_may_write_the_same_row() {
-        let (insert, other) = ("with v as ({rows}) insert into due (id) select id from v", "insert into due (id)");
+        let (insert, other) =
+            ("with v as ({rows}) insert into due (id) select id from v", "insert into due (id)");
         let update = "with v as ({rows}) update due set lease = 1 from v";
         let delete = "with v as ({rows}) delete from due where id in (select id from v)";
         assert!(!meet(insert, other), "a key that is there twice is refused");
