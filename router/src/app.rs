@@ -20,7 +20,7 @@ use crate::bus::{self, Queue};
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Config;
-use crate::dispatch::{Desk, Halts, Lane, Lookout};
+use crate::dispatch::{Asker, Desk, Halts, Lane, Lookout, Turns};
 use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
@@ -116,6 +116,7 @@ impl App {
         let address = listener.local_addr().context("the listener has no address")?;
 
         let connectors = connectors(&catalogue)?;
+        let turns = turns(&shared, &keeper.shares);
         let desk = Desk {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::clone(&ledger),
@@ -136,11 +137,12 @@ impl App {
             readiness: readiness.clone(),
         };
         links.tasks.spawn(lookout.run(links.stop.clone()));
-        start_lanes(config, &desk, &connectors, to_lanes, (&keeper.shares, &shared), &calls)?;
-        let listeners = start_listeners(config, &desk, worker, &connectors, &inward)?;
+        start_lanes(config, &desk, &connectors, to_lanes, (&keeper.shares, &turns), &calls)?;
+        let askers = askers(connectors, &turns)?;
+        let listeners = start_listeners(config, &desk, worker, &askers, &inward)?;
 
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
-        start_harvesters(config, &desk, &connectors, &intake, &inward)?;
+        start_harvesters(config, &desk, &askers, &intake, &inward)?;
         start_watchers(config, &desk, &inward);
         if config.has_bus() {
             let ends = bus::open(config.bus.settings(), clock.clone()).context("bus.url cannot be used")?;
@@ -271,12 +273,30 @@ fn connectors(catalogue: &Catalogue) -> anyhow::Result<HashMap<SystemName, Arc<C
     catalogue.systems().map(connect).collect()
 }
 
+/// The turns of each system, within this worker's share of its limits.
+fn turns(shared: &[Shared], shares: &Shares) -> HashMap<SystemName, Arc<Turns>> {
+    let turns = |shared: &Shared| Turns::new(shared.system.clone(), shares.grants(), shared.slots.clone());
+    shared.iter().map(|shared| (shared.system.clone(), Arc::new(turns(shared)))).collect()
+}
+
+/// Who reads from each system, in turn with the calls of its lane.
+fn askers(
+    connectors: HashMap<SystemName, Arc<Connector>>,
+    turns: &HashMap<SystemName, Arc<Turns>>,
+) -> anyhow::Result<HashMap<SystemName, Asker>> {
+    let asker = |(name, connector)| {
+        let turns = turns.get(&name).cloned().context("every system has turns")?;
+        Ok((name, Asker::new(connector, turns)))
+    };
+    connectors.into_iter().map(asker).collect()
+}
+
 fn start_lanes(
     config: &Config,
     desk: &Desk,
     connectors: &HashMap<SystemName, Arc<Connector>>,
     mut work: mpsc::UnboundedReceiver<ledger::Work>,
-    (shares, shared): (&Shares, &[Shared]),
+    (shares, turns): (&Shares, &HashMap<SystemName, Arc<Turns>>),
     stage: &Stage,
 ) -> anyhow::Result<()> {
     let mut lanes = HashMap::new();
@@ -284,10 +304,9 @@ fn start_lanes(
         let (sender, memory) = mpsc::unbounded_channel();
         lanes.insert(system.name.clone(), sender);
         let connector = connectors.get(&system.name).cloned().context("every system has a connector")?;
-        let slots = shared.iter().find(|shared| shared.system == system.name);
-        let slots = slots.context("every system has a share")?.slots.clone();
+        let turns = turns.get(&system.name).cloned().context("every system has turns")?;
         let rules = (retry_rule(config, system.retry), breaker_rule(config, system.limits.breaker));
-        let lane = Lane::new(desk.clone(), system, rules, connector, memory, (shares.grants(), slots));
+        let lane = Lane::new(desk.clone(), system, rules, connector, memory, (shares.grants(), turns));
         stage.tasks.spawn(lane.run(stage.stop.clone()));
     }
     let stop = stage.stop.clone();
@@ -312,7 +331,7 @@ fn start_listeners(
     config: &Config,
     desk: &Desk,
     worker: WorkerId,
-    connectors: &HashMap<SystemName, Arc<Connector>>,
+    askers: &HashMap<SystemName, Asker>,
     stage: &Stage,
 ) -> anyhow::Result<Arc<HashMap<String, Listener>>> {
     let mut listeners = HashMap::new();
@@ -320,7 +339,7 @@ fn start_listeners(
         let listener = Listener {
             catalogue: Arc::clone(&desk.catalogue),
             system: system.name.clone(),
-            connector: connectors.get(&system.name).cloned().context("every system has a connector")?,
+            connector: askers.get(&system.name).cloned().context("every system has a connector")?,
             ledger: Arc::clone(&desk.ledger),
             writer: desk.writer.clone(),
             clock: desk.clock.clone(),
@@ -344,12 +363,12 @@ fn start_listeners(
 fn start_harvesters(
     config: &Config,
     desk: &Desk,
-    connectors: &HashMap<SystemName, Arc<Connector>>,
+    askers: &HashMap<SystemName, Asker>,
     intake: &Intake,
     stage: &Stage,
 ) -> anyhow::Result<()> {
     for system in desk.catalogue.systems() {
-        let connector = connectors.get(&system.name).cloned().context("every system has a connector")?;
+        let connector = askers.get(&system.name).cloned().context("every system has a connector")?;
         let (ledger, clock) = (Arc::clone(&desk.ledger), desk.clock.clone());
         let harvester = Harvester::new(&desk.catalogue, system, connector, ledger, intake.clone(), clock);
         if let Some((harvester, every)) = harvester {

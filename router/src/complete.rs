@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use connectors::{Connector, callback};
+use connectors::callback;
 use jiff::Timestamp;
 use mappings::domain::SystemName;
 use mappings::mapping::{Catalogue, Facts, Poll, Report, System, context};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::dispatch::Halts;
+use crate::dispatch::{Asker, Halts};
 use crate::envelope;
 use crate::failpoint::{self, Point};
 use crate::gate::{self, Shut};
@@ -36,7 +36,7 @@ pub struct Listener {
     /// The system.
     pub system: SystemName,
     /// The way to it, for read-backs and polls.
-    pub connector: Arc<Connector>,
+    pub connector: Asker,
     /// For turns and positions.
     pub ledger: Arc<dyn Ledger>,
     /// For completions.
@@ -140,7 +140,8 @@ impl Listener {
     /// # Errors
     /// The system or the ledger failed; the position stays where it was, so nothing is missed.
     pub async fn poll(&self, every: Duration) -> anyhow::Result<Step> {
-        let Some(system) = self.mapping().filter(|system| self.may_ask(system)) else {
+        let Some(system) = self.mapping().filter(|system| self.connector.has_share() && self.may_ask(system))
+        else {
             return Ok(Step::Idle);
         };
         match &system.poll {

@@ -16,6 +16,7 @@ use super::{Exit, Mistake, ReconcileArgs, Shown};
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::{self, Config};
+use crate::dispatch::Asker;
 use crate::ledger::Writer;
 use crate::library;
 use crate::reconcile::{Difference, Reconciler, Report, Step, Verdict};
@@ -48,7 +49,7 @@ async fn with(args: &ReconcileArgs, books: &Books, has_bus: bool) -> anyhow::Res
                 listener: Listener {
                     catalogue: Arc::clone(&books.catalogue),
                     system: system.name.clone(),
-                    connector: Arc::new(Connector::new(system)?),
+                    connector: Asker::alone(Arc::new(Connector::new(system)?)),
                     ledger: Arc::clone(&books.ledger),
                     writer: writer.clone(),
                     clock: Clock::started_at(books.ledger.now().await?),

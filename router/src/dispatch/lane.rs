@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::{Aim, Called, Caller, Step, Told};
-use super::pace::Pace;
+use super::turns::{Turn, Turns};
 use super::{Desk, Halts};
 use crate::gate::{self, Shut};
-use crate::ledger::{Deferral, Failed, Place, Places, Switch, Work};
+use crate::ledger::{Deferral, Failed, Places, Switch, Work};
 use crate::share::{Grants, Share};
 
 /// The most calls that are claimed at once.
@@ -38,15 +38,14 @@ pub struct Lane {
     memory: UnboundedReceiver<Work>,
     grants: watch::Receiver<Grants>,
     halts: watch::Receiver<Halts>,
-    /// Taken by each call under way, until the system has answered.
-    slots: Places,
+    /// One is taken by each call under way, until the system has answered.
+    turns: Arc<Turns>,
     /// Taken by each call in memory: waiting, under way, or answered and not written yet.
     room: Places,
     /// How many places of the room the lane has made.
     made: usize,
     share: Share,
     gate: Gate,
-    pace: Pace,
     waiting: VecDeque<Work>,
     /// Technical failures in a row.
     failures: u32,
@@ -83,7 +82,7 @@ impl Lane {
         rules: (RetryRule, Option<BreakerRule>),
         connector: Arc<Connector>,
         memory: UnboundedReceiver<Work>,
-        (grants, slots): (watch::Receiver<Grants>, Places),
+        (grants, turns): (watch::Receiver<Grants>, Arc<Turns>),
     ) -> Self {
         let (rule, breaker) = rules;
         let caller = Arc::new(Caller { desk: desk.clone(), rule, connector });
@@ -95,12 +94,11 @@ impl Lane {
             memory,
             grants,
             halts: desk.halts.subscribe(),
-            slots,
+            turns,
             room: desk.lessee.room.of(&system.name),
             made: 0,
             share: Share::default(),
             gate: Gate::Shut,
-            pace: Pace::new(Instant::now()),
             waiting: VecDeque::new(),
             failures: 0,
             probe: Probe::None,
@@ -130,6 +128,7 @@ impl Lane {
                 }
                 Ok(()) = self.grants.changed() => self.look(),
                 Ok(()) = self.halts.changed() => self.look(),
+                () = self.turns.freed() => {}
                 () = tokio::time::sleep_until(paced.unwrap_or_else(Instant::now)), if paced.is_some() => {}
                 () = std::future::ready(()), if backlog && room > 0 && room >= self.share.concurrency => {
                     backlog = self.claim().await;
@@ -170,7 +169,7 @@ impl Lane {
     /// Reads anew what may pass, and makes the room in memory as large as that needs.
     fn look(&mut self) {
         self.share = self.grants.borrow_and_update().of(&self.system);
-        self.pace.set(self.share.rate);
+        self.turns.set_rate(self.share.rate);
         let before = std::mem::replace(&mut self.gate, Gate::Shut);
         self.gate = self.read_gate();
         if before != Gate::Open {
@@ -214,10 +213,11 @@ impl Lane {
             if aim == Aim::Probe && !self.wins_probe().await {
                 return None;
             }
-            let slot = Place::take(&self.slots)?;
-            if let Err(at) = self.pace.begin(now) {
-                return Some(at);
-            }
+            let slot = match self.turns.take(now) {
+                Turn::Now(slot) => slot,
+                Turn::At(at) => return Some(at),
+                Turn::Taken => return None,
+            };
             let work = self.waiting.pop_front()?;
             if aim == Aim::Probe {
                 self.probe = Probe::Sent;

@@ -4,6 +4,7 @@ mod caller;
 mod lane;
 mod lookout;
 mod pace;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::rescue::Pulse;
 
 pub use lane::Lane;
 pub use lookout::Lookout;
+pub use turns::{Asker, Turns};
 
 /// How the systems stand that take no calls, as it was last read.
 pub type Halts = HashMap<SystemName, Halt>;

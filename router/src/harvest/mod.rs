@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use connectors::{Connector, ReadFailure};
+use connectors::ReadFailure;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use mappings::domain::SystemName;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::complete::LOOK;
+use crate::dispatch::Asker;
 use crate::envelope;
 use crate::intake::{Intake, KEPT_BODY, Message, Receipt};
 use crate::ledger::{Accepted, InboxKey, Ledger, Refusal};
@@ -30,7 +31,7 @@ use reopened::Seen;
 pub struct Harvester {
     catalogue: Arc<Catalogue>,
     system: SystemName,
-    connector: Arc<Connector>,
+    connector: Asker,
     ledger: Arc<dyn Ledger>,
     intake: Intake,
     clock: Clock,
@@ -62,7 +63,7 @@ impl Harvester {
     pub fn new(
         catalogue: &Arc<Catalogue>,
         system: &System,
-        connector: Arc<Connector>,
+        connector: Asker,
         ledger: Arc<dyn Ledger>,
         intake: Intake,
         clock: Clock,
@@ -101,6 +102,9 @@ impl Harvester {
         let system = self.catalogue.system(&self.system).context("its mapping is not loaded")?;
         let harvest =
             system.intake().and_then(|intake| intake.harvest()).context("its intake has no poll")?;
+        if !self.connector.has_share() {
+            return Ok(Step::Idle);
+        }
         let now = self.clock.now();
         let Some(position) = self.ledger.claim_poll(&self.system, now, every).await? else {
             return Ok(Step::Idle);

@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use connectors::Connector;
 use mappings::domain::{Disposition, HandoverState, Job, RequestState};
 use mappings::mapping::Source;
 use serde_json::json;
@@ -165,7 +166,7 @@ impl Rig {
 
         let name = SystemName::parse("desk").expect("a name");
         let system = Arc::clone(catalogue.system(&name).expect("the desk"));
-        let connector = Arc::new(Connector::new(&system).expect("a connector"));
+        let connector = Asker::alone(Arc::new(Connector::new(&system).expect("a connector")));
         let intake = Intake::new(Arc::clone(&catalogue), writer);
         let (harvester, every) =
             Harvester::new(&catalogue, &system, connector, Arc::clone(&ledger), intake, clock.clone())

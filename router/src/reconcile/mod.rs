@@ -89,6 +89,9 @@ impl Reconciler {
     /// # Errors
     /// The ledger failed; what was asked so far is in it, and the turn comes again.
     pub async fn when_due(&self) -> anyhow::Result<Step> {
+        if !self.listener.connector.has_share() {
+            return Ok(Step::Idle);
+        }
         self.take_turn(false).await
     }
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::Clock;
 use crate::closing;
-use crate::dispatch::Halts;
+use crate::dispatch::{Asker, Halts};
 use crate::ledger::{
     self, Arrival, Attempt, Breaker, Change, ClockSetting, Halt, InboxKey, Ledger, Lessee, Next, Outbox,
     Pause, Room, Settlement, Writer,
@@ -117,7 +117,7 @@ impl Rig {
         let halts = watch::Sender::new(HashMap::new());
         let system = catalogue.system(&name()).expect("the depot");
         let listener = Listener {
-            connector: Arc::new(Connector::new(system).expect("a connector")),
+            connector: Asker::alone(Arc::new(Connector::new(system).expect("a connector"))),
             catalogue,
             system: name(),
             ledger: Arc::clone(&ledger),

@@ -22,7 +22,7 @@ use super::document::Scenario;
 use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::complete::Listener;
-use crate::dispatch::{Desk, Halts, Lane, Lookout};
+use crate::dispatch::{Asker, Desk, Halts, Lane, Lookout, Turns};
 use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
@@ -161,12 +161,14 @@ impl<'b> World<'b> {
             let slots = shared.iter().find(|shared| shared.system == system.name);
             let slots = slots.context("every system has a share")?.slots.clone();
             let rules = (system.retry, system.limits.breaker);
-            let share = (keeper.shares.grants(), slots);
-            lanes.push(Lane::new(desk.clone(), system, rules, Arc::clone(&connector), receiver, share));
+            let turns = Arc::new(Turns::new(system.name.clone(), keeper.shares.grants(), slots));
+            let asker = Asker::new(Arc::clone(&connector), Arc::clone(&turns));
+            let share = (keeper.shares.grants(), turns);
+            lanes.push(Lane::new(desk.clone(), system, rules, connector, receiver, share));
             harvesters.extend(Harvester::new(
                 &catalogue,
                 system,
-                Arc::clone(&connector),
+                asker.clone(),
                 Arc::clone(&ledger),
                 intake.clone(),
                 clock.clone(),
@@ -174,7 +176,7 @@ impl<'b> World<'b> {
             let listener = Listener {
                 catalogue: Arc::clone(&catalogue),
                 system: system.name.clone(),
-                connector,
+                connector: asker,
                 ledger: Arc::clone(&ledger),
                 writer: writer.clone(),
                 clock: clock.clone(),
