@@ -1,7 +1,10 @@
 //! Keeps a router known to be alive, and takes over what dead ones held.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +19,9 @@ use crate::clock::Clock;
 use crate::ledger::{Ledger, Lessee, Outbox, WorkerId};
 use crate::rounds::Rounds;
 use crate::share::{self, Shares};
+
+/// The longest pause between two looks at the pulse during a call.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
 
 /// How long a revision waits for its request.
 pub const EARLY: Duration = Duration::from_secs(600);
@@ -40,8 +46,33 @@ impl Pulse {
 
     /// Whether the last heartbeat is so young that nobody can have taken over.
     pub fn is_sure(&self) -> bool {
+        self.silence() < self.dead_after / 2
+    }
+
+    /// Goes on with a call until shortly before others may take it over, who then ask the system what came of it:
+    /// what is still to be sent would come after they asked. `None` when it was broken off.
+    pub async fn while_held<F: Future>(&self, call: F) -> Option<F::Output> {
+        let most = self.dead_after * 3 / 4;
+        let mut call = pin!(call);
+        let mut look = pin!(tokio::time::sleep(Duration::ZERO));
+        poll_fn(|context| {
+            // Read at every turn: a process that stood still goes on with whatever it was about to do.
+            let left = most.saturating_sub(self.silence());
+            if left.is_zero() {
+                return Poll::Ready(None);
+            }
+            if look.as_mut().poll(context).is_ready() {
+                look.as_mut().reset(Instant::now() + left.min(LONGEST_LOOK));
+                let _again = look.as_mut().poll(context);
+            }
+            call.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+
+    fn silence(&self) -> Duration {
         let silent = self.clock.now().as_millisecond() - self.last_ms.load(Ordering::Acquire);
-        Duration::from_millis(silent.unsigned_abs()) < self.dead_after / 2
+        Duration::from_millis(silent.unsigned_abs())
     }
 
     fn beaten(&self, at: Timestamp) {
@@ -200,5 +231,32 @@ mod tests {
         assert!(!pulse.is_sure());
         pulse.beaten(clock.now());
         assert!(pulse.is_sure());
+    }
+
+    #[tokio::test]
+    async fn a_call_is_broken_off_before_others_may_take_it_over() {
+        let clock = Clock::stopped_at(Timestamp::UNIX_EPOCH);
+        let pulse = Pulse::new(clock.clone(), Duration::from_millis(40));
+        assert_eq!(pulse.while_held(async { 7 }).await, Some(7));
+        // A clock that goes on while the call hangs, and heartbeats that come at first.
+        let time = async {
+            for beat in 0..8 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                clock.advance(Duration::from_millis(10));
+                if beat < 4 {
+                    pulse.beaten(clock.now());
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let broken_off = pulse.while_held(std::future::pending::<()>());
+        tokio::select! {
+            () = time => {}
+            held = broken_off => assert_eq!(held, None),
+        }
+        let since_the_last = clock.now().as_millisecond() - 40;
+        assert!((30..=40).contains(&since_the_last), "{since_the_last} ms");
+        let sends = pulse.while_held(async { panic!("it was sent") });
+        assert_eq!(sends.await, None, "a process that stood still sends nothing");
     }
 }

@@ -73,6 +73,12 @@ impl Calendar {
         self.zone.to_timestamp(date.at(hour, minute, 0, 0)).unwrap_or(Timestamp::MAX)
     }
 
+    /// So many days later, at the same time of the day.
+    pub fn days_after(&self, at: Timestamp, days: u32) -> Timestamp {
+        let later = self.zone.to_datetime(at).saturating_add(i64::from(days).days());
+        self.zone.to_timestamp(later).unwrap_or(Timestamp::MAX)
+    }
+
     /// Whether a day is worked.
     ///
     /// # Errors

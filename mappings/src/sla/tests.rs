@@ -170,7 +170,7 @@ fn a_date_beyond_the_calendar_is_said_and_not_guessed() {
     let terms = Terms { target: Some(within(Span::WorkingDays(5))), ..terms(&calendar) };
     let turn = turn(&terms, &case(raised), raised);
     assert_eq!((turn.due, turn.beyond.is_some()), (None, true));
-    assert_eq!(turn.next, Some(london("2029-01-27 23:59")));
+    assert_eq!(turn.next, Some(london("2029-01-27 10:00")));
 }
 
 fn terms(calendar: &Arc<Calendar>) -> Terms {
@@ -225,8 +225,8 @@ fn an_open_ticket_is_warned_of_escalated_and_overdue_each_once() {
         (london("2026-09-23 11:15"), Used(75)),
         (london("2026-09-23 14:42"), Used(90)),
         (london("2026-09-23 17:00"), Reached),
-        (london("2026-10-21 23:59"), Aged),
-        (london("2026-11-20 23:59"), Overdue),
+        (london("2026-10-21 10:00"), Aged),
+        (london("2026-11-20 10:00"), Overdue),
     ];
     assert_eq!(told, expected);
 }

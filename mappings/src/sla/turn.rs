@@ -116,7 +116,11 @@ pub fn turn(terms: &Terms, case: &Case, now: Timestamp) -> Turn {
             plan.extend(age(terms, case));
             plan.extend(chase(terms, case));
         }
-        Standing::Ended => plan.extend(age(terms, case)),
+        Standing::Ended => {
+            // Nothing is said of the promise any more; when it was due is known still.
+            promise(terms, case, &mut turn);
+            plan.extend(age(terms, case));
+        }
     }
     plan.sort();
     let (passed, ahead): (Vec<_>, Vec<_>) = plan.into_iter().partition(|(at, _)| *at <= now);
@@ -167,10 +171,18 @@ fn promise(terms: &Terms, case: &Case, turn: &mut Turn) -> Vec<(Timestamp, Miles
         .collect()
 }
 
+/// How old the ticket is, from the minute of the call: a promise of days lasts until the end of the last of them, while
+/// nothing is open for longer than so many days untold.
 fn age(terms: &Terms, case: &Case) -> Vec<(Timestamp, Milestone)> {
     let ages = [(terms.escalate, Milestone::Aged), (terms.overdue, Milestone::Overdue)];
     let untold = ages.into_iter().filter(|(_, milestone)| !was_told(case, *milestone));
-    untold.filter_map(|(span, m)| Some((span.end(case.raised_at, &terms.calendar).ok()?, m))).collect()
+    let reached = |span: Span| match span {
+        Span::Days(days) => Some(terms.calendar.days_after(case.raised_at, days)),
+        Span::Hours(_) | Span::WorkingHours(_) | Span::WorkingDays(_) => {
+            span.end(case.raised_at, &terms.calendar).ok()
+        }
+    };
+    untold.filter_map(|(span, milestone)| Some((reached(span)?, milestone))).collect()
 }
 
 fn chase(terms: &Terms, case: &Case) -> Option<(Timestamp, Milestone)> {

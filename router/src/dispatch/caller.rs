@@ -154,7 +154,17 @@ impl Caller {
         // Nobody reads it after this; mostly nobody else holds it any more.
         let document = Arc::unwrap_or_clone(std::mem::take(&mut work.document));
         let call = self.connector.perform(steps, context_of(document, &facts), now);
-        let performed = failpoint::sent(call).await;
+        let call = failpoint::sent(call);
+        let performed = match (idempotency, phase) {
+            // Who takes it over looks it up: it is not to be sent after that.
+            (Idempotency::LookUp(_), Phase::Send) => self.desk.pulse.while_held(call).await,
+            (Idempotency::Key | Idempotency::None | Idempotency::LookUp(_), _) => Some(call.await),
+        };
+        let Some(performed) = performed else {
+            let made = self.read(broken_off(), work, aim, phase, idempotency);
+            // That says nothing of the system.
+            return Some(Made { told: Told::Nothing, ..made });
+        };
         failpoint::hit(Point::Answered).await;
         Some(self.read(performed, work, aim, phase, idempotency))
     }
@@ -267,6 +277,21 @@ fn unable(operation: Operation) -> Option<&'static str> {
         Operation::Amend => Some("it cannot take changes"),
         Operation::Cancel => Some("it cannot call work off"),
         Operation::Create | Operation::Close => None,
+    }
+}
+
+/// What is known of a call that was broken off.
+fn broken_off() -> Performed {
+    Performed {
+        outcome: Outcome::Unknown {
+            reason: "broken off: the ledger did not answer, and another router may look after the call"
+                .to_owned(),
+        },
+        status: None,
+        call: String::new(),
+        answer: None,
+        warnings: Vec::new(),
+        render_failed: None,
     }
 }
 

@@ -170,7 +170,8 @@ async fn set(tx: &mut Tx, settings: &[(&Clocked, ClockSetting)]) -> Result<(), E
         return Ok(());
     }
     let statement = Statement::new(
-        "with v as ({rows}) update requests set clock_at = v.clock_at, target_at = v.target_at, \
+        "with v as ({rows}) update requests set clock_at = v.clock_at, \
+         target_at = case when requests.state = 'closed' then requests.target_at else v.target_at end, \
          clock_rule = v.clock_rule, feedback = v.feedback from v where requests.council = v.council \
          and requests.id = v.id",
     )

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use mappings::domain::{Request, RequestState, Revision};
 use mappings::mapping::{Catalogue, Owner, Source};
@@ -14,6 +15,7 @@ use crate::ledger::{
     Arrival, Change, ClockSetting, Completion, Correlated, Direction, History, InboxKey, Ledger, Lessee,
     Look, OwnerChange, OwnerChanged, Written,
 };
+use crate::report::Scope;
 use crate::sla;
 
 const WASTE: &str = "system: waste\nname: Waste\nrole: back_office\n\
@@ -240,6 +242,11 @@ both! {
         assert_eq!(told(&history), ["feedback"]);
         assert_eq!(event(&history, "ticket.feedback-due").data["disposition"], "completed");
         assert_eq!(told(&fixture.history("CRM-2").await), Vec::<String>::new());
+        let scope = Scope { from: date(2026, 11, 16), to: date(2026, 11, 16), council: None };
+        let courses = fixture.ledger.courses(&scope, None, 9).await.expect("a page").courses;
+        assert_eq!(courses.len(), 2);
+        let due = on("2026-11-18T17:00");
+        assert!(courses.iter().all(|course| course.target_at == Some(due)), "what was promised is known still");
     }
 
     async fn a_ticket_that_is_opened_again_goes_on_from_the_first_call(fixture: &Fixture) {
