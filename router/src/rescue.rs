@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Readiness;
 use crate::bus::State;
 use crate::clock::Clock;
-use crate::ledger::{Ledger, Lessee, Outbox, WorkerId};
+use crate::ledger::{Beat, Ledger, Lessee, Outbox, Peer, WorkerId};
 use crate::rounds::Rounds;
 use crate::share::{self, Shares};
 
@@ -34,6 +34,8 @@ pub const EARLY: Duration = Duration::from_secs(600);
 pub struct Pulse {
     clock: Clock,
     last_ms: Arc<AtomicI64>,
+    /// What was leased before this may be another's: the worker was forgotten.
+    held_since: Arc<Mutex<Instant>>,
     dead_after: Duration,
 }
 
@@ -41,24 +43,25 @@ impl Pulse {
     /// The pulse of a worker that has said just now that it lives.
     pub fn new(clock: Clock, dead_after: Duration) -> Self {
         let last_ms = Arc::new(AtomicI64::new(clock.now().as_millisecond()));
-        Self { clock, last_ms, dead_after }
+        Self { clock, last_ms, held_since: Arc::new(Mutex::new(Instant::now())), dead_after }
     }
 
-    /// Whether the last heartbeat is so young that nobody can have taken over.
-    pub fn is_sure(&self) -> bool {
-        self.silence() < self.dead_after / 2
+    /// Whether nobody can have taken over what was leased then: the last heartbeat is young, and none since found the
+    /// worker forgotten.
+    pub fn is_sure(&self, asked_at: Instant) -> bool {
+        self.silence() < self.dead_after / 2 && self.is_held(asked_at)
     }
 
-    /// Goes on with a call until shortly before others may take it over, who then ask the system what came of it:
-    /// what is still to be sent would come after they asked. `None` when it was broken off.
-    pub async fn while_held<F: Future>(&self, call: F) -> Option<F::Output> {
-        let most = self.dead_after * 3 / 4;
+    /// Goes on with a call that was leased then until shortly before others may take it over, who then ask the system
+    /// what came of it: what is still to be sent would come after they asked. `None` when it was broken off.
+    pub async fn while_held<F: Future>(&self, asked_at: Instant, call: F) -> Option<F::Output> {
+        let most = self.most();
         let mut call = pin!(call);
         let mut look = pin!(tokio::time::sleep(Duration::ZERO));
         poll_fn(|context| {
             // Read at every turn: a process that stood still goes on with whatever it was about to do.
             let left = most.saturating_sub(self.silence());
-            if left.is_zero() {
+            if left.is_zero() || !self.is_held(asked_at) {
                 return Poll::Ready(None);
             }
             if look.as_mut().poll(context).is_ready() {
@@ -70,12 +73,30 @@ impl Pulse {
         .await
     }
 
+    fn is_held(&self, asked_at: Instant) -> bool {
+        asked_at >= *self.held_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Others may have taken over what the worker held.
+    fn forgotten(&self) {
+        *self.held_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long a call may last after a heartbeat.
+    fn most(&self) -> Duration {
+        self.dead_after * 3 / 4
+    }
+
     fn silence(&self) -> Duration {
         let silent = self.clock.now().as_millisecond() - self.last_ms.load(Ordering::Acquire);
         Duration::from_millis(silent.unsigned_abs())
     }
 
     fn beaten(&self, at: Timestamp) {
+        // Whether it was forgotten in the meantime may have been told in an answer that was lost.
+        if self.silence() >= self.most() {
+            self.forgotten();
+        }
         self.last_ms.store(at.as_millisecond(), Ordering::Release);
     }
 }
@@ -169,15 +190,24 @@ impl Keeper {
         }
         let begun = Instant::now();
         let now = self.clock.now();
-        let mut peers = self.ledger.heartbeat(self.worker, now).await?;
-        self.pulse.beaten(now);
+        let mut peers = self.heartbeat(now).await?;
         if let Some(agreement) = self.shares.fit(&peers) {
             self.ledger.agree(self.worker, &agreement).await?;
-            peers = self.ledger.heartbeat(self.worker, self.clock.now()).await?;
+            peers = self.heartbeat(self.clock.now()).await?;
         }
         self.shares.grow(&peers);
         self.shares.tell(begun + share::validity(self.heartbeat, self.dead_after));
         Ok(())
+    }
+
+    async fn heartbeat(&self, now: Timestamp) -> Result<Vec<Peer>, crate::ledger::Error> {
+        let Beat { peers, forgotten } = self.ledger.heartbeat(self.worker, now).await?;
+        // First of all: whoever finds the pulse young again must not take the old leases for its own.
+        if forgotten {
+            self.pulse.forgotten();
+        }
+        self.pulse.beaten(now);
+        Ok(peers)
     }
 
     /// Without room: what the keeper leaves to be done is taken up by the lanes and the relay.
@@ -226,18 +256,33 @@ mod tests {
     fn a_worker_that_was_silent_for_long_is_not_sure_of_its_leases_until_it_has_beaten_again() {
         let clock = Clock::stopped_at(Timestamp::UNIX_EPOCH);
         let pulse = Pulse::new(clock.clone(), Duration::from_secs(10));
-        assert!(pulse.is_sure());
+        let asked_at = Instant::now();
+        assert!(pulse.is_sure(asked_at));
         clock.advance(Duration::from_secs(5));
-        assert!(!pulse.is_sure());
+        assert!(!pulse.is_sure(asked_at));
         pulse.beaten(clock.now());
-        assert!(pulse.is_sure());
+        assert!(pulse.is_sure(asked_at));
+    }
+
+    #[tokio::test]
+    async fn what_was_leased_before_the_worker_was_forgotten_is_not_its_own_though_it_beats_again() {
+        let clock = Clock::stopped_at(Timestamp::UNIX_EPOCH);
+        let pulse = Pulse::new(clock.clone(), Duration::from_secs(10));
+        let before = Instant::now();
+        assert_eq!(pulse.while_held(before, async { 7 }).await, Some(7));
+        pulse.forgotten();
+        pulse.beaten(clock.now());
+        assert!(!pulse.is_sure(before));
+        assert_eq!(pulse.while_held(before, async { panic!("it was sent") }).await, None);
+        assert!(pulse.is_sure(Instant::now()), "what is leased from now on is");
     }
 
     #[tokio::test]
     async fn a_call_is_broken_off_before_others_may_take_it_over() {
         let clock = Clock::stopped_at(Timestamp::UNIX_EPOCH);
         let pulse = Pulse::new(clock.clone(), Duration::from_millis(40));
-        assert_eq!(pulse.while_held(async { 7 }).await, Some(7));
+        let asked_at = Instant::now();
+        assert_eq!(pulse.while_held(asked_at, async { 7 }).await, Some(7));
         // A clock that goes on while the call hangs, and heartbeats that come at first.
         let time = async {
             for beat in 0..8 {
@@ -249,14 +294,14 @@ mod tests {
             }
             std::future::pending::<()>().await;
         };
-        let broken_off = pulse.while_held(std::future::pending::<()>());
+        let broken_off = pulse.while_held(asked_at, std::future::pending::<()>());
         tokio::select! {
             () = time => {}
             held = broken_off => assert_eq!(held, None),
         }
         let since_the_last = clock.now().as_millisecond() - 40;
         assert!((30..=40).contains(&since_the_last), "{since_the_last} ms");
-        let sends = pulse.while_held(async { panic!("it was sent") });
+        let sends = pulse.while_held(asked_at, async { panic!("it was sent") });
         assert_eq!(sends.await, None, "a process that stood still sends nothing");
     }
 }

@@ -131,7 +131,7 @@ impl Caller {
             return Some(not_sent(ParkClass::Technical, &reason));
         };
         let must_begin = matches!(idempotency, Idempotency::None);
-        if (must_begin || !self.desk.pulse.is_sure()) && !self.begin(work).await {
+        if (must_begin || !self.desk.pulse.is_sure(work.asked_at)) && !self.begin(work).await {
             return None;
         }
         let now = self.desk.clock.now();
@@ -157,7 +157,7 @@ impl Caller {
         let call = failpoint::sent(call);
         let performed = match (idempotency, phase) {
             // Who takes it over looks it up: it is not to be sent after that.
-            (Idempotency::LookUp(_), Phase::Send) => self.desk.pulse.while_held(call).await,
+            (Idempotency::LookUp(_), Phase::Send) => self.desk.pulse.while_held(work.asked_at, call).await,
             (Idempotency::Key | Idempotency::None | Idempotency::LookUp(_), _) => Some(call.await),
         };
         let Some(performed) = performed else {

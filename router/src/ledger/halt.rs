@@ -126,6 +126,15 @@ pub struct Peer {
     pub agreed: Option<Agreement>,
 }
 
+/// What a heartbeat came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// Who lives, as it was read after the worker was known to live, in the order of their ids.
+    pub peers: Vec<Peer>,
+    /// The worker was not known to live: what it held may be another's by now.
+    pub forgotten: bool,
+}
+
 /// That a worker keeps to its shares among certain live workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreement {

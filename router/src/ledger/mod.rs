@@ -36,7 +36,7 @@ pub use clocks::{
 };
 pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
 pub use courses::Page;
-pub use halt::{Agreement, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched, SystemChange};
+pub use halt::{Agreement, Beat, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched, SystemChange};
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Place, Places, Rescued, Room, WorkerId, Written};
 pub use opening::{Edited, edit};
@@ -222,9 +222,8 @@ pub trait Ledger: Send + Sync {
 
     /// Says that a worker lives. It does so before its first write: the leases of a worker that never did are void.
     ///
-    /// Frees besides what a failed write may have leased to the worker without its hearing of it. Returns who lives,
-    /// as it was read after the worker was known to live, in the order of their ids.
-    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error>;
+    /// Frees besides what a failed write may have leased to the worker without its hearing of it.
+    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Beat, Error>;
 
     /// Says that a worker keeps to its shares among certain live workers.
     async fn agree(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error>;

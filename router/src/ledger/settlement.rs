@@ -9,6 +9,7 @@ use mappings::domain::{
 };
 use mappings::mapping::Owner;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Lease;
 
@@ -52,6 +53,8 @@ pub struct Work {
     pub payload: Option<Value>,
     /// The W3C trace of the request.
     pub traceparent: Option<String>,
+    /// When the lease was asked for, by the clock of this process.
+    pub asked_at: Instant,
 }
 
 /// What an attempt came to, to be written under its lease.

@@ -39,7 +39,11 @@ fn what_a_scenario_may_not_say_is_refused_with_its_line_and_what_may_stand_there
             "one of open, held, closing, closed",
         ),
         (&SOUND.replace("ticket:", "tiket:"), "bins.yaml:7:", "did you mean ticket?"),
-        (&SOUND.replace("ticket: closed", "event warnt says: {}"), "bins.yaml:7:", "one of accepted, handed-over"),
+        (
+            &SOUND.replace("ticket: closed", "event warnt says: {}"),
+            "bins.yaml:7:",
+            "one of accepted, handed-over",
+        ),
         (
             &SOUND.replace("- request: CRM-1", "- a person hands the work over: {system: waste}"),
             "bins.yaml:3:",

@@ -8,6 +8,7 @@ use mappings::domain::{
     CallId, Council, HandoverId, Job, Operation, Phase, RequestId, Service, SystemName, Ticket,
 };
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::SqlLedger;
 use super::store::{Row, Statement, Tx};
@@ -52,6 +53,7 @@ impl SqlLedger {
         if most == 0 {
             return Ok(Vec::new());
         }
+        let asked_at = Instant::now();
         let mut tx = self.store.begin().await?;
         let statement = Statement::new(
             "with picked as (select council, id from due where system = $1 and worker is null and due_at <= $2 \
@@ -81,7 +83,7 @@ impl SqlLedger {
                 column: "due.handover",
                 found: leased.handover.to_string(),
             })?;
-            work.push(leased.with(about, system.clone()));
+            work.push(leased.with(about, system.clone(), asked_at));
         }
         match tx.commit().await {
             Ok(()) => Ok(work),
@@ -159,7 +161,7 @@ async fn about(tx: &mut Tx, leased: &[Leased]) -> Result<HashMap<HandoverId, Abo
 }
 
 impl Leased {
-    fn with(self, about: About, system: SystemName) -> Work {
+    fn with(self, about: About, system: SystemName, asked_at: Instant) -> Work {
         Work {
             call: self.call,
             handover: self.handover,
@@ -179,6 +181,7 @@ impl Leased {
             document: self.document.map_or(about.document, Arc::new),
             payload: self.payload,
             traceparent: about.traceparent,
+            asked_at,
         }
     }
 }

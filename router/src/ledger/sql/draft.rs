@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mappings::domain::{CallId, HandoverState, RequestId};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::store::{Statement, Tx};
 use crate::event::Event;
@@ -22,6 +23,7 @@ pub(super) struct Draft<'a> {
     lessee: &'a Lessee,
     /// The first lease of a call.
     first: Lease,
+    begun_at: Instant,
     events: Vec<(Event, bool)>,
     calls: Vec<Call>,
     taken: Vec<Places>,
@@ -37,7 +39,15 @@ struct Call {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(lessee: &'a Lessee, first: Lease) -> Self {
-        Self { lessee, first, events: Vec::new(), calls: Vec::new(), taken: Vec::new(), returned: Vec::new() }
+        Self {
+            lessee,
+            first,
+            begun_at: Instant::now(),
+            events: Vec::new(),
+            calls: Vec::new(),
+            taken: Vec::new(),
+            returned: Vec::new(),
+        }
     }
 
     /// The worker that writes.
@@ -76,6 +86,7 @@ impl<'a> Draft<'a> {
             document,
             payload: call.payload,
             traceparent: opening.traceparent.clone(),
+            asked_at: self.begun_at,
         };
         self.calls.push(Call { work, due_at: call.due_at, leased });
     }

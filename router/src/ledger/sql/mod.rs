@@ -53,10 +53,11 @@ use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 pub use self::store::{add_schema, remove_schema};
 use super::{
-    Accepted, Agreement, Arrival, Asked, Batch, Check, Closer, Completion, Correlated, Counts, Deferral,
-    Error, Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OpenJob, OwnerChange,
-    OwnerChanged, Page, Peer, Problem, Reader, Reconciled, Recorded, Refusal, Rescued, Resolution, Resolved,
-    Selection, Settlement, Stop, Stuck, Switch, Switched, SystemChange, Turn, Work, WorkerId, Written,
+    Accepted, Agreement, Arrival, Asked, Batch, Beat, Check, Closer, Completion, Correlated, Counts,
+    Deferral, Error, Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OpenJob,
+    OwnerChange, OwnerChanged, Page, Problem, Reader, Reconciled, Recorded, Refusal, Rescued, Resolution,
+    Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched, SystemChange, Turn, Work, WorkerId,
+    Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
@@ -281,7 +282,7 @@ impl Ledger for SqlLedger {
         self.write(&ChangeOwner, batch, lessee).await
     }
 
-    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error> {
+    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Beat, Error> {
         failpoint::during(Write::Beat, self.beat(worker, now)).await
     }
 

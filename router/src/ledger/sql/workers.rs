@@ -6,19 +6,20 @@ use uuid::Uuid;
 
 use super::SqlLedger;
 use super::store::{Row, Statement, Tx};
-use crate::ledger::{Agreement, Error, Peer, Rescued, WorkerId};
+use crate::ledger::{Agreement, Beat, Error, Peer, Rescued, WorkerId};
 
 impl SqlLedger {
-    pub(super) async fn beat(&self, worker: WorkerId, now: Timestamp) -> Result<Vec<Peer>, Error> {
+    pub(super) async fn beat(&self, worker: WorkerId, now: Timestamp) -> Result<Beat, Error> {
         let doubts = self.doubts.take();
         let mut tx = self.store.begin().await?;
-        let statement = Statement::new(
-            "insert into workers (id, seen_at) values ($1, $2) \
-             on conflict (id) do update set seen_at = excluded.seen_at",
-        )
-        .text(worker.0.to_string())
-        .int(now.as_millisecond());
-        tx.run(statement).await?;
+        let of = |sql| Statement::new(sql).text(worker.0.to_string()).int(now.as_millisecond());
+        let known = tx.run(of("update workers set seen_at = $2 where id = $1 returning id")).await?;
+        let forgotten = known.is_empty();
+        if forgotten {
+            let sql = "insert into workers (id, seen_at) values ($1, $2) \
+                       on conflict (id) do update set seen_at = excluded.seen_at";
+            tx.run(of(sql)).await?;
+        }
         doubts.free(&mut tx).await?;
         tx.commit().await?;
         doubts.settled();
@@ -26,7 +27,8 @@ impl SqlLedger {
         let mut tx = self.store.snapshot().await?;
         let rows = tx.run(Statement::new("select id, agreed, lagging from workers order by id")).await?;
         tx.commit().await?;
-        rows.into_iter().map(|mut row| peer(&mut row)).collect()
+        let peers = rows.into_iter().map(|mut row| peer(&mut row)).collect::<Result<_, _>>()?;
+        Ok(Beat { peers, forgotten })
     }
 
     pub(super) async fn keep_agreement(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error> {

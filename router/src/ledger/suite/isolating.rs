@@ -159,22 +159,22 @@ both! {
     async fn a_heartbeat_tells_who_lives_and_what_they_keep_to(fixture: &Fixture) {
         let ours = fixture.lessee.worker;
         let (other, lessee) = fixture.another().await;
-        let peers = other.heartbeat(lessee.worker, at(1)).await.expect("a heartbeat");
+        let peers = other.heartbeat(lessee.worker, at(1)).await.expect("a heartbeat").peers;
         assert!(peers.is_sorted_by_key(|peer| peer.worker.0));
         assert_eq!(peers.iter().filter(|peer| peer.worker == ours || peer.worker == lessee.worker).count(), 2);
         assert!(peers.iter().all(|peer| peer.agreed.is_none()));
         let agreement = Agreement { among: -7, lagging: vec![system("crm"), system("waste")] };
         other.agree(lessee.worker, &agreement).await.expect("said");
-        let peers = fixture.ledger.heartbeat(ours, at(2)).await.expect("a heartbeat");
+        let peers = fixture.ledger.heartbeat(ours, at(2)).await.expect("a heartbeat").peers;
         let theirs = peers.iter().find(|peer| peer.worker == lessee.worker).expect("it lives");
         assert_eq!(theirs.agreed, Some(agreement));
         // What was said lasts from heartbeat to heartbeat, and no longer than the worker.
         let none = Agreement { among: 8, lagging: Vec::new() };
         other.agree(lessee.worker, &none).await.expect("said");
-        let peers = other.heartbeat(lessee.worker, at(3)).await.expect("a heartbeat");
+        let peers = other.heartbeat(lessee.worker, at(3)).await.expect("a heartbeat").peers;
         assert!(peers.iter().any(|peer| peer.agreed.as_ref() == Some(&none)));
         other.release(lessee.worker).await.expect("released");
-        let peers = fixture.ledger.heartbeat(ours, at(4)).await.expect("a heartbeat");
+        let peers = fixture.ledger.heartbeat(ours, at(4)).await.expect("a heartbeat").peers;
         assert!(peers.iter().all(|peer| peer.worker != lessee.worker));
         let nobody = WorkerId(Uuid::now_v7());
         fixture.ledger.agree(nobody, &none).await.expect("nothing to say it of");

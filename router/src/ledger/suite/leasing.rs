@@ -67,6 +67,8 @@ both! {
         fixture.ledger.heartbeat(fixture.lessee.worker, at(60)).await.expect("a heartbeat");
         let rescued = fixture.ledger.rescue(at(30)).await.expect("a rescue");
         assert_eq!(rescued, Rescued { calls: 1, events: 1 });
+        assert!(zombie.heartbeat(zombie_lessee.worker, at(30)).await.expect("a heartbeat").forgotten);
+        assert!(!zombie.heartbeat(zombie_lessee.worker, at(31)).await.expect("a heartbeat").forgotten);
 
         // Freed but not yet taken.
         let begun = zombie.begin(&[(old.call, old.council.clone(), old.lease)]).await.expect("begin");
