@@ -127,6 +127,9 @@ impl Listener {
     pub async fn run(self, every: Duration, shutdown: CancellationToken) {
         let mut rounds = Rounds::looking(every, LOOK, shutdown);
         while rounds.next().await {
+            if rounds.unless_ended(self.connector.granted()).await.is_none() {
+                return;
+            }
             if let Err(error) = self.poll(every).await {
                 metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
                     .increment(1);

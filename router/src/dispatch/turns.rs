@@ -186,6 +186,18 @@ impl Asker {
         self.turns.as_ref().is_none_or(|turns| turns.share(Instant::now()).concurrency > 0)
     }
 
+    /// Returns when a turn can come.
+    pub async fn granted(&self) {
+        let Some(turns) = &self.turns else { return };
+        let mut grants = turns.grants.clone();
+        while !self.has_share() {
+            if grants.changed().await.is_err() {
+                // Nobody shares out any more: the router stops.
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// [`Connector::read`], when it is its turn.
     ///
     /// # Errors

@@ -85,6 +85,9 @@ impl Harvester {
     pub async fn run(self, every: Duration, shutdown: CancellationToken) {
         let mut rounds = Rounds::looking(every, LOOK, shutdown);
         while rounds.next().await {
+            if rounds.unless_ended(self.connector.granted()).await.is_none() {
+                return;
+            }
             // Nothing is lost by breaking it off: the position has not moved, and what was taken is recognised.
             if let Some(Err(error)) = rounds.unless_ended(self.poll(every)).await {
                 metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())

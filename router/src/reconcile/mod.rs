@@ -77,6 +77,9 @@ impl Reconciler {
     pub async fn run(self, every: Duration, shutdown: CancellationToken) {
         let mut rounds = Rounds::looking(every, LOOK, shutdown);
         while rounds.next().await {
+            if rounds.unless_ended(self.listener.connector.granted()).await.is_none() {
+                return;
+            }
             // What was not asked is asked by whoever takes the turn next.
             if let Some(Err(error)) = rounds.unless_ended(self.when_due()).await {
                 tracing::warn!(system = %self.listener.system, error = format!("{error:#}"), "the open jobs could not be reconciled");

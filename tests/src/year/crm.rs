@@ -1,6 +1,6 @@
 //! What the CRM sees: events and calls, and what can be counted of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use router::event::{Event, Kind};
@@ -22,8 +22,11 @@ pub(super) struct Ticket {
     pub(super) accepted_at: Option<Timestamp>,
     /// When each system had the job.
     pub(super) handed_over: BTreeMap<String, Timestamp>,
-    /// When a system first said something that is known; told by the back offices themselves.
+    /// When a system first said something that is known, of work that is known to be its own; told by the back offices
+    /// themselves.
     pub(super) first_said_at: Option<Timestamp>,
+    /// Systems that said something of work that nobody knew yet to be theirs, since their answer was lost.
+    said_early: BTreeSet<String>,
     /// When the last closure was written, and how.
     pub(super) closed: Option<(Timestamp, String)>,
     /// Closures that the CRM took.
@@ -50,6 +53,7 @@ impl Ticket {
             accepted_at: None,
             handed_over: BTreeMap::new(),
             first_said_at: None,
+            said_early: BTreeSet::new(),
             closed: None,
             closures: 0,
             held: 0,
@@ -80,7 +84,11 @@ impl Crm {
         match event.kind {
             Kind::Accepted => ticket.accepted_at = Some(event.at),
             Kind::HandedOver => {
-                ticket.handed_over.entry(text("system")).or_insert(event.at);
+                let system = text("system");
+                if ticket.said_early.contains(&system) {
+                    ticket.first_said_at.get_or_insert(event.at);
+                }
+                ticket.handed_over.entry(system).or_insert(event.at);
             }
             Kind::Closed => ticket.closed = Some((event.at, text("disposition"))),
             Kind::Held => ticket.held += 1,
@@ -106,10 +114,20 @@ impl Crm {
         }
     }
 
-    /// A back office says something of a ticket.
-    pub(super) fn said(&mut self, ticket: &str, at: Timestamp) {
+    /// A back office refuses an order.
+    pub(super) fn refused(&mut self, ticket: &str, at: Timestamp) {
         if let Some(ticket) = self.tickets.get_mut(ticket) {
             ticket.first_said_at.get_or_insert(at);
+        }
+    }
+
+    /// A back office says something of a ticket.
+    pub(super) fn said(&mut self, ticket: &str, system: &str, at: Timestamp) {
+        let Some(ticket) = self.tickets.get_mut(ticket) else { return };
+        if ticket.handed_over.contains_key(system) {
+            ticket.first_said_at.get_or_insert(at);
+        } else {
+            ticket.said_early.insert(system.to_owned());
         }
     }
 }

@@ -59,7 +59,7 @@ impl Offices {
                 Outcome::Unknown { reason: "no answer in 30 s".to_owned() }
             }
             Answer::Refuses => {
-                crm.said(work.ticket.as_str(), now);
+                crm.refused(work.ticket.as_str(), now);
                 Outcome::Rejected {
                     disposition: Some(Disposition::Duplicate),
                     reason: "already_open".to_owned(),
@@ -100,7 +100,7 @@ impl Offices {
         let mut said = Vec::new();
         for (system, ticket, word) in due.into_values().flatten() {
             if word.is_known && !crm.tickets.get(&ticket).is_some_and(super::crm::Ticket::is_closed) {
-                crm.said(&ticket, now);
+                crm.said(&ticket, system.as_str(), now);
             }
             let completion = Completion {
                 key: format!("{ticket} {} {now}", word.said),
