@@ -172,6 +172,7 @@ impl Tx {
 
     /// Commits what wrote nothing.
     pub(super) async fn close(self) -> Result<(), Error> {
+        debug_assert!(self.pending.is_empty(), "something was to be written");
         match self.connection {
             Connection::Postgres(tx) => tx.commit().await?,
             Connection::Sqlite(tx) => tx.commit().await?,

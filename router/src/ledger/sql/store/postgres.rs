@@ -168,6 +168,7 @@ pub(super) fn together(mut statements: Vec<Statement>) -> Statement {
     let mut all = Statement::new("");
     let mut parts = Vec::with_capacity(statements.len());
     for (number, statement) in statements.into_iter().enumerate() {
+        debug_assert!(statement.binds.is_empty(), "a single value among batches: {}", statement.sql);
         let rows = rows(&statement.columns, all.columns.len() + 1);
         parts.push(format!("part{number} as ({})", statement.expand(&rows, "", "")));
         all.columns.extend(statement.columns);
