@@ -28,7 +28,7 @@ pub struct Plan {
     pub weeks: u32,
     /// Requests a week.
     pub a_week: u32,
-    /// The same seed plays the same year.
+    /// The same seed draws the same requests; which of them meets which fate may differ.
     pub seed: u64,
 }
 
