@@ -13,6 +13,7 @@ mod exchange;
 mod mask;
 mod outcome;
 mod retry_after;
+pub mod sftp;
 pub mod simulator;
 mod soap;
 mod stored;

@@ -123,8 +123,14 @@ impl Drop for Program {
 
 /// Runs `dovetail` with these arguments to its end, in a folder of its own.
 pub async fn dovetail(arguments: &[&str]) -> Output {
+    dovetail_with(arguments, &[]).await
+}
+
+/// The same with these variables.
+pub async fn dovetail_with(arguments: &[&str], environment: &[(String, String)]) -> Output {
     let home = TempDir::new().expect("a temporary folder");
     let mut command = tokio::process::Command::new(setting("DOVETAIL_BIN"));
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.args(arguments).current_dir(home.path()).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(180), command.output());
     output.await.unwrap_or_else(|_| panic!("dovetail {arguments:?} ends")).expect("dovetail runs")

@@ -224,7 +224,7 @@ fn same_path(
     let mut seen: BTreeMap<String, &SystemName> = BTreeMap::new();
     let places = systems.values().flat_map(|system| {
         let webhook = system.webhook.as_ref().map(|webhook| format!("the webhook path {}", webhook.path));
-        let files = system.files.as_ref().and_then(|files| files.place());
+        let files = system.files.as_ref().and_then(|files| files.files());
         webhook.into_iter().chain(files.map(|place| format!("the files {place}"))).map(move |at| (system, at))
     });
     for (system, place) in places {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Report;
 use super::check::{Check, Fields};
 use super::report::{BadRow, Reports};
+use super::secret::Secret;
 use super::yaml::Node;
 
 /// Pause between two looks into the folder, where the mapping says none.
@@ -18,6 +19,9 @@ const EVERY: Duration = Duration::from_secs(60);
 pub struct Files {
     /// The folder; `None` where its variable is not set, and then no file is taken.
     pub folder: Option<String>,
+    /// The server that the folder is on; `None` where it is one of this machine, and where the variable of the server's
+    /// name is not set.
+    pub sftp: Option<Sftp>,
     /// How a file is read.
     pub format: Format,
     /// The character set by its name in the WHATWG Encoding Standard, where the file does not say it itself.
@@ -30,6 +34,44 @@ pub struct Files {
     pub xml_lists: Vec<String>,
     pattern: String,
     reports: Reports,
+}
+
+/// An SFTP server, and who we are there: `sftp:` of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sftp {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Our name there.
+    pub user: String,
+    /// What we prove it by.
+    pub login: Login,
+    /// How the server is known.
+    pub host_key: HostKey,
+}
+
+/// What a user proves its name by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// A private key, as OpenSSH writes it.
+    Key(Secret),
+    /// A password.
+    Password(Secret),
+}
+
+/// The public key by which a server is known (RFC 4251, section 4.1). Another one is never trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostKey {
+    /// The digest of the key, as `ssh-keygen -l` prints it: `SHA256:` and 43 letters of base 64.
+    Fingerprint(String),
+    /// The key itself, as it stands in a file of known hosts.
+    Key {
+        /// Such as `ssh-ed25519`.
+        algorithm: String,
+        /// The key in base 64.
+        base64: String,
+    },
 }
 
 /// How a file is written.
@@ -55,14 +97,30 @@ impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Files")
             .field("folder", &self.folder)
+            .field("sftp", &self.sftp)
             .field("pattern", &self.pattern)
             .field("format", &self.format)
             .finish_non_exhaustive()
     }
 }
 
-const KEYS: &[&str] =
-    &["folder", "pattern", "format", "delimiter", "columns", "row", "encoding", "marker", "every", "reports"];
+/// The port of SSH (RFC 4253, section 4.1).
+const SSH: u16 = 22;
+
+const KEYS: &[&str] = &[
+    "folder",
+    "sftp",
+    "pattern",
+    "format",
+    "delimiter",
+    "columns",
+    "row",
+    "encoding",
+    "marker",
+    "every",
+    "reports",
+];
+const SFTP_KEYS: &[&str] = &["host", "user", "key", "password", "host_key"];
 const FORMATS: &[(&str, &str)] = &[("csv", "csv"), ("xml", "xml"), ("json-lines", "json-lines")];
 
 impl Files {
@@ -71,6 +129,7 @@ impl Files {
         let fields = check.fields(node, "files", KEYS)?;
         let folder = check.required(fields, "folder", "files")?;
         let folder = check.text_if_set(folder, "folder");
+        let sftp = fields.get("sftp").and_then(|node| Sftp::compile(check, node));
         let pattern = check.required_text(fields, "pattern", "files");
         if let Some(pattern) = pattern.as_deref().filter(|pattern| pattern.contains(['/', '\\'])) {
             let expected = "the name of a file, with * for any letters and ? for one";
@@ -99,6 +158,7 @@ impl Files {
         }
         Some(Self {
             folder,
+            sftp,
             pattern: pattern?,
             format: format?,
             encoding,
@@ -115,9 +175,20 @@ impl Files {
         fits(&lower(&self.pattern), &lower(name))
     }
 
+    /// Where its folder is, as a person finds it, where that is said.
+    pub fn place(&self) -> Option<String> {
+        let folder = self.folder.as_ref()?;
+        Some(match &self.sftp {
+            None => folder.clone(),
+            Some(Sftp { host, port, user, .. }) => {
+                format!("sftp://{user}@{host}:{port}/{}", folder.trim_start_matches('/'))
+            }
+        })
+    }
+
     /// Where its files are, where that is said.
-    pub(super) fn place(&self) -> Option<String> {
-        Some(format!("{}/{}", self.folder.as_ref()?, self.pattern))
+    pub(super) fn files(&self) -> Option<String> {
+        Some(format!("{}/{}", self.place()?, self.pattern))
     }
 
     /// What a row says. CSV is an object of texts by the names of the columns; XML is what the row's element holds.
@@ -127,6 +198,68 @@ impl Files {
     pub fn report(&self, row: &Value) -> Result<Report, BadRow> {
         self.reports.of_row(row)
     }
+}
+
+impl Sftp {
+    /// Reads `sftp:`. Where the variable of the host is not set, the folder is one of this machine, and the others need
+    /// not be set either.
+    fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
+        let fields = check.fields(node, "sftp", SFTP_KEYS)?;
+        let host = check.required(fields, "host", "sftp")?;
+        let line = host.line;
+        let host = check.text_if_set(host, "host")?;
+        let user = check.required_text(fields, "user", "sftp");
+        let login = check.one_of(fields, "sftp", &["key", "password"]).and_then(|kind| {
+            let secret = check.secret(fields, kind, "sftp")?;
+            Some(if kind == "key" { Login::Key(secret) } else { Login::Password(secret) })
+        });
+        let host_key = check.required(fields, "host_key", "sftp").and_then(|node| {
+            let text = check.text(node, "host_key")?;
+            let key = HostKey::parse(&text);
+            if key.is_none() && !text.is_empty() {
+                let hint = "the supplier tells it; `ssh-keyscan HOST` shows what the server says of itself";
+                let expected = "SHA256:… or a public key such as ssh-ed25519 AAAA…";
+                check.hinted(node.line, format!("host_key: {text:?}"), expected, hint);
+            }
+            key
+        });
+        let Some((host, port)) = host_and_port(host.trim()) else {
+            check.error(
+                line,
+                format!("host: {host:?}"),
+                "a name such as sftp.example.org, or with a port, as in …:2222",
+            );
+            return None;
+        };
+        Some(Self { host: host.to_owned(), port, user: user?, login: login?, host_key: host_key? })
+    }
+}
+
+impl HostKey {
+    /// A fingerprint, or a key with or without a comment.
+    fn parse(text: &str) -> Option<Self> {
+        let is_base64 =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+        if let Some(digest) = text.trim().strip_prefix("SHA256:") {
+            return (digest.len() == 43 && is_base64(digest))
+                .then(|| Self::Fingerprint(text.trim().to_owned()));
+        }
+        let mut words = text.split_whitespace();
+        let (algorithm, base64) = (words.next()?, words.next()?);
+        // The key begins with the length of its algorithm's name, of which the upper bytes are zero.
+        (base64.starts_with("AAAA") && is_base64(base64))
+            .then(|| Self::Key { algorithm: algorithm.to_owned(), base64: base64.to_owned() })
+    }
+}
+
+/// A name with or without a port; an address of IP version 6 stands in brackets before a port.
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()?),
+        Some(_) | None => (text, SSH),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (!host.is_empty() && !host.contains(['/', '@', ' ']) && port > 0).then_some((host, port))
 }
 
 fn format(check: &mut Check<'_>, fields: Fields<'_>, line: usize) -> Option<Format> {
@@ -254,6 +387,54 @@ mod tests {
         assert_eq!((files.folder, check.findings.len()), (None, 0));
     }
 
+    const FINGERPRINT: &str = "SHA256:uNiVztksCsDhcc0u9e8BrrQXVUpKn2mTVo8KWcJMVvE";
+
+    #[test]
+    fn a_folder_may_be_on_a_server_that_is_known_by_its_key() {
+        let sftp = |of: &str| {
+            let files = files(&format!("format: csv, sftp: {{{of}}}"));
+            (files.place().expect("a folder"), files.sftp)
+        };
+        let (place, known) = sftp(&format!(
+            "host: \"files.example.org:2222\", user: council, key: K, host_key: \"{FINGERPRINT}\""
+        ));
+        let known = known.expect("a server");
+        assert_eq!(place, "sftp://council@files.example.org:2222/inbox");
+        assert_eq!(known.host_key, HostKey::Fingerprint(FINGERPRINT.to_owned()));
+        assert!(matches!(&known.login, Login::Key(key) if key.expose() == "K"));
+        let (place, known) = sftp(
+            "host: files.example.org, user: council, password: P, host_key: ssh-ed25519 AAAAC3Nz dovetail",
+        );
+        let known = known.expect("a server");
+        let key = HostKey::Key { algorithm: "ssh-ed25519".to_owned(), base64: "AAAAC3Nz".to_owned() };
+        assert_eq!(
+            (place.as_str(), known.port, &known.host_key),
+            ("sftp://council@files.example.org:22/inbox", 22, &key)
+        );
+        assert!(!format!("{known:?}").contains("\"P\""), "{known:?}");
+        for (text, host) in [
+            ("[::1]:2022", Some(("::1", 2022))),
+            ("::1", Some(("::1", 22))),
+            ("a:0", None),
+            ("a:ssh", None),
+            ("me@a", None),
+            ("sftp://a", None),
+        ] {
+            assert_eq!(host_and_port(text), host, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_whose_variable_is_not_set_leaves_a_folder_of_this_machine() {
+        let (place, sftp) = {
+            let files = files(
+                "format: csv, sftp: {host: \"${UNSET}\", user: \"${UNSET}\", key: \"${UNSET}\", host_key: \"${UNSET}\"}",
+            );
+            (files.place(), files.sftp)
+        };
+        assert_eq!((place.as_deref(), sftp), (Some("/inbox"), None));
+    }
+
     #[test]
     fn wrong_files_are_refused_with_their_reason() {
         for (files, expected) in [
@@ -265,8 +446,16 @@ mod tests {
             ("{folder: f, pattern: x, format: csv, row: R}", "row beside format: csv"),
             ("{folder: f, pattern: x, format: xml}", "files of XML without row"),
             ("{folder: f, pattern: x, format: csv, encoding: klingon}", "a character set such as"),
+            ("{folder: f, pattern: x, format: csv, sftp: {user: u}}", "sftp without host"),
+            ("{folder: f, pattern: x, format: csv, sftp: {host: h}}", "sftp without user"),
+            ("{folder: f, pattern: x, format: csv, sftp: {host: h}}", "with none of key, password"),
+            ("{folder: f, pattern: x, format: csv, sftp: {host: h}}", "sftp without host_key"),
+            ("{folder: f, pattern: x, format: csv, sftp: {host: h, host_key: MD5}}", "ssh-ed25519 AAAA"),
+            ("{folder: f, pattern: x, format: csv, sftp: {host: \"h:x\"}}", "or with a port"),
         ] {
-            let files = files.replace('}', ", reports: {job: $.a, status: $.b}}");
+            let files =
+                files.strip_suffix('}').map(|files| format!("{files}, reports: {{job: $.a, status: $.b}}}}"));
+            let files = files.expect("a mapping");
             let system = format!("{SYSTEM}completion: {{files: {files}}}\n");
             let all = found(&[("systems/waste/system.yaml", &*system)]).join("\n");
             assert!(all.contains(expected), "{files}: {all}");

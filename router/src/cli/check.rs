@@ -63,10 +63,15 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
             address: system.connection.base_url.clone(),
             result,
         });
-        if let Some(folder) = system.files.as_ref().and_then(|files| files.folder.as_ref()) {
+        if let Some((files, address)) = system.files.as_ref().and_then(|files| Some((files, files.place()?)))
+        {
             let started = Instant::now();
-            let result = files::reach(Path::new(folder)).map(|()| started.elapsed());
-            reached.push(Reached { part: format!("{} files", system.name), address: folder.clone(), result });
+            let result = tokio::time::timeout(PATIENCE, files::reach(files)).await;
+            let result = result.map_or_else(
+                |_| Err("no answer".to_owned()),
+                |reached| reached.map(|()| started.elapsed()).map_err(|error| error.to_string()),
+            );
+            reached.push(Reached { part: format!("{} files", system.name), address, result });
         }
     }
     Ok(shown(&reached))

@@ -1,9 +1,9 @@
-//! Takes completions from files that systems put into a folder.
+//! Takes completions from files that systems put into a folder, on this machine or on an SFTP server.
 //!
 //! A file is left alone until it is whole, read as a stream, and moved only after the ledger has all of its rows: a
 //! router that dies before that leaves it where it is, and what is read again is recognised row by row. For the time of
-//! reading, a file is locked, so that several routers may look into one folder; where a file system has no locks, they
-//! read the same rows, which count once.
+//! reading, a file is locked, so that several routers may look into one folder; where there are no locks, as on a server,
+//! they read the same rows, which count once.
 
 mod look;
 mod markup;
@@ -12,11 +12,11 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
+mod visit;
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +27,10 @@ use mappings::mapping::{BadRow, Catalogue, Files, Report, System};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::look::{Looked, Stand};
+use self::look::Looked;
 use self::receipt::Account;
 use self::rows::{End, Row};
+use self::visit::{Stand, Visit};
 use crate::clock::Clock;
 use crate::complete::{self, LOOK, Step};
 use crate::ledger::{Correlated, InboxKey, Refusal, Way, Writer};
@@ -42,7 +43,6 @@ const AT_ONCE: usize = 500;
 pub struct Watcher {
     catalogue: Arc<Catalogue>,
     system: SystemName,
-    folder: PathBuf,
     writer: Writer,
     clock: Clock,
     /// How the files stood at the last look.
@@ -61,8 +61,9 @@ pub fn source(system: &SystemName) -> String {
 ///
 /// # Errors
 /// Why it cannot.
-pub fn reach(folder: &Path) -> Result<(), String> {
-    std::fs::read_dir(folder).map(drop).map_err(|error| error.to_string())
+pub async fn reach(files: &Files) -> io::Result<()> {
+    let Some(folder) = &files.folder else { return Ok(()) };
+    Visit::start(files, folder).await?.files().await.map(drop)
 }
 
 impl Watcher {
@@ -74,11 +75,10 @@ impl Watcher {
         writer: Writer,
         clock: Clock,
     ) -> Option<(Self, Duration)> {
-        let files = system.files.as_ref()?;
+        let files = system.files.as_ref().filter(|files| files.folder.is_some())?;
         let watcher = Self {
             catalogue: Arc::clone(catalogue),
             system: system.name.clone(),
-            folder: PathBuf::from(files.folder.as_ref()?),
             writer,
             clock,
             seen: HashMap::new(),
@@ -111,15 +111,18 @@ impl Watcher {
             return Ok(Step::Idle);
         }
         self.next_at = Some(now + every);
-        let Looked { all, whole } = self
-            .blocking(look::look)
-            .await?
-            .with_context(|| format!("the folder {} cannot be read", self.folder.display()))?;
+        let catalogue = Arc::clone(&self.catalogue);
+        let files = catalogue.system(&self.system).and_then(|system| system.files.as_ref());
+        let files = files.context("its mapping names no files")?;
+        let folder = files.folder.as_deref().context("its mapping names no folder")?;
+        let cannot = || format!("the folder {} cannot be read", files.place().unwrap_or_default());
+        let visit = Visit::start(files, folder).await.with_context(cannot)?;
+        let Looked { all, whole } = look::look(&visit, files, &self.seen).await.with_context(cannot)?;
         self.seen = all;
         self.stuck.retain(|name, (stand, _)| self.seen.get(name) == Some(stand));
         let (mut taken, mut failure) = (0, None);
         for (name, stand) in whole {
-            match self.take(&name, stand).await {
+            match self.take(&visit, files, &name, stand).await {
                 Ok(rows) => taken += rows,
                 Err(error) => failure = Some(error.context(format!("{name} stays in the folder"))),
             }
@@ -127,92 +130,56 @@ impl Watcher {
         failure.map_or(Ok(Step::Done(taken)), Err)
     }
 
-    /// Does something with the folder where it may wait.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        what: fn(&Path, &Files, &HashMap<String, Stand>) -> T,
-    ) -> anyhow::Result<T> {
-        let (catalogue, system) = (Arc::clone(&self.catalogue), self.system.clone());
-        let (folder, seen) = (self.folder.clone(), self.seen.clone());
-        let done = tokio::task::spawn_blocking(move || {
-            let files = catalogue.system(&system).and_then(|system| system.files.as_ref());
-            files.map(|files| what(&folder, files, &seen))
-        });
-        done.await?.context("its mapping names no files")
-    }
-
     /// Takes one file, and says how many of its rows were news.
-    async fn take(&mut self, name: &str, stand: Stand) -> anyhow::Result<usize> {
-        let account = match self.stuck.remove(name) {
-            Some((_, account)) => account,
-            None => {
-                let Some(file) = self.lock(name, stand)? else { return Ok(0) };
-                let file = Arc::new(file);
-                let account = self.read(name, stand, &file).await?;
-                // It is written on after all; its rows are recognised when it is read again.
-                if self.stands(name)? != Some(stand) {
-                    return Ok(usize::try_from(account.taken)?);
-                }
-                self.tell(&account).await?;
-                return self.settle(account, stand, Some(file)).await;
-            }
-        };
-        self.settle(account, stand, None).await
+    async fn take(
+        &mut self,
+        visit: &Visit,
+        files: &Files,
+        name: &str,
+        stand: Stand,
+    ) -> anyhow::Result<usize> {
+        if let Some((_, account)) = self.stuck.remove(name) {
+            return self.settle(visit, files, account, stand).await;
+        }
+        let Some(file) = visit.open(name).await? else { return Ok(0) };
+        // Another had it since it was looked at, or writes on.
+        if visit.stand(name).await? != Some(stand) {
+            return Ok(0);
+        }
+        let file = Arc::new(file);
+        let account = self.read(name, stand, &file).await?;
+        // It is written on after all; its rows are recognised when it is read again.
+        if visit.stand(name).await? != Some(stand) {
+            return Ok(usize::try_from(account.taken)?);
+        }
+        self.tell(&account).await?;
+        // The file stays locked until it is moved.
+        self.settle(visit, files, account, stand).await
     }
 
     async fn settle(
         &mut self,
+        visit: &Visit,
+        files: &Files,
         account: Account,
         stand: Stand,
-        lock: Option<Arc<File>>,
     ) -> anyhow::Result<usize> {
-        let marker =
-            self.catalogue.system(&self.system).and_then(|system| system.files.as_ref()?.marker.clone());
-        let (folder, kept) = (self.folder.clone(), account.clone());
-        let settled = tokio::task::spawn_blocking(move || {
-            let settled = receipt::settle(&folder, &account, marker.as_deref());
-            drop(lock);
-            settled
-        });
-        match settled.await? {
+        match receipt::settle(visit, &account, files.marker.as_deref()).await {
             Ok(moved_to) => {
-                let end = if kept.is_refused() { "refused" } else { "done" };
+                let end = if account.is_refused() { "refused" } else { "done" };
                 metrics::counter!("dovetail_files_total", "system" => self.system.to_string(), "end" => end)
                     .increment(1);
                 tracing::info!(
-                    system = %self.system, file.name = kept.file, file.moved_to = moved_to, rows.taken = kept.taken,
-                    rows.known = kept.known, rows.bad = kept.bad, "a file was taken"
+                    system = %self.system, file.name = account.file, file.moved_to = moved_to, rows.taken = account.taken,
+                    rows.known = account.known, rows.bad = account.bad, "a file was taken"
                 );
-                Ok(usize::try_from(kept.taken)?)
+                Ok(usize::try_from(account.taken)?)
             }
             Err(error) => {
-                let name = kept.file.clone();
-                self.stuck.insert(name, (stand, kept));
+                let name = account.file.clone();
+                self.stuck.insert(name, (stand, account));
                 Err(anyhow::Error::from(error).context("its rows are taken, but it cannot be moved"))
             }
-        }
-    }
-
-    /// Opens a file for this router alone; `None` where another has it, or had it since it was looked at.
-    fn lock(&self, name: &str, stand: Stand) -> anyhow::Result<Option<File>> {
-        let file = match File::open(self.folder.join(name)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            // A file system without locks: the rows count once all the same.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
-        }
-        Ok((self.stands(name)? == Some(stand)).then_some(file))
-    }
-
-    fn stands(&self, name: &str) -> io::Result<Option<Stand>> {
-        match std::fs::metadata(self.folder.join(name)) {
-            Ok(metadata) => Ok(Some(Stand::of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
         }
     }
 

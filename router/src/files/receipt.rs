@@ -1,13 +1,13 @@
 //! What is left beside a file that was taken: its receipt, and the file itself in another folder.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io;
 
 use jiff::Timestamp;
 use mappings::domain::SystemName;
 use mappings::mapping::BadRow;
 use serde_json::{Value, json};
+
+use super::visit::Visit;
 
 /// Where files go of which at least one row was taken.
 const DONE: &str = "done";
@@ -91,36 +91,38 @@ impl Account {
 ///
 /// # Errors
 /// Nothing can be written or moved there. What was done so far is done again without harm.
-pub(super) fn settle(folder: &Path, account: &Account, marker: Option<&str>) -> io::Result<Option<String>> {
-    let source = folder.join(&account.file);
+pub(super) async fn settle(
+    visit: &Visit,
+    account: &Account,
+    marker: Option<&str>,
+) -> io::Result<Option<String>> {
     for name in [DONE, REFUSED, RECEIPTS] {
-        fs::create_dir_all(folder.join(name))?;
+        visit.make_folder(name).await?;
     }
     for number in 1_u32.. {
         let name = if number == 1 { account.file.clone() } else { format!("{}.{number}", account.file) };
-        let taken = [DONE, REFUSED].iter().any(|place| folder.join(place).join(&name).exists());
-        let receipt = folder.join(RECEIPTS).join(format!("{name}.receipt.json"));
-        let before = fs::read(&receipt).ok();
+        let receipt = format!("{RECEIPTS}/{name}.receipt.json");
+        let before = visit.read(&receipt).await?;
         let mine = before.as_deref().map(|bytes| is_of(bytes, &account.digest));
+        let taken =
+            visit.has(&format!("{DONE}/{name}")).await? || visit.has(&format!("{REFUSED}/{name}")).await?;
         if taken || mine == Some(false) {
             continue;
         }
-        if !source.exists() {
+        if !visit.has(&account.file).await? {
             return Ok(None);
         }
         let place = if account.is_refused() { REFUSED } else { DONE };
         let moved_to = format!("{place}/{name}");
         if mine.is_none() {
-            write(&receipt, &account.receipt(&moved_to))?;
+            visit.write(&receipt, format!("{:#}\n", account.receipt(&moved_to)).into_bytes()).await?;
         }
-        match fs::rename(&source, folder.join(&moved_to)) {
-            Ok(()) => {}
-            // Another router, on a file system without locks, was quicker.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        if !visit.rename(&account.file, &moved_to).await? {
+            // Another router, where files cannot be locked, was quicker.
+            return Ok(None);
         }
         if let Some(marker) = marker {
-            remove(&folder.join(format!("{}{marker}", account.file)))?;
+            visit.remove(&format!("{}{marker}", account.file)).await?;
         }
         return Ok(Some(moved_to));
     }
@@ -130,20 +132,4 @@ pub(super) fn settle(folder: &Path, account: &Account, marker: Option<&str>) -> 
 fn is_of(receipt: &[u8], digest: &str) -> bool {
     let receipt: Value = serde_json::from_slice(receipt).unwrap_or_default();
     receipt["sha256"].as_str() == Some(digest)
-}
-
-/// Whole or not at all: whoever waits for receipts never sees half of one.
-fn write(receipt: &Path, content: &Value) -> io::Result<()> {
-    let unfinished = receipt.with_extension("json.tmp");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(format!("{content:#}\n").as_bytes())?;
-    file.sync_all()?;
-    fs::rename(unfinished, receipt)
-}
-
-fn remove(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

@@ -1,6 +1,7 @@
 //! A folder that a system writes into, watched on a clock that the test sets.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use mappings::mapping::Source;
 use serde_json::Value;
@@ -311,5 +312,6 @@ async fn a_folder_that_is_not_there_is_said() {
     fs::remove_dir(&rig.inbox).expect("removed");
     let error = rig.watcher.look(EVERY).await.expect_err("no folder");
     assert!(format!("{error:#}").contains("inbox cannot be read"), "{error:#}");
-    assert!(reach(&rig.inbox).is_err());
+    let system = system_of(&rig.catalogue);
+    assert!(reach(system.files.as_ref().expect("files")).await.is_err());
 }
