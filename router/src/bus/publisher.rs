@@ -102,7 +102,7 @@ pub(super) struct Confirms {
 }
 
 /// A message on its way: its number in the window, and the broker's word.
-type Flying = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send>>;
+pub(super) type Flying = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send>>;
 
 impl Writer {
     /// Publishes until shutdown, and then what is still given within the time allowed; every message that was
@@ -170,11 +170,10 @@ impl Writer {
                 }
                 given = self.outgoing.recv_many(&mut batch, room), if room > 0 && !blocked && !closed => {
                     closed = given == 0;
-                    for outgoing in batch.drain(..) {
-                        match Message::try_from(outgoing) {
-                            Ok(message) => send(&channel, message, window, &mut flying).await?,
-                            Err(unfit) => self.confirmed.tell([unfit]),
-                        }
+                    let (messages, unfit) = enter(window, batch.drain(..));
+                    self.confirmed.tell(unfit);
+                    for (number, message) in messages {
+                        send(&channel, number, message, window, &mut flying).await?;
                     }
                     // A confirm may come while its message is being handed over; no other may follow to settle it.
                     self.confirmed.tell(window.settle());
@@ -197,15 +196,34 @@ async fn stopped(shutdown: &CancellationToken, drain: Duration) {
     tokio::time::sleep(drain).await;
 }
 
+/// Puts all that was given into the window before the first is sent: where the connection is lost between two, those
+/// that were not sent are lost with it, and told. What AMQP cannot carry is told at once.
+pub(super) fn enter(
+    window: &mut Window,
+    given: impl Iterator<Item = Outgoing>,
+) -> (Vec<(u64, Message)>, Vec<Confirmed>) {
+    let (mut messages, mut unfit) = (Vec::new(), Vec::new());
+    for outgoing in given {
+        match Message::try_from(outgoing) {
+            Ok(mut message) => {
+                let exchange = std::mem::take(&mut message.exchange_name);
+                messages.push((window.sent(message.id, exchange, Instant::now()), message));
+            }
+            Err(confirmed) => unfit.push(confirmed),
+        }
+    }
+    (messages, unfit)
+}
+
 /// Puts a message on the wire, or just before it: the client writes what has gathered in one go.
-async fn send(
+pub(super) async fn send(
     channel: &Channel,
+    number: u64,
     message: Message,
     window: &mut Window,
     flying: &mut FuturesUnordered<Flying>,
 ) -> Result<(), Error> {
-    let Message { id, exchange, exchange_name, routing_key, body, properties } = message;
-    let number = window.sent(id, exchange_name, Instant::now());
+    let Message { exchange, routing_key, body, properties, .. } = message;
     let channel = channel.clone();
     let mut flight: Flying = Box::pin(async move {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
@@ -250,7 +268,7 @@ fn closed_by_broker(error: &Error) -> Option<(u16, String)> {
 }
 
 /// An [`Outgoing`] in the words of AMQP.
-struct Message {
+pub(super) struct Message {
     id: EventId,
     exchange: ShortString,
     exchange_name: String,

@@ -19,7 +19,7 @@ use super::caller::{Aim, Called, Caller, Step, Told};
 use super::turns::{Turn, Turns};
 use super::{Desk, Halts};
 use crate::gate::{self, Shut};
-use crate::ledger::{Deferral, Failed, Places, Switch, Work};
+use crate::ledger::{Deferral, Places, Switch, Work};
 use crate::share::{Grants, Share};
 
 /// The most calls that are claimed at once.
@@ -275,7 +275,8 @@ impl Lane {
     }
 
     /// Gives up to `most` waiting calls back to the ledger, the latest first. They stay due as they were, and no
-    /// attempt is counted.
+    /// attempt is counted. Where the ledger's word is lost, the call may be another's already: it is not kept, and the
+    /// next heartbeat frees it.
     async fn give_back(&mut self, most: usize) {
         let kept = self.waiting.len().saturating_sub(most);
         let given = self.waiting.split_off(kept);
@@ -288,14 +289,11 @@ impl Lane {
             })
         }))
         .await;
-        for (work, reply) in given.into_iter().zip(replies) {
-            match reply {
-                Ok(_) => self.room.give_back(),
-                // Held still; tried again at the next turn.
-                Err(Failed::Ledger(_) | Failed::Unwritable(_) | Failed::Stopped) => {
-                    self.waiting.push_back(work)
-                }
+        for reply in replies {
+            if let Err(error) = reply {
+                tracing::warn!(system = %self.system, error = &error as &dyn std::error::Error, "it is not known whether a call was given back");
             }
+            self.room.give_back();
         }
     }
 

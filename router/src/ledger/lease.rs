@@ -15,7 +15,7 @@ use crate::event::Event;
 pub struct WorkerId(pub Uuid);
 
 /// The number of a lease; a write that carries an older number than the row is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lease(pub i64);
 
 /// A number of free places in memory, shared by those who fill and those who empty them.

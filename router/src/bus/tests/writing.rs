@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
 
 use super::proxy::Carry;
 use super::rig::{Rig, SOON, outgoing};
+use crate::bus::publisher::{Confirmed, enter, send};
+use crate::bus::window::Window;
 use crate::bus::{Fate, State};
 
 fn is_published((_, fate): &(u128, Fate)) -> bool {
@@ -124,6 +127,25 @@ async fn what_was_not_confirmed_when_the_link_was_cut_is_lost_and_can_be_sent_ag
     }
     assert!(rig.fates(20).await.iter().all(is_published));
     rig.queue_has(&queue, 40, 0).await;
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_given_with_a_message_that_cannot_be_sent_is_lost_with_it() {
+    let rig = Rig::start().await;
+    let channel = rig.channel().await;
+    channel.close(200, "OK".into()).await.unwrap();
+    let mut window = Window::default();
+    let given = (0..3).map(|number| outgoing(&rig.topology, number, "harlow.ticket.closed"));
+    let (messages, unfit) = enter(&mut window, given);
+    assert!(unfit.is_empty());
+    let (number, first) = messages.into_iter().next().expect("three messages");
+    send(&channel, number, first, &mut window, &mut FuturesUnordered::new())
+        .await
+        .expect_err("the channel is closed");
+    let fates = window.lose(None);
+    let lost = |Confirmed { id, fate }: Confirmed| (fate == Fate::Lost).then_some(id.0.as_u128());
+    assert_eq!(fates.into_iter().filter_map(lost).collect::<Vec<_>>(), [0, 1, 2]);
     rig.finish().await;
 }
 

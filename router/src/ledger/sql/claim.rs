@@ -1,6 +1,6 @@
 //! Calls that are due: who takes them, and when an attempt begins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::SqlLedger;
+use super::record::held_of;
 use super::store::{Row, Statement, Tx};
 use crate::ledger::{Error, Lease, Recorded, Work, WorkerId};
 
@@ -100,16 +101,14 @@ impl SqlLedger {
     ) -> Result<Vec<Recorded>, Error> {
         let statement = Statement::new(
             "with v as ({rows}) update due set begun = 1 from v where due.council = v.council and due.id = v.id \
-             and due.lease = v.lease and due.worker is not null returning due.id",
+             and due.lease = v.lease and due.worker is not null returning due.id, due.lease",
         )
         .texts("council", batch, |(_, council, _)| council.as_str())
         .texts("id", batch, |(call, ..)| call.to_string())
         .ints("lease", batch, |(.., lease)| lease.0);
-        let rows = self.alone(statement).await?;
-        let begun: HashSet<CallId> =
-            rows.into_iter().map(|mut row| row.get("due.id", CallId::parse)).collect::<Result<_, _>>()?;
-        let reply = |(call, ..): &(CallId, Council, Lease)| {
-            if begun.contains(call) { Recorded::Written } else { Recorded::LeaseLost }
+        let held = held_of(self.alone(statement).await?)?;
+        let reply = |(call, _, lease): &(CallId, Council, Lease)| {
+            if held.contains(&(*call, *lease)) { Recorded::Written } else { Recorded::LeaseLost }
         };
         Ok(batch.iter().map(reply).collect())
     }

@@ -43,12 +43,22 @@ impl Doubts {
 
     /// Voids the leases of some calls.
     pub(super) fn add_calls(&self, worker: WorkerId, calls: &[Work]) {
-        self.extend(calls.iter().map(|work| Doubt::Call {
+        self.add_leases(worker, calls.iter().map(|work| (&work.council, work.call, work.lease)));
+    }
+
+    /// The same, for calls that are known by their leases.
+    pub(super) fn add_leases<'a>(
+        &self,
+        worker: WorkerId,
+        leases: impl Iterator<Item = (&'a Council, CallId, Lease)>,
+    ) {
+        let doubt = |(council, call, lease): (&Council, _, _)| Doubt::Call {
             worker,
-            council: work.council.clone(),
-            call: work.call,
-            lease: work.lease,
-        }));
+            council: council.clone(),
+            call,
+            lease,
+        };
+        self.extend(leases.map(doubt));
     }
 
     /// Voids the leases of some events.
@@ -75,7 +85,7 @@ pub(super) struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// Frees the rows, where they are held under the lease in doubt.
+    /// Frees the rows, where they are held under the lease in doubt. Nothing was tried under it.
     pub(super) async fn free(&self, tx: &mut Tx) -> Result<(), Error> {
         let mut calls = Vec::new();
         let mut events = Vec::new();
@@ -87,7 +97,7 @@ impl Taken<'_> {
         }
         if !calls.is_empty() {
             let statement = Statement::new(
-                "with v as ({rows}) update due set worker = null from v where due.council = v.council \
+                "with v as ({rows}) update due set worker = null, attempts = due.attempts - 1 from v where due.council = v.council \
                  and due.id = v.id and due.worker = v.worker and due.lease = v.lease",
             )
             .texts("worker", &calls, |(worker, ..)| worker.0.to_string())

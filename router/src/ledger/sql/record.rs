@@ -10,11 +10,14 @@ use mappings::domain::{CallId, Operation};
 use super::draft::{Draft, store_changes};
 use super::hear::{self, Heard};
 use super::openings::{self, Openings};
-use super::store::{Statement, Tx};
+use super::store::{Row, Statement, Tx};
 use super::transition::Transition;
 use super::waiting::{Awaited, waiting};
 use crate::ledger::opening::Effects;
-use crate::ledger::{Closer, Completion, Error, Next, Reader, Recorded, Settlement};
+use crate::ledger::{Closer, Completion, Error, Lease, Next, Reader, Recorded, Settlement};
+
+/// The leases that a write found to be its worker's still. One call may have had several.
+pub(super) type Held = HashSet<(CallId, Lease)>;
 
 /// What became of a batch.
 pub(super) struct Settled<'a> {
@@ -78,8 +81,9 @@ impl Record<'_> {
         let mut written = Settled { replies: Vec::with_capacity(batch.len()), settled: Vec::new() };
         for settlement in batch {
             let work = &settlement.work;
-            // A call that stands twice in a batch was settled by the first.
-            if !mine.remove(&work.call) {
+            // A call may stand in a batch twice, under a lease that passed on and the one that followed: what was
+            // written may have been reported as an error, and was tried again by others meanwhile.
+            if !mine.remove(&(work.call, work.lease)) {
                 written.replies.push(Recorded::LeaseLost);
                 continue;
             }
@@ -157,36 +161,37 @@ fn systems(batch: &[Settlement]) -> Vec<Arc<str>> {
 /// Takes calls out of the due table that are settled, where the worker still holds their leases.
 ///
 /// `is not distinct from` goes by no index on PostgreSQL: one worker holds many rows, and each is found by its key.
-async fn take_out(tx: &mut Tx, settled: &[&Settlement], worker: &str) -> Result<HashSet<CallId>, Error> {
+async fn take_out(tx: &mut Tx, settled: &[&Settlement], worker: &str) -> Result<Held, Error> {
     if settled.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(Held::new());
     }
     let statement = Statement::new(
         "with v as ({rows}) delete from due where (council, id, lease) in (select council, id, lease from v) \
-         and worker is not distinct from $1 returning id",
+         and worker is not distinct from $1 returning id, lease",
     )
     .text(worker);
     held(tx, of(statement, settled)).await
 }
 
 /// Makes calls due again, where the worker still holds their leases.
-async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<HashSet<CallId>, Error> {
-    // One row a call: the first settlement counts.
+async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<Held, Error> {
+    // One row a lease: the first settlement counts.
     let mut first = BTreeMap::new();
     for settlement in again {
         if let Next::Again { at, phase } = &settlement.next {
-            first.entry(settlement.work.call).or_insert((*settlement, *at, *phase));
+            let key = (settlement.work.call, settlement.work.lease);
+            first.entry(key).or_insert((*settlement, *at, *phase));
         }
     }
     if first.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(Held::new());
     }
     let rows: Vec<_> = first.into_values().collect();
     let statement = Statement::new(
         "with v as ({rows}) update due set worker = null, due_at = v.due_at, phase = v.phase, begun = 0, \
          unsure = case when v.unsure >= 0 then v.unsure when due.rescued = 1 then 1 else due.unsure end, \
          rescued = 0 from v where due.council = v.council and due.id = v.id and due.lease = v.lease \
-         and due.worker is not distinct from v.worker returning due.id",
+         and due.worker is not distinct from v.worker returning due.id, due.lease",
     )
     .texts("worker", &rows, |_| worker)
     .texts("council", &rows, |(settlement, ..)| settlement.work.council.as_str())
@@ -210,9 +215,15 @@ fn of(statement: Statement, settled: &[&Settlement]) -> Statement {
         .ints("lease", settled, |settlement| settlement.work.lease.0)
 }
 
-async fn held(tx: &mut Tx, statement: Statement) -> Result<HashSet<CallId>, Error> {
-    let rows = tx.run(statement).await?;
-    rows.into_iter().map(|mut row| row.get("due.id", CallId::parse)).collect()
+async fn held(tx: &mut Tx, statement: Statement) -> Result<Held, Error> {
+    held_of(tx.run(statement).await?)
+}
+
+/// Reads which leases were held: id, lease.
+pub(super) fn held_of(rows: Vec<Row>) -> Result<Held, Error> {
+    rows.into_iter()
+        .map(|mut row| Ok((row.get("due.id", CallId::parse)?, Lease(row.int("due.lease")?))))
+        .collect()
 }
 
 /// Notes the attempts that were made.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::fixture::*;
 use super::{Fixture, both};
-use crate::ledger::{Recorded, Rescued, WorkerId};
+use crate::ledger::{Deferral, Next, Recorded, Rescued, WorkerId};
 
 async fn backlog(fixture: &Fixture, most: usize) {
     let batch: Vec<_> = (0..most).map(|n| arrival(&n.to_string(), &format!("CRM-{n}"), &["waste"])).collect();
@@ -165,6 +165,49 @@ both! {
         let written = fixture.record(&batch).await;
         assert_eq!(written.replies, [Ok(Recorded::Written), Ok(Recorded::LeaseLost)]);
         assert_eq!(fixture.claim("waste", 1, at(5)).await[0].phase, Phase::Send);
+    }
+
+    async fn a_lease_that_passed_on_does_not_stand_in_the_way_of_the_one_that_followed(fixture: &Fixture) {
+        // As when an outcome was written, its answer was lost, and it is handed in again with that of the next attempt.
+        let twice = async |ticket: &str| {
+            let old = fixture.submit(ticket, &["waste"]).await.remove(0);
+            fixture.record(&[settle(&old, again(at(0), Phase::Send))]).await;
+            let new = fixture.claim("waste", 1, at(0)).await.remove(0);
+            assert_eq!(new.call, old.call);
+            (old, new)
+        };
+        let one_of_two = [Ok(Recorded::LeaseLost), Ok(Recorded::Written)];
+        let ends = [
+            ("CRM-1", again(at(5), Phase::Send), again(at(90), Phase::LookUp)),
+            ("CRM-2", again(at(5), Phase::Send), delivered("W-2")),
+            ("CRM-3", delivered("W-3"), again(at(90), Phase::LookUp)),
+            ("CRM-4", park(), delivered("W-4")),
+        ];
+        for (ticket, stale, next) in ends {
+            let (old, new) = twice(ticket).await;
+            let written = fixture.record(&[settle(&old, stale), settle(&new, next.clone())]).await;
+            assert_eq!(written.replies, one_of_two, "{ticket}");
+            let job = fixture.history(ticket).await.handovers[0].job.clone();
+            let expected = if let Next::Delivered { job, .. } = next { job } else { None };
+            assert_eq!(job, expected, "{ticket}");
+        }
+        let due = fixture.claim("waste", 9, at(90)).await;
+        assert_eq!(due.iter().map(|work| work.phase).collect::<Vec<_>>(), [Phase::LookUp, Phase::LookUp]);
+
+        let (old, new) = twice("CRM-5").await;
+        let both = [&old, &new].map(|work| (work.call, work.council.clone(), work.lease));
+        let begun = fixture.ledger.begin(&both).await.expect("begin");
+        assert_eq!(begun, [Recorded::LeaseLost, Recorded::Written]);
+        let (old, new) = twice("CRM-6").await;
+        let both = [&old, &new].map(|work| Deferral {
+            call: work.call,
+            council: work.council.clone(),
+            lease: work.lease,
+            at: None,
+        });
+        let given = fixture.ledger.defer(&both, fixture.lessee.worker).await.expect("given back");
+        assert_eq!(given, [Recorded::LeaseLost, Recorded::Written]);
+        assert_eq!(fixture.claim("waste", 1, at(0)).await[0].attempt, new.attempt, "no attempt is counted");
     }
 
     async fn the_database_tells_the_time(fixture: &Fixture) {

@@ -112,6 +112,7 @@ both! {
         let claimed = fixture.claim("waste", 1, at(0)).await;
         assert_eq!(claimed.len(), 1);
         assert!(!claimed[0].rescued);
+        assert_eq!(claimed[0].attempt, 1, "nothing was tried before");
         let events = fixture.ledger.claim_outbox(9, fixture.lessee.worker).await.expect("a claim");
         assert_eq!(events.len(), 1);
 
