@@ -1,8 +1,9 @@
-//! Carries calls to back offices over HTTP and says what came of them.
+//! Carries calls to back offices over HTTP and says what came of them; reads and moves files on SFTP servers.
 //!
 //! A [`Connector`] makes the calls that a mapping describes: one attempt each, never a second. What a
 //! system answers, and every failure on the way to an answer, is a value, the [`Outcome`]; when to try
-//! again is for others to decide. [`callback`] reads what systems send to us of their own accord.
+//! again is for others to decide. [`callback`] reads what systems send to us of their own accord, and [`sftp`] visits
+//! the folder into which they put files.
 
 pub mod callback;
 mod charset;
