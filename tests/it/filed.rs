@@ -32,12 +32,8 @@ impl Inbox {
     /// A folder of this machine. All systems are away.
     fn here() -> Self {
         let kept = tempfile::tempdir().expect("a folder");
-        let mut inbox = Self {
-            folder: kept.path().join("inbox"),
-            mappings: PathBuf::new(),
-            variables: Vec::new(),
-            kept: kept,
-        };
+        let mut inbox =
+            Self { folder: kept.path().join("inbox"), mappings: PathBuf::new(), variables: Vec::new(), kept };
         fs::create_dir(&inbox.folder).expect("a folder");
         for kind in Kind::ALL {
             for (name, value) in Credentials::default().environment(kind, "http://127.0.0.1:9") {

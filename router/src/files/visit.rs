@@ -31,7 +31,7 @@ impl From<&Entry> for Stand {
 /// A folder that can be read and written. Names may lead into the folders inside it.
 pub(super) enum Visit {
     Folder(PathBuf),
-    Server(sftp::Visit),
+    Server(Box<sftp::Visit>),
 }
 
 impl Visit {
@@ -42,7 +42,7 @@ impl Visit {
     pub(super) async fn start(files: &Files, folder: &str) -> io::Result<Self> {
         Ok(match &files.sftp {
             None => Self::Folder(PathBuf::from(folder)),
-            Some(server) => Self::Server(sftp::Visit::start(server, folder).await?),
+            Some(server) => Self::Server(Box::new(sftp::Visit::start(server, folder).await?)),
         })
     }
 
