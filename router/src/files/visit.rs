@@ -89,7 +89,7 @@ impl Visit {
                 waiting(move || lock(&path)).await
             }
             Self::Server(visit) => {
-                let mut copy = tokio::fs::File::from_std(waiting(tempfile::tempfile).await?);
+                let mut copy = tokio::fs::File::from_std(waiting(place_for_a_copy).await?);
                 if if_there(visit.fetch(name, &mut copy).await)?.is_none() {
                     return Ok(None);
                 }
@@ -183,6 +183,13 @@ impl Visit {
 
 async fn waiting<T: Send + 'static>(what: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(what).await.map_err(io::Error::other)?
+}
+
+fn place_for_a_copy() -> io::Result<File> {
+    tempfile::tempfile().map_err(|error| {
+        let folder = std::env::temp_dir();
+        io::Error::new(error.kind(), format!("no copy of it can be written to {}: {error}", folder.display()))
+    })
 }
 
 fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {

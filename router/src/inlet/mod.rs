@@ -56,7 +56,9 @@ impl Inlet {
         let mut under_way = FuturesUnordered::new();
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let held = metrics::gauge!("dovetail_bus_unacknowledged", "queue" => queue.to_string());
         loop {
+            held.set(u32::try_from(under_way.len()).map_or(f64::INFINITY, f64::from));
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(()) = under_way.next() => {}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mappings::domain::RequestState;
 use router::ledger::{Counts, Ledger, Parked};
 
+use super::troupe::Troupe;
 use crate::checker::Published;
 use crate::council::Council;
 use crate::wait::pass;
@@ -16,7 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const STILL: Duration = Duration::from_secs(20);
 
 /// Returns when every request has come to an end that the routers can bring about, or nothing changes any more.
-pub(super) async fn drain(ledger: &dyn Ledger, council: &Council, published: &[Published]) {
+pub(super) async fn drain(
+    ledger: &dyn Ledger,
+    council: &Council,
+    troupe: &Troupe<'_>,
+    published: &[Published],
+) {
     let began = Instant::now();
     let (mut seen, mut since) = (0, Instant::now());
     while began.elapsed() < PATIENCE {
@@ -30,7 +36,9 @@ pub(super) async fn drain(ledger: &dyn Ledger, council: &Council, published: &[P
         if unsettled > 0 || counts.due + counts.outbox > 0 || !is_all {
             continue;
         }
-        if council.broker.depths().await.iter().all(|(_, count)| *count == 0) {
+        // Acknowledged, too: a router that stops gives back what it had yet to acknowledge.
+        let is_empty = council.broker.depths().await.iter().all(|(_, count)| *count == 0);
+        if is_empty && troupe.holds_nothing().await {
             return;
         }
     }

@@ -193,7 +193,7 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     );
     strike::heal(row.strike, &council);
     troupe.fill().await;
-    drain::drain(&*ledger, &council, &published).await;
+    drain::drain(&*ledger, &council, &troupe, &published).await;
     troupe.stop().await;
 
     let evidence = gather(&*ledger, &council, &mut client, published).await;

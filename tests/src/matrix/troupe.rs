@@ -123,6 +123,19 @@ impl<'a> Troupe<'a> {
         }
     }
 
+    /// Whether no router holds a delivery that it has not acknowledged. The broker counts only what waits.
+    pub(super) async fn holds_nothing(&self) -> bool {
+        for program in &self.routers {
+            let asked = async { reqwest::get(program.url("/metrics")).await?.text().await };
+            let Ok(metrics) = asked.await else { return false };
+            let mut held = metrics.lines().filter(|line| line.starts_with("dovetail_bus_unacknowledged{"));
+            if held.any(|line| !line.ends_with(" 0")) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Asks every router to end, and waits until it has.
     pub(super) async fn stop(&mut self) {
         for program in &mut self.routers {

@@ -22,9 +22,11 @@ pub(super) struct Ticket {
     pub(super) accepted_at: Option<Timestamp>,
     /// When each system had the job.
     pub(super) handed_over: BTreeMap<String, Timestamp>,
-    /// When a system first said something that is known, of work that is known to be its own; told by the back offices
-    /// themselves.
-    pub(super) first_said_at: Option<Timestamp>,
+    /// Whose work it is.
+    pub(super) systems: Vec<String>,
+    /// When each system first said something that is known, of work that is known to be its own; told by the back
+    /// offices themselves.
+    pub(super) first_said: BTreeMap<String, Timestamp>,
     /// Systems that said something of work that nobody knew yet to be theirs, since their answer was lost.
     said_early: BTreeSet<String>,
     /// When the last closure was written, and how.
@@ -52,7 +54,8 @@ impl Ticket {
             raised_at,
             accepted_at: None,
             handed_over: BTreeMap::new(),
-            first_said_at: None,
+            systems: Vec::new(),
+            first_said: BTreeMap::new(),
             said_early: BTreeSet::new(),
             closed: None,
             closures: 0,
@@ -82,11 +85,15 @@ impl Crm {
         };
         let text = |key: &str| event.data.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         match event.kind {
-            Kind::Accepted => ticket.accepted_at = Some(event.at),
+            Kind::Accepted => {
+                ticket.accepted_at = Some(event.at);
+                let systems = event.data.get("systems").and_then(Value::as_array).into_iter().flatten();
+                ticket.systems = systems.filter_map(Value::as_str).map(str::to_owned).collect();
+            }
             Kind::HandedOver => {
                 let system = text("system");
                 if ticket.said_early.contains(&system) {
-                    ticket.first_said_at.get_or_insert(event.at);
+                    ticket.first_said.entry(system.clone()).or_insert(event.at);
                 }
                 ticket.handed_over.entry(system).or_insert(event.at);
             }
@@ -115,9 +122,9 @@ impl Crm {
     }
 
     /// A back office refuses an order.
-    pub(super) fn refused(&mut self, ticket: &str, at: Timestamp) {
+    pub(super) fn refused(&mut self, ticket: &str, system: &str, at: Timestamp) {
         if let Some(ticket) = self.tickets.get_mut(ticket) {
-            ticket.first_said_at.get_or_insert(at);
+            ticket.first_said.entry(system.to_owned()).or_insert(at);
         }
     }
 
@@ -125,7 +132,7 @@ impl Crm {
     pub(super) fn said(&mut self, ticket: &str, system: &str, at: Timestamp) {
         let Some(ticket) = self.tickets.get_mut(ticket) else { return };
         if ticket.handed_over.contains_key(system) {
-            ticket.first_said_at.get_or_insert(at);
+            ticket.first_said.entry(system.to_owned()).or_insert(at);
         } else {
             ticket.said_early.insert(system.to_owned());
         }

@@ -59,7 +59,7 @@ impl Offices {
                 Outcome::Unknown { reason: "no answer in 30 s".to_owned() }
             }
             Answer::Refuses => {
-                crm.refused(work.ticket.as_str(), now);
+                crm.refused(work.ticket.as_str(), work.system.as_str(), now);
                 Outcome::Rejected {
                     disposition: Some(Disposition::Duplicate),
                     reason: "already_open".to_owned(),

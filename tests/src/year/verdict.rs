@@ -125,13 +125,13 @@ fn compare(groups: &[Group], crm: &Crm, end: Timestamp, outcome: &mut Outcome) {
             }
         }
     }
-    let unknown = reported.keys().filter(|key| key.0 != By::System && !counted.contains_key(*key));
+    let unknown = reported.keys().filter(|key| !counted.contains_key(*key));
     outcome
         .findings
         .extend(unknown.map(|(by, key)| format!("{} {key}: reported, and not there", by.as_str())));
 }
 
-/// Counts what the CRM saw, by service, channel and council, and of all.
+/// Counts what the CRM saw, by service, channel, council and system, and of all.
 fn count(crm: &Crm, end: Timestamp) -> Groups<Counted> {
     let mut groups: Groups<Counted> = BTreeMap::new();
     for ticket in crm.tickets.values() {
@@ -142,7 +142,19 @@ fn count(crm: &Crm, end: Timestamp) -> Groups<Counted> {
             (By::Channel, ticket.channel.to_owned()),
         ];
         for key in keys {
-            groups.entry(key).or_default().add(ticket, end);
+            let counted = groups.entry(key).or_default();
+            counted.add(ticket, end);
+            counted.add_time(ticket, Time::HandOver, ticket.handed_over.values().min().copied());
+            counted.add_time(ticket, Time::FirstNews, ticket.first_said.values().min().copied());
+            let closed_at = ticket.closed.as_ref().filter(|_| ticket.is_closed()).map(|(at, _)| *at);
+            counted.add_time(ticket, Time::Close, closed_at);
+        }
+        // When its own part ended, the CRM is not told.
+        for system in &ticket.systems {
+            let counted = groups.entry((By::System, system.clone())).or_default();
+            counted.add(ticket, end);
+            counted.add_time(ticket, Time::HandOver, ticket.handed_over.get(system).copied());
+            counted.add_time(ticket, Time::FirstNews, ticket.first_said.get(system).copied());
         }
     }
     groups
@@ -166,16 +178,13 @@ impl Counted {
         ] {
             *self.counts.entry(count).or_default() += u64::from(is_so);
         }
-        for (time, at) in [
-            (Time::Accept, ticket.accepted_at),
-            (Time::HandOver, ticket.handed_over.values().min().copied()),
-            (Time::FirstNews, ticket.first_said_at),
-            (Time::Close, closed.map(|(at, _)| *at)),
-        ] {
-            if let Some(at) = at {
-                let ms = at.as_millisecond() - ticket.raised_at.as_millisecond();
-                self.times.entry(time).or_default().push(ms);
-            }
+        self.add_time(ticket, Time::Accept, ticket.accepted_at);
+    }
+
+    fn add_time(&mut self, ticket: &Ticket, time: Time, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            let ms = at.as_millisecond() - ticket.raised_at.as_millisecond();
+            self.times.entry(time).or_default().push(ms);
         }
     }
 }
