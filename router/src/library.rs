@@ -141,12 +141,10 @@ fn unreadable(path: &Path, source: io::Error) -> Error {
 }
 
 /// What stands for a `${…}` where nothing is sent: its name in angle brackets; for an address, a host that
-/// never exists (RFC 2606), and for the key of a host, a digest that none has.
+/// never exists (RFC 2606).
 pub fn placeholder(name: &str) -> Option<String> {
     Some(if name.ends_with("URL") {
         format!("http://{}.invalid", name.to_lowercase().replace('_', "-"))
-    } else if name.ends_with("HOST_KEY") {
-        format!("SHA256:{}", "A".repeat(43))
     } else {
         format!("<{name}>")
     })

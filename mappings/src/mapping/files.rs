@@ -205,9 +205,8 @@ impl Sftp {
     /// not be set either.
     fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
         let fields = check.fields(node, "sftp", SFTP_KEYS)?;
-        let host = check.required(fields, "host", "sftp")?;
-        let line = host.line;
-        let host = check.text_if_set(host, "host")?;
+        let at = check.required(fields, "host", "sftp")?;
+        let host = check.text_if_set(at, "host")?;
         let user = check.required_text(fields, "user", "sftp");
         let login = check.one_of(fields, "sftp", &["key", "password"]).and_then(|kind| {
             let secret = check.secret(fields, kind, "sftp")?;
@@ -216,16 +215,21 @@ impl Sftp {
         let host_key = check.required(fields, "host_key", "sftp").and_then(|node| {
             let text = check.text(node, "host_key")?;
             let key = HostKey::parse(&text);
-            if key.is_none() && !text.is_empty() {
+            if key.is_none() && is_variable(node) {
+                // No server has it: connecting says so, with the key that the server has.
+                return Some(HostKey::Fingerprint(text));
+            }
+            if key.is_none() {
                 let hint = "the supplier tells it; `ssh-keyscan HOST` shows what the server says of itself";
                 let expected = "SHA256:… or a public key such as ssh-ed25519 AAAA…";
                 check.hinted(node.line, format!("host_key: {text:?}"), expected, hint);
             }
             key
         });
-        let Some((host, port)) = host_and_port(host.trim()) else {
+        let unread = is_variable(at).then_some((host.trim(), SSH));
+        let Some((host, port)) = host_and_port(host.trim()).or(unread) else {
             check.error(
-                line,
+                at.line,
                 format!("host: {host:?}"),
                 "a name such as sftp.example.org, or with a port, as in …:2222",
             );
@@ -250,6 +254,11 @@ impl HostKey {
         (base64.starts_with("AAAA") && is_base64(base64))
             .then(|| Self::Key { algorithm: algorithm.to_owned(), base64: base64.to_owned() })
     }
+}
+
+/// Whether a text comes from a variable: where nothing is sent, something else may stand for its value.
+fn is_variable(node: &Node) -> bool {
+    node.as_text().is_some_and(|text| text.contains("${"))
 }
 
 /// A name with or without a port; an address of IP version 6 stands in brackets before a port.
