@@ -18,7 +18,7 @@ use russh_sftp::client::fs::Metadata;
 use russh_sftp::protocol::{OpenFlags, StatusCode};
 use tokio::io::AsyncWriteExt as _;
 
-/// How long connecting and proving who we are may take together.
+/// How long it may take until the folder can be asked for: connecting, proving who we are, starting SFTP.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a server may say nothing.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -48,12 +48,15 @@ impl Visit {
     /// # Errors
     /// The server cannot be reached, shows another key, does not take ours, or has no SFTP.
     pub async fn start(server: &Sftp, folder: &str) -> io::Result<Self> {
-        let started = tokio::time::timeout(CONNECT, connect(server)).await;
-        let session = started.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer"))??;
-        let channel = session.channel_open_session().await.map_err(io::Error::other)?;
-        channel.request_subsystem(true, "sftp").await.map_err(io::Error::other)?;
-        let sftp = SftpSession::new(channel.into_stream()).await.map_err(failed)?;
-        Ok(Self { sftp, folder: folder.trim_end_matches('/').to_owned(), _session: session })
+        let started = async {
+            let session = connect(server).await?;
+            let channel = session.channel_open_session().await.map_err(io::Error::other)?;
+            channel.request_subsystem(true, "sftp").await.map_err(io::Error::other)?;
+            let sftp = SftpSession::new(channel.into_stream()).await.map_err(failed)?;
+            Ok(Self { sftp, folder: folder.trim_end_matches('/').to_owned(), _session: session })
+        };
+        let started = tokio::time::timeout(CONNECT, started).await;
+        started.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer")))
     }
 
     /// Its files; folders, links and the like are none.
