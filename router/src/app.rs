@@ -125,7 +125,8 @@ impl App {
             clock: clock.clone(),
             claim_every: config.worker.claim_every.0,
             room_factor: config.worker.room_factor,
-            halts: watch::Sender::new(Halts::new()),
+            // Before anything is called: a system that was paused stays so over a start.
+            halts: watch::Sender::new(Halts::of(ledger.halts().await?)),
             pulse,
         };
         let lookout = Lookout {

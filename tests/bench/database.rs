@@ -18,6 +18,8 @@ pub(crate) struct Counts {
     pub(crate) commits: i64,
     /// Bytes of the write-ahead log of the whole server, on which nothing else runs.
     pub(crate) wal: i64,
+    /// Pages that were written into that log whole, each at its first change after a checkpoint.
+    pub(crate) pages: i64,
 }
 
 impl Database {
@@ -32,6 +34,20 @@ impl Database {
         Ok(Self { server: url.to_owned(), name })
     }
 
+    /// Makes one that holds what this one does, to which nobody may be connected.
+    pub(crate) async fn copy(&self, name: String) -> anyhow::Result<Self> {
+        let mut connection = PgConnection::connect(&self.server).await?;
+        for sql in [
+            format!("drop database if exists {name} with (force)"),
+            format!("create database {name} template {} strategy file_copy", self.name),
+            "checkpoint".to_owned(),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+        }
+        connection.close().await?;
+        Ok(Self { server: self.server.clone(), name })
+    }
+
     /// Its address.
     pub(crate) fn url(&self) -> String {
         let (server, _) = self.server.rsplit_once('/').unwrap_or((&self.server, ""));
@@ -42,12 +58,13 @@ impl Database {
     pub(crate) async fn counts(&self) -> anyhow::Result<Counts> {
         let mut connection = PgConnection::connect(&self.server).await?;
         let row = sqlx::query(
-            "select xact_commit, (pg_current_wal_lsn() - '0/0')::bigint from pg_stat_database where datname = $1",
+            "select xact_commit, (pg_current_wal_lsn() - '0/0')::bigint, (select wal_fpi from pg_stat_wal) \
+             from pg_stat_database where datname = $1",
         )
         .bind(&self.name)
         .fetch_one(&mut connection)
         .await?;
-        let counts = Counts { commits: row.try_get(0)?, wal: row.try_get(1)? };
+        let counts = Counts { commits: row.try_get(0)?, wal: row.try_get(1)?, pages: row.try_get(2)? };
         connection.close().await?;
         Ok(counts)
     }

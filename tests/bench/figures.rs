@@ -16,6 +16,8 @@ pub(crate) struct Rate {
     pub(crate) commits: Option<f64>,
     /// Bytes of write-ahead log a message.
     pub(crate) wal: Option<f64>,
+    /// Pages of data that were written into that log whole, a message.
+    pub(crate) pages: Option<f64>,
     /// Closures a second over time, in seconds.
     pub(crate) series: Vec<(f64, f64)>,
 }
@@ -25,6 +27,8 @@ pub(crate) struct Rate {
 pub(crate) struct Delay {
     /// The median.
     pub(crate) p50: f64,
+    /// 95 of 100 are below.
+    pub(crate) p95: f64,
     /// 99 of 100 are below.
     pub(crate) p99: f64,
     /// The median over time, in seconds.
@@ -51,6 +55,8 @@ pub(crate) struct Figures {
     pub(crate) delays: BTreeMap<String, Vec<Delay>>,
     /// The rate at which delays were measured.
     pub(crate) tenth: f64,
+    /// How long it takes to show a ticket of a long history, and how many thousands are closed in that.
+    pub(crate) found: Option<(usize, Delay)>,
     /// With a backlog.
     pub(crate) backlog: Option<Backlog>,
 }

@@ -8,6 +8,7 @@ mod database;
 mod figures;
 mod floor;
 mod hearing;
+mod history;
 mod measure;
 mod office;
 mod plan;
@@ -78,6 +79,12 @@ struct Options {
     /// How often the rates are measured, in turns.
     #[arg(long)]
     rounds: Option<usize>,
+    /// How many closed requests make a long history, in thousands.
+    #[arg(long, default_value_t = 500)]
+    closed: usize,
+    /// How many requests wait in the end where the memory is measured.
+    #[arg(long)]
+    waiting: Option<usize>,
     /// What the requests' contents are drawn from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -120,6 +127,8 @@ enum Part {
     Bulkhead,
     /// The memory with a backlog waiting in the ledger.
     Memory,
+    /// The rate with many closed requests in the ledger, and how long one of them takes to be found.
+    History,
 }
 
 fn main() -> anyhow::Result<ExitCode> {

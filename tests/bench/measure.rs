@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::database::{Counts, Database};
 use crate::figures::{Backlog, Delay, Rate, percentile};
 use crate::hearing::{Heard, Hearing};
+use crate::history;
 use crate::office::Office;
 use crate::process::Usage;
 use crate::request::{Batch, Format};
@@ -27,6 +28,8 @@ const WARM_UP: Duration = Duration::from_secs(1);
 pub(crate) struct Stand<'a> {
     pub(crate) options: &'a Options,
     made: usize,
+    /// A ledger with a long history.
+    history: Option<Database>,
     /// So that two runs on one server never meet.
     run: String,
 }
@@ -42,7 +45,7 @@ struct Scene {
 
 impl<'a> Stand<'a> {
     pub(crate) fn new(options: &'a Options) -> Self {
-        Self { options, made: 0, run: format!("{:x}", std::process::id()) }
+        Self { options, made: 0, history: None, run: format!("{:x}", std::process::id()) }
     }
 
     async fn scene(&mut self, count: usize, formats: &[Format]) -> anyhow::Result<Scene> {
@@ -70,7 +73,8 @@ impl<'a> Stand<'a> {
     ) -> anyhow::Result<Rate> {
         let scene = self.scene(count, &[format]).await?;
         scene.broker.fill(&scene.batch).await?;
-        let mut running = Running::start(subject, &scene.around(self.options)).await?;
+        let around = Around { history: self.history.as_ref(), ..scene.around(self.options) };
+        let mut running = Running::start(subject, &around).await?;
         let begun = scene.hearing.until("the first event", PATIENCE, |progress| progress.events > 0);
         running.while_it_lives(begun).await?;
         let before = running.usage()?;
@@ -91,6 +95,47 @@ impl<'a> Stand<'a> {
         anyhow::ensure!(left == 0, "{}: {left} requests were not acknowledged", subject.name());
         scene.end().await?;
         Ok(rate)
+    }
+
+    /// Makes a ledger in which so many thousands of requests are closed.
+    pub(crate) async fn grow_old(&mut self, thousands: usize) -> anyhow::Result<()> {
+        const FIRST: usize = 5_000;
+        let scene = self.scene(FIRST, &[Format::Json]).await?;
+        scene.broker.fill(&scene.batch).await?;
+        let mut running = Running::start(Subject::Postgres(1), &scene.around(self.options)).await?;
+        let done = scene.hearing.until("all closures", PATIENCE, |progress| progress.events >= 3 * FIRST);
+        running.while_it_lives(done).await?;
+        tokio::time::sleep(REST).await;
+        let database = running.leave().await?;
+        scene.end().await?;
+        history::copy(&database, (thousands * 1_000 / FIRST).max(1)).await?;
+        self.history = Some(database);
+        Ok(())
+    }
+
+    /// How long it takes to show a ticket that is closed long since.
+    pub(crate) async fn found(&mut self) -> anyhow::Result<Delay> {
+        let scene = self.scene(0, &[Format::Json]).await?;
+        let around = Around { history: self.history.as_ref(), ..scene.around(self.options) };
+        let mut running = Running::start(Subject::Aged, &around).await?;
+        running.ready(&scene.broker).await?;
+        let taken = running.show_some().await?;
+        running.stop().await?;
+        scene.end().await?;
+        Ok(Delay {
+            p50: percentile(&taken, 50),
+            p95: percentile(&taken, 95),
+            p99: percentile(&taken, 99),
+            series: Vec::new(),
+        })
+    }
+
+    /// Takes the history away.
+    pub(crate) async fn forget(&mut self) -> anyhow::Result<()> {
+        match self.history.take() {
+            Some(database) => database.drop().await,
+            None => Ok(()),
+        }
     }
 
     /// What a subject adds to each request at a steady rate.
@@ -176,7 +221,7 @@ impl<'a> Stand<'a> {
 
 impl Scene {
     fn around<'a>(&'a self, options: &'a Options) -> Around<'a> {
-        Around { options, broker: &self.broker, office: &self.office, name: &self.name }
+        Around { options, broker: &self.broker, office: &self.office, history: None, name: &self.name }
     }
 
     async fn end(self) -> anyhow::Result<()> {
@@ -210,6 +255,7 @@ fn rate(
         peak: megabytes(after.peak),
         commits: counted.map(|(before, after)| (after.commits - before.commits) as f64 / count),
         wal: counted.map(|(before, after)| (after.wal - before.wal) as f64 / count),
+        pages: counted.map(|(before, after)| (after.pages - before.pages) as f64 / count),
         series: series.into_iter().enumerate().map(point).collect(),
     })
 }
@@ -235,7 +281,12 @@ fn delay(heard: &Heard, published: &[Instant], work: Duration, counts: impl Fn(u
         delays.sort_unstable();
         (second as f64, percentile(&delays, 50))
     });
-    Delay { p50: percentile(&all, 50), p99: percentile(&all, 99), series: series.collect() }
+    Delay {
+        p50: percentile(&all, 50),
+        p95: percentile(&all, 95),
+        p99: percentile(&all, 99),
+        series: series.collect(),
+    }
 }
 
 fn requests(per_second: f64, lasts: Duration) -> usize {

@@ -28,7 +28,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         rounds: options.rounds.unwrap_or(3),
         lasts: Duration::from_secs(if options.quick { 8 } else { 30 }),
         turns: if options.quick { 2 } else { 3 },
-        backlog: if options.quick { 20_000 } else { 100_000 },
+        backlog: options.waiting.unwrap_or(if options.quick { 20_000 } else { 100_000 }),
     };
     let mut figures = Figures::default();
     let mut out = std::io::stdout();
@@ -55,11 +55,20 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 async fn measure(options: &Options, size: &Size, figures: &mut Figures) -> anyhow::Result<()> {
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
     let mut stand = Stand::new(options);
+    // It takes as long as all the rest of a quick run.
+    let aged = if options.only.is_empty() { !options.quick } else { wanted(Part::History) };
+    if aged {
+        say(&format!("a history of {} thousand closed requests", options.closed));
+        stand.grow_old(options.closed).await?;
+    }
     for round in 0..size.rounds {
         rate(&mut stand, figures, round, Subject::Floor, Format::Json, size.requests).await?;
         let mut subjects = Vec::new();
-        if wanted(Part::Postgres) {
+        if wanted(Part::Postgres) || aged {
             subjects.push(Subject::Postgres(1));
+        }
+        if aged {
+            subjects.push(Subject::Aged);
         }
         if wanted(Part::Sqlite) {
             subjects.push(Subject::Sqlite);
@@ -81,7 +90,11 @@ async fn measure(options: &Options, size: &Size, figures: &mut Figures) -> anyho
             // The slow one is given less, or most of the run would be spent on it.
             let count = match subject {
                 Subject::FastStream(_) => size.requests / 4,
-                Subject::Floor | Subject::Postgres(_) | Subject::Sqlite | Subject::Node(_) => size.requests,
+                Subject::Floor
+                | Subject::Postgres(_)
+                | Subject::Aged
+                | Subject::Sqlite
+                | Subject::Node(_) => size.requests,
             };
             rate(&mut stand, figures, round, subject, Format::Json, count).await?;
         }
@@ -90,6 +103,11 @@ async fn measure(options: &Options, size: &Size, figures: &mut Figures) -> anyho
                 rate(&mut stand, figures, round, Subject::Postgres(1), format, size.requests).await?;
             }
         }
+    }
+    if aged {
+        say("closed tickets are shown");
+        figures.found = Some((options.closed, stand.found().await?));
+        stand.forget().await?;
     }
     figures.tenth = figures.median("floor", |rate| rate.rate).unwrap_or_default() / 10.0;
     if wanted(Part::Latency) {

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 use crate::figures::Figures;
 
 /// The order of the rows.
-const ROWS: [(&str, &str); 11] = [
+const ROWS: [(&str, &str); 12] = [
     ("floor", "bare loop, no ledger"),
     ("postgres", "Dovetail, PostgreSQL"),
+    ("aged", "Dovetail, long history"),
     ("sqlite", "Dovetail, SQLite"),
     ("replicas3", "Dovetail, 3 routers"),
     ("xml", "Dovetail, XML"),
@@ -25,7 +26,7 @@ const ROWS: [(&str, &str); 11] = [
 pub(crate) fn table(figures: &Figures) -> String {
     let mut text = String::from(
         "\nEvery id was checked: accepted, handed over and closed exactly once.\n\n\
-         subject                     rate/s  of floor  CPU us  of floor  peak MB  commits/msg  WAL B/msg\n",
+         subject                     rate/s  of floor  CPU us  of floor  peak MB  commits/msg  WAL B/msg  whole pages\n",
     );
     let number = |value: Option<f64>, width: usize, digits: usize| match value {
         Some(value) => format!("{value:>width$.digits$}"),
@@ -40,6 +41,7 @@ pub(crate) fn table(figures: &Figures) -> String {
             number(figures.median(name, |rate| rate.peak), 9, 0),
             number(known(figures, name, |rate| rate.commits), 13, 3),
             number(known(figures, name, |rate| rate.wal), 11, 0),
+            number(known(figures, name, |rate| rate.pages), 13, 2),
         ];
         // Writing to a text cannot fail.
         let _ = writeln!(text, "{title:<26}{}", row.concat());
@@ -66,6 +68,16 @@ pub(crate) fn table(figures: &Figures) -> String {
             backlog.waiting,
             backlog.at_a_tenth,
             backlog.at_all
+        );
+    }
+    if let Some((thousands, shown)) = &figures.found {
+        let _ = writeln!(
+            text,
+            "\nwith {thousands},000 requests closed before: {:.2} of the rate with none; a ticket of them is shown in {:.1} ms \
+             (p95 {:.1} ms)",
+            figures.ratio("aged", "postgres", |rate| rate.rate).unwrap_or(f64::NAN),
+            shown.p50,
+            shown.p95
         );
     }
     text
@@ -105,10 +117,16 @@ pub(crate) fn json(figures: &Figures, seed: u64, requests: usize) -> Value {
         "ratio_to_node_ledger": round(figures.ratio("postgres", "node_ledger", |rate| rate.rate)),
         "commits_per_message": round(known(figures, "postgres", |rate| rate.commits)),
         "wal_bytes_per_message": round(known(figures, "postgres", |rate| rate.wal)),
+        "whole_pages_per_message": round(known(figures, "postgres", |rate| rate.pages)),
         "rss_mb": round(figures.median("postgres", |rate| rate.peak)),
         "rss_backlog_mb": round(figures.backlog.map(|backlog| backlog.at_all)),
         "rss_backlog_tenth_mb": round(figures.backlog.map(|backlog| backlog.at_a_tenth)),
         "backlog": figures.backlog.map(|backlog| backlog.waiting),
+        "closed_before": figures.found.as_ref().map(|(thousands, _)| thousands * 1000),
+        "wal_bytes_per_message_aged": round(known(figures, "aged", |rate| rate.wal)),
+        "whole_pages_per_message_aged": round(known(figures, "aged", |rate| rate.pages)),
+        "ratio_aged": round(figures.ratio("aged", "postgres", |rate| rate.rate)),
+        "found_p95_ms": round(figures.found.as_ref().map(|(_, shown)| shown.p95)),
         "latency_ratio": delays("postgres", "floor", |delay| delay.p50),
         "latency_p50_ms": round(figures.delay("postgres", |delay| delay.p50)),
         "latency_p99_ms": round(figures.delay("postgres", |delay| delay.p99)),

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use crate::Options;
 use crate::broker::Broker;
 use crate::database::{Counts, Database};
+use crate::history;
 use crate::office::{Office, SECRET};
 use crate::process::{self, Usage};
 use crate::request::Format;
@@ -23,6 +24,8 @@ pub(crate) enum Subject {
     Floor,
     /// `dovetail serve` on PostgreSQL, so many routers.
     Postgres(usize),
+    /// `dovetail serve` on PostgreSQL, with a long history in the ledger.
+    Aged,
     /// `dovetail serve` on SQLite.
     Sqlite,
     /// A consumer in Node (amqplib and undici).
@@ -47,6 +50,7 @@ impl Subject {
             Self::Floor => "floor",
             Self::Postgres(1) => "postgres",
             Self::Postgres(_) => "replicas3",
+            Self::Aged => "aged",
             Self::Sqlite => "sqlite",
             Self::Node(Memory::Nothing) => "node",
             Self::Node(Memory::NaiveLedger) => "node_ledger",
@@ -60,9 +64,10 @@ impl Subject {
             Self::Floor | Self::Sqlite | Self::Node(Memory::Nothing) | Self::FastStream(Memory::Nothing) => {
                 false
             }
-            Self::Postgres(_) | Self::Node(Memory::NaiveLedger) | Self::FastStream(Memory::NaiveLedger) => {
-                true
-            }
+            Self::Postgres(_)
+            | Self::Aged
+            | Self::Node(Memory::NaiveLedger)
+            | Self::FastStream(Memory::NaiveLedger) => true,
         }
     }
 }
@@ -72,6 +77,7 @@ pub(crate) struct Running {
     subject: Subject,
     children: Vec<Child>,
     database: Option<Database>,
+    ports: Vec<u16>,
     folder: PathBuf,
 }
 
@@ -80,6 +86,8 @@ pub(crate) struct Around<'a> {
     pub(crate) options: &'a Options,
     pub(crate) broker: &'a Broker,
     pub(crate) office: &'a Office,
+    /// A ledger with a long history.
+    pub(crate) history: Option<&'a Database>,
     /// A name that no other measurement has.
     pub(crate) name: &'a str,
 }
@@ -89,16 +97,19 @@ impl Running {
     pub(crate) async fn start(subject: Subject, around: &Around<'_>) -> anyhow::Result<Self> {
         let folder = around.options.folder.join(around.name);
         std::fs::create_dir_all(&folder)?;
-        let database = if subject.wants_database() {
-            Some(Database::fresh(&around.options.postgres, around.name.to_owned()).await?)
+        let name = around.name.to_owned();
+        let database = if subject == Subject::Aged {
+            Some(around.history.context("there is no history")?.copy(name).await?)
+        } else if subject.wants_database() {
+            Some(Database::fresh(&around.options.postgres, name).await?)
         } else {
             None
         };
         let replicas = if let Subject::Postgres(replicas) = subject { replicas } else { 1 };
         let ports = free_ports(replicas)?;
         around.office.call_back(ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect());
-        let mut running = Self { subject, children: Vec::new(), database, folder };
-        for (replica, port) in ports.into_iter().enumerate() {
+        let mut running = Self { subject, children: Vec::new(), database, ports, folder };
+        for (replica, port) in running.ports.clone().into_iter().enumerate() {
             let mut command = running.command(around, port)?;
             let log = File::create(running.folder.join(format!("{replica}.log")))?;
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
@@ -117,7 +128,7 @@ impl Running {
                 command.arg("floor");
                 command
             }
-            Subject::Postgres(_) | Subject::Sqlite => {
+            Subject::Postgres(_) | Subject::Aged | Subject::Sqlite => {
                 let file = self.folder.join(format!("{port}.toml"));
                 std::fs::write(&file, self.configuration(around, port))?;
                 let mut command = Command::new(dovetail);
@@ -265,6 +276,20 @@ log = "warn"
         let counts = self.counts().await?;
         self.forget().await?;
         Ok(counts)
+    }
+
+    /// Asks it to end, and leaves its database behind.
+    pub(crate) async fn leave(mut self) -> anyhow::Result<Database> {
+        let database = self.database.take().context("it has no database")?;
+        self.stop().await?;
+        Ok(database)
+    }
+
+    /// How long it takes to show some closed tickets.
+    pub(crate) async fn show_some(&self) -> anyhow::Result<Vec<Duration>> {
+        let database = self.database.as_ref().context("it has no database")?;
+        let port = self.ports.first().context("it has no port")?;
+        history::show_some(database, &format!("http://127.0.0.1:{port}")).await
     }
 
     /// Ends it at once.

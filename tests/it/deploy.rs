@@ -92,7 +92,26 @@ fn the_composition_names_only_what_exists() {
             let volume = volume.as_str().and_then(|v| v.split(':').next()).expect("a volume as text");
             assert!(compose["volumes"].get(volume).is_some(), "{path}: {name} mounts {volume}");
         }
+        for secret in service["secrets"].as_array().into_iter().flatten() {
+            let secret = secret.as_str().expect("a secret as text");
+            assert!(compose["secrets"].get(secret).is_some(), "{path}: {name} is given {secret}");
+        }
     }
+}
+
+#[test]
+fn the_composition_mounts_the_secrets_that_mappings_read_from_files() {
+    let compose = yaml("deploy/compose.yaml", &read("deploy/compose.yaml"));
+    let given = compose["services"]["dovetail"]["secrets"].as_array().cloned().unwrap_or_default();
+    let asked = Regex::new(r"\$\{file:/run/secrets/([^}]+)\}").expect("a pattern");
+    let mut found = 0;
+    for file in files("mappings/systems", ".yaml") {
+        for secret in asked.captures_iter(&file.text).map(|found| found[1].to_owned()) {
+            assert!(given.contains(&secret.as_str().into()), "{}: {secret} is not mounted", file.path);
+            found += 1;
+        }
+    }
+    assert!(found > 0, "no mapping reads a secret from a file: this test proves nothing");
 }
 
 #[test]

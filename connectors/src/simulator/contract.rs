@@ -373,6 +373,26 @@ async fn a_case_is_closed_once_under_a_token_that_is_fetched_when_it_is_needed()
 }
 
 #[tokio::test]
+async fn a_case_that_follows_is_opened_and_connected_once_though_an_answer_is_lost() {
+    let faults = Faults::default().with(Fault::LostAnswer, Switch::Next(2));
+    let pair = Pair::of(Kind::CrmDynamics, Settings { faults, ..still() }).await;
+    let bin = missed_bin("Bin missed");
+    let linked = json!({"follows": "CRM-1", "service": "waste.new-container", "summary": "Mend the wheels"});
+    let closure = json!({"disposition": "follow_on", "evidence": [], "linked": linked});
+    let close = Facts { closure: Some(closure), ..pair.facts(1) };
+    assert_eq!(pair.operate(Operation::Close, &bin, &close).await.word(), "unknown");
+    assert_eq!(pair.look_up("read-case", &bin).await, Outcome::Absent, "the first is still active");
+    pair.rig.sim.set_faults(Faults::default());
+    assert_eq!(pair.operate(Operation::Close, &bin, &close).await.word(), "delivered");
+    let tickets = pair.rig.get("/_sim/tickets").await;
+    assert_eq!(tickets.as_array().map(Vec::len), Some(2), "{tickets}");
+    let new = &tickets[1];
+    assert_eq!((&new["refers_to"], &new["status"]), (&json!("CRM-1"), &json!("new")));
+    assert_eq!(new["subject"], "Follow-on of CRM-1: Bin missed");
+    assert_eq!(new["notes"], json!({"description": "Mend the wheels\nService: waste.new-container"}));
+}
+
+#[tokio::test]
 async fn a_case_is_cancelled_and_a_revoked_token_is_fetched_anew() {
     let pair = Pair::of(Kind::CrmDynamics, still()).await;
     let bin = missed_bin("Bin missed");

@@ -55,6 +55,8 @@ pub struct Told {
     pub closures: u32,
     /// What the customer was sent, oldest first.
     pub messages: Vec<String>,
+    /// How many tickets refer to it.
+    pub linked: usize,
 }
 
 /// What is scripted, and what was asked.
@@ -188,7 +190,8 @@ impl Simulator {
         let tickets = self.shared.tickets();
         let ticket = tickets.get(id)?;
         let (status, closures) = (ticket.status, ticket.closures);
-        Some(Told { status, closures, messages: ticket.messages.clone() })
+        let linked = tickets.iter().filter(|other| other.refers_to == id).count();
+        Some(Told { status, closures, messages: ticket.messages.clone(), linked })
     }
 
     /// A person opens a ticket of this name at the screen of a CRM; `fields` as the CRM takes them by call.
@@ -285,7 +288,9 @@ fn crm(call: &Call) -> &'static str {
 }
 
 fn crm_dynamics(call: &Call) -> &'static str {
+    let only_new = call.header("if-none-match") == "*";
     match (call.method.as_str(), call.path.rsplit('/').next().unwrap_or_default()) {
+        ("PATCH", entity) if only_new && entity.starts_with("incidents") => "create",
         ("PATCH", _) => "compare",
         ("POST", "token") => "sign in",
         ("POST", "CloseIncident") => "close",

@@ -27,6 +27,8 @@ pub(super) struct Ticket {
     pub(super) requestor: String,
     /// The ticket that it refers to; empty where it refers to none.
     pub(super) refers_to: String,
+    /// The id that its opener gave it, for a CRM that takes one; empty otherwise.
+    pub(super) key: String,
     /// Fields of the CRM's own, by their names.
     pub(super) fields: BTreeMap<String, String>,
     pub(super) status: &'static str,
@@ -98,6 +100,17 @@ impl Tickets {
         self.by_id.get(id).and_then(|place| self.all.get(*place))
     }
 
+    /// The place of the ticket that was opened under this id.
+    pub(super) fn keyed(&self, key: &str) -> Option<usize> {
+        self.all.iter().position(|ticket| !key.is_empty() && ticket.key == key)
+    }
+
+    /// Says that a ticket refers to another.
+    pub(super) fn connect(&mut self, place: usize, to: usize, by: &str) {
+        self.all[place].refers_to = self.all[to].id.clone();
+        self.record(place, "AddLink", by, ("", ""));
+    }
+
     /// Opens a ticket under the next number; returns the number.
     pub(super) fn open_next(&mut self, fields: &Value, by: &str) -> String {
         self.last_number += 1;
@@ -117,6 +130,7 @@ impl Tickets {
             queue: text("Queue"),
             requestor: text("Requestor"),
             refers_to: text("RefersTo"),
+            key: text("Key"),
             fields: own_fields(&fields["CustomFields"]),
             status: "new",
             closures: 0,

@@ -1,6 +1,5 @@
 //! `dovetail reconcile`: asks systems about the jobs that are still open, and repairs what was not told.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use super::{Exit, Mistake, ReconcileArgs, Shown};
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::{self, Config};
-use crate::dispatch::Asker;
+use crate::dispatch::{Asker, Halts};
 use crate::ledger::Writer;
 use crate::library;
 use crate::reconcile::{Difference, Reconciler, Report, Step, Verdict};
@@ -36,8 +35,7 @@ pub(super) async fn run(args: &ReconcileArgs, config: &Config) -> anyhow::Result
 async fn with(args: &ReconcileArgs, books: &Books, has_bus: bool) -> anyhow::Result<Shown> {
     let systems = meant(args, &books.catalogue)?;
     let lessee = open::lessee(has_bus);
-    let halts = books.ledger.halts().await?.into_iter().map(|halt| (halt.system.clone(), halt));
-    let (_keep, halts) = watch::channel(halts.collect::<HashMap<_, _>>());
+    let (_keep, halts) = watch::channel(Halts::of(books.ledger.halts().await?));
     let (events, _) = mpsc::unbounded_channel();
     let (work, _) = mpsc::unbounded_channel();
     let (writer, writes) = Writer::new(Arc::clone(&books.ledger), lessee.clone(), events, work);

@@ -47,14 +47,10 @@ impl Lookout {
     }
 
     async fn look(&self, told: &mut BTreeMap<String, &'static str>) {
+        let began = self.halts.borrow().moment();
         match self.ledger.halts().await {
             Ok(halts) => {
-                let halts: Halts = halts.into_iter().map(|halt| (halt.system.clone(), halt)).collect();
-                self.halts.send_if_modified(|known| {
-                    let changed = *known != halts;
-                    *known = halts;
-                    changed
-                });
+                self.halts.send_if_modified(|known| known.read(began, halts));
             }
             Err(error) => {
                 tracing::warn!(

@@ -1,16 +1,15 @@
 //! Makes the calls that are due: one lane a system, so that none waits for another.
 
 mod caller;
+mod halts;
 mod lane;
 mod lookout;
 mod pace;
 mod turns;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mappings::domain::SystemName;
 use mappings::mapping::Catalogue;
 use tokio::sync::watch;
 
@@ -18,12 +17,10 @@ use crate::clock::Clock;
 use crate::ledger::{Halt, Ledger, Lessee, Writer};
 use crate::rescue::Pulse;
 
+pub use halts::Halts;
 pub use lane::Lane;
 pub use lookout::Lookout;
 pub use turns::{Asker, Turns};
-
-/// How the systems stand that take no calls, as it was last read.
-pub type Halts = HashMap<SystemName, Halt>;
 
 /// What every lane needs.
 #[derive(Clone)]
@@ -51,8 +48,6 @@ pub struct Desk {
 impl Desk {
     /// Lets all lanes know how a system stands, before the next look would.
     fn learn(&self, halt: Halt) {
-        self.halts.send_if_modified(|halts| {
-            halts.insert(halt.system.clone(), halt.clone()).as_ref() != Some(&halt)
-        });
+        self.halts.send_if_modified(|halts| halts.changed(halt));
     }
 }

@@ -184,7 +184,7 @@ impl Reconciler {
         let mut report = Report::default();
         let mut asked: HashSet<HandoverId> = HashSet::new();
         let (mut place, mut failures) = (None, 0);
-        let silent = self.listener.halts.borrow().contains_key(&system.name);
+        let silent = self.listener.halts.borrow().get(&system.name).is_some();
         let most = if silent { 1 } else { system.limits.breaker.map_or(FAILURES, |rule| rule.failures) };
         let mut held_at = self.listener.clock.now();
         loop {

@@ -1,6 +1,6 @@
 //! A depot that lists its jobs, asked about those that are open on a fresh ledger.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -114,7 +114,7 @@ impl Rig {
         let (work, _) = mpsc::unbounded_channel();
         let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
         tasks.spawn(lanes.run(CancellationToken::new()));
-        let halts = watch::Sender::new(HashMap::new());
+        let halts = watch::Sender::new(Halts::default());
         let system = catalogue.system(&name()).expect("the depot");
         let listener = Listener {
             connector: Asker::alone(Arc::new(Connector::new(system).expect("a connector"))),
@@ -181,7 +181,7 @@ impl Rig {
     }
 
     fn halt(&self, pause: Option<Pause>, breaker: Option<Breaker>) {
-        self.halts.send_modify(|halts| drop(halts.insert(name(), Halt { system: name(), pause, breaker })));
+        self.halts.send_if_modified(|halts| halts.changed(Halt { system: name(), pause, breaker }));
     }
 }
 

@@ -162,6 +162,8 @@ pub(super) enum What {
     Closures(u64),
     /// The ticket's status in the CRM.
     CrmStatus(String),
+    /// How many tickets of the CRM refer to it.
+    Linked(u64),
     /// All its events, oldest first.
     Events(Vec<String>),
     /// Some of its events, in any order.

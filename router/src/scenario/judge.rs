@@ -67,6 +67,10 @@ impl World<'_> {
             What::CrmStatus(status) => {
                 same("status in the CRM", status, crm().map_or("new", |ticket| ticket.status))
             }
+            What::Linked(count) => {
+                let found = crm().map_or(0, |ticket| ticket.linked);
+                same("linked tickets in the CRM", &count.to_string(), &found.to_string())
+            }
             What::Events(words) => {
                 let words: Vec<&str> = words.iter().map(|word| short(word)).collect();
                 same("events in order", &words.join(", "), &events().join(", "))

@@ -135,7 +135,7 @@ impl<'b> World<'b> {
             clock: clock.clone(),
             claim_every: NEVER,
             room_factor: 1,
-            halts: watch::Sender::new(Halts::new()),
+            halts: watch::Sender::new(Halts::default()),
             pulse,
         };
         let lookout = Lookout {

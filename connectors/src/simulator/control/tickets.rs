@@ -65,6 +65,7 @@ fn show_ticket(ticket: &Ticket) -> Value {
         "subject": ticket.subject,
         "queue": ticket.queue,
         "requestor": ticket.requestor,
+        "refers_to": ticket.refers_to,
         "closures": ticket.closures,
         "closed_by_hand": ticket.closed_by_hand,
         "messages": ticket.messages,

@@ -1,7 +1,8 @@
 //! A CRM: cases (incidents) of the Dynamics 365 Web API, behind OAuth 2.0 client credentials.
 //!
 //! `CloseIncident` resolves an active case and refuses one that is closed already; `PATCH` with `If-Match`
-//! compares the row's version. A case is found by its number, and changed by its id.
+//! compares the row's version, and with `If-None-Match: *` opens a case under an id of the caller's own, once. A case
+//! is found by its number, and changed by its id.
 
 use std::collections::HashSet;
 
@@ -20,6 +21,8 @@ pub(super) const UNHEARD: &str = "merged";
 
 /// The upper half of the ids of cases; the lower half counts.
 const CASES: u128 = 0x2f6b_1c1e_7a55_4e11 << 64;
+/// Whoever raised the cases.
+const CUSTOMER: &str = "83883308-7ad5-ea11-a813-000d3a33f3b4";
 /// Seconds that a token lasts.
 const LASTS: u64 = 3_599;
 
@@ -72,11 +75,14 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
     match (&call.method, keyed(entity)) {
         (&Method::GET, ("incidents", None)) => list(shared, call),
         (&Method::GET, ("incidents", Some(id))) => match find(shared, id) {
-            Some(place) => odata(200, &case(shared.tickets().at(place), place)),
+            Some(place) => odata(200, &with_customer(case(shared.tickets().at(place), place), call)),
             None => missing("incident", id),
         },
-        (&Method::POST, ("incidents", None)) => with_body(call, |body| open(shared, body)),
+        (&Method::POST, ("incidents", None)) => with_body(call, |body| open(shared, "", body)),
         (&Method::PATCH, ("incidents", Some(id))) => with_body(call, |body| update(shared, call, id, body)),
+        (&Method::PATCH, ("connections", Some(id))) => {
+            with_body(call, |body| connect(shared, call, id, body))
+        }
         (&Method::PATCH, ("annotations", Some(id))) => with_body(call, |body| annotate(shared, id, body)),
         (&Method::POST, ("CloseIncident", None)) => with_body(call, |body| close(shared, body)),
         _ => unknown(),
@@ -140,9 +146,12 @@ fn id_of(place: usize) -> Uuid {
 }
 
 fn find(shared: &Shared, id: &str) -> Option<usize> {
-    let id = Uuid::parse_str(id).ok()?.as_u128();
-    let place = usize::try_from(id.checked_sub(CASES)?).ok()?;
-    (place < shared.tickets().len()).then_some(place)
+    let id = Uuid::parse_str(id).ok()?;
+    let tickets = shared.tickets();
+    tickets.keyed(&id.to_string()).or_else(|| {
+        let place = usize::try_from(id.as_u128().checked_sub(CASES)?).ok()?;
+        (place < tickets.len()).then_some(place)
+    })
 }
 
 /// What `…@odata.bind` leads to.
@@ -178,9 +187,10 @@ fn case(ticket: &Ticket, place: usize) -> Value {
         "rejected" | "deleted" => (2, 6),
         _ => (0, 1),
     };
+    let id = if ticket.key.is_empty() { id_of(place).to_string() } else { ticket.key.clone() };
     json!({
         "@odata.etag": format!("W/{}", ticket.etag()),
-        "incidentid": id_of(place).to_string(),
+        "incidentid": id,
         "ticketnumber": ticket.id,
         "title": ticket.subject,
         "statecode": state,
@@ -190,18 +200,66 @@ fn case(ticket: &Ticket, place: usize) -> Value {
     })
 }
 
-fn open(shared: &Shared, body: &Map<String, Value>) -> Reply {
+/// Whose case it is, and what kind of record that is, where the caller asks for it.
+fn with_customer(mut case: Value, call: &Call) -> Value {
+    let name = Value::from("_customerid_value");
+    if call.asked().get("$select").split(',').any(|asked| name == asked) {
+        case["_customerid_value"] = CUSTOMER.into();
+        if call.header("prefer").contains("Microsoft.Dynamics.CRM.lookuplogicalname") {
+            case["_customerid_value@Microsoft.Dynamics.CRM.lookuplogicalname"] = "contact".into();
+        }
+    }
+    case
+}
+
+/// Opens a case, under an id of the caller's own where there is one.
+fn open(shared: &Shared, key: &str, body: &Map<String, Value>) -> Reply {
     let Some(title) = body.get("title").and_then(Value::as_str) else {
         return refused(400, "0x80040200", "A required field 'title' is missing.");
     };
+    if !["contact", "account"].iter().any(|of| body.contains_key(&format!("customerid_{of}@odata.bind"))) {
+        return refused(400, "0x80040203", "You should specify a parent contact or account.");
+    }
     let mut tickets = shared.tickets();
-    tickets.open_next(&json!({"Subject": title}), &shared.settings.credentials.user);
-    let id = id_of(tickets.len() - 1);
+    let by = &shared.settings.credentials.user;
+    tickets.open_next(&json!({"Subject": title, "Key": key}), by);
+    if let Some(text) = body.get("description").and_then(Value::as_str) {
+        let place = tickets.len() - 1;
+        tickets.annotate(place, "description", text);
+    }
+    let id = if key.is_empty() { id_of(tickets.len() - 1).to_string() } else { key.to_owned() };
     nothing().with("odata-entityid", format!("{}/api/data/v9.2/incidents({id})", shared.url()))
 }
 
+/// Connects two cases, once: the second then refers to the first.
+fn connect(shared: &Shared, call: &Call, id: &str, body: &Map<String, Value>) -> Reply {
+    let Ok(id) = Uuid::parse_str(id) else {
+        return refused(400, "0x80060888", "The key value of the URI is not valid.");
+    };
+    let ends = bound(shared, body, "record1id_incident@odata.bind").zip(bound(
+        shared,
+        body,
+        "record2id_incident@odata.bind",
+    ));
+    let Some((to, from)) = ends else { return missing("incident", "record1id") };
+    let mut tickets = shared.tickets();
+    if tickets.at(from).refers_to == tickets.at(to).id {
+        return if call.header("if-none-match") == "*" { exists() } else { nothing() };
+    }
+    tickets.connect(from, to, &shared.settings.credentials.user);
+    nothing().with("odata-entityid", format!("{}/api/data/v9.2/connections({id})", shared.url()))
+}
+
 fn update(shared: &Shared, call: &Call, id: &str, body: &Map<String, Value>) -> Reply {
-    let Some(place) = find(shared, id) else { return missing("incident", id) };
+    let Some(place) = find(shared, id) else {
+        return match Uuid::parse_str(id) {
+            Ok(id) if call.header("if-match").is_empty() => open(shared, &id.to_string(), body),
+            Ok(_) | Err(_) => missing("incident", id),
+        };
+    };
+    if call.header("if-none-match") == "*" {
+        return exists();
+    }
     let mut tickets = shared.tickets();
     let expected = call.header("if-match");
     if !expected.is_empty() && expected != "*" && expected != format!("W/{}", tickets.at(place).etag()) {
@@ -288,6 +346,10 @@ fn missing(entity: &str, id: &str) -> Reply {
     refused(404, "0x80040217", &format!("{entity} With Id = {id} Does Not Exist"))
 }
 
+fn exists() -> Reply {
+    refused(412, "0x80060892", "A record with matching key values already exists.")
+}
+
 fn unknown() -> Reply {
     refused(404, "0x8006088a", "Resource not found for the segment.")
 }
@@ -297,132 +359,4 @@ fn refused(status: u16, code: &str, words: &str) -> Reply {
 }
 
 #[cfg(test)]
-mod tests {
-    use reqwest::Method;
-    use serde_json::{Value, json};
-
-    use crate::simulator::Kind;
-    use crate::simulator::rig::{Answered, Rig, send, still};
-
-    const DATA: &str = "/api/data/v9.2";
-
-    async fn ask(rig: &Rig, scope: &str, secret: &str) -> Answered {
-        let body =
-            format!("grant_type=client_credentials&scope={scope}&client_id=dovetail&client_secret={secret}");
-        rig.post("/tenant/oauth2/v2.0/token", &body).await
-    }
-
-    async fn token(rig: &Rig) -> String {
-        let scope = format!("{}/.default", rig.sim.url());
-        let answer = ask(rig, &scope, "dovetail").await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json()["access_token"].as_str().unwrap().to_owned()
-    }
-
-    async fn call(rig: &Rig, token: &str, method: Method, path: &str, body: Value) -> Answered {
-        let call = rig.call(method, &format!("{DATA}/{path}")).bearer_auth(token).body(body.to_string());
-        send(call).await.unwrap()
-    }
-
-    async fn read(rig: &Rig, token: &str, number: &str) -> Value {
-        let path = format!("incidents?$filter=ticketnumber%20eq%20'{number}'");
-        call(rig, token, Method::GET, &path, json!({})).await.json()["value"][0].clone()
-    }
-
-    fn resolution(id: &Value, status: i64) -> Value {
-        json!({"IncidentResolution": {"@odata.type": "Microsoft.Dynamics.CRM.incidentresolution", "subject": "Done",
-               "description": "All done.", "incidentid@odata.bind": format!("/incidents({})", id.as_str().unwrap())},
-               "Status": status})
-    }
-
-    #[tokio::test]
-    async fn a_token_is_given_for_the_right_secret_and_scope_only() {
-        let rig = Rig::start(Kind::CrmDynamics, still()).await;
-        let scope = format!("{}/.default", rig.sim.url());
-        let wrong = ask(&rig, &scope, "guess").await;
-        assert_eq!((wrong.status, &wrong.json()["error"]), (401, &json!("invalid_client")));
-        let wrong = ask(&rig, "elsewhere", "dovetail").await;
-        assert_eq!((wrong.status, &wrong.json()["error"]), (400, &json!("invalid_scope")));
-        let wrong = rig.post("/tenant/oauth2/v2.0/token", "grant_type=password").await;
-        assert_eq!((wrong.status, &wrong.json()["error"]), (400, &json!("unsupported_grant_type")));
-        assert_eq!(call(&rig, "guess", Method::GET, "incidents", json!({})).await.status, 401);
-        let good = token(&rig).await;
-        assert_eq!(call(&rig, &good, Method::GET, "incidents", json!({})).await.status, 400, "no filter");
-        assert_eq!(rig.get("/_sim/counts").await["tokens"], 1);
-        let revoked = send(rig.call(Method::DELETE, "/_sim/tokens")).await.unwrap();
-        assert_eq!(revoked.json(), json!({"revoked": 1}));
-        assert_eq!(call(&rig, &good, Method::GET, "incidents", json!({})).await.status, 401);
-    }
-
-    #[tokio::test]
-    async fn a_case_is_resolved_once_and_then_refuses() {
-        let rig = Rig::start(Kind::CrmDynamics, still()).await;
-        let token = token(&rig).await;
-        let made = call(&rig, &token, Method::POST, "incidents", json!({"title": "Bin missed"})).await;
-        assert_eq!((made.status, made.body.as_str()), (204, ""));
-        let case = read(&rig, &token, "1").await;
-        assert_eq!((&case["statecode"], &case["title"]), (&json!(0), &json!("Bin missed")));
-        let closed =
-            call(&rig, &token, Method::POST, "CloseIncident", resolution(&case["incidentid"], 5)).await;
-        assert_eq!((closed.status, closed.body.as_str()), (204, ""));
-        let again =
-            call(&rig, &token, Method::POST, "CloseIncident", resolution(&case["incidentid"], 5)).await;
-        assert_eq!(again.status, 400);
-        assert!(again.json()["error"]["message"].as_str().unwrap().contains("already been resolved"));
-        assert_eq!(read(&rig, &token, "1").await["statecode"], 1);
-        let ticket = rig.get("/_sim/tickets/1").await;
-        assert_eq!((&ticket["closures"], &ticket["messages"]), (&json!(1), &json!(["All done."])));
-    }
-
-    #[tokio::test]
-    async fn a_note_under_one_id_is_one_note() {
-        let rig = Rig::start(Kind::CrmDynamics, still()).await;
-        let token = token(&rig).await;
-        let case = read(&rig, &token, "CAS-1").await;
-        let bind = format!("/incidents({})", case["incidentid"].as_str().unwrap());
-        let body = json!({"notetext": "said", "objectid_incident@odata.bind": bind});
-        let path = "annotations(0191f2aa-5d1c-7c3e-8f21-3d6f9b1deb4d)";
-        for _ in 0..2 {
-            assert_eq!(call(&rig, &token, Method::PATCH, path, body.clone()).await.status, 204);
-        }
-        let notes = &rig.get("/_sim/tickets/CAS-1").await["notes"];
-        assert_eq!(*notes, json!({"0191f2aa-5d1c-7c3e-8f21-3d6f9b1deb4d": "said"}));
-        let elsewhere = json!({"objectid_incident@odata.bind": "/incidents(gone)"});
-        assert_eq!(call(&rig, &token, Method::PATCH, path, elsewhere).await.status, 404);
-    }
-
-    #[tokio::test]
-    async fn a_case_is_cancelled_under_its_version() {
-        let rig = Rig::start(Kind::CrmDynamics, still()).await;
-        let token = token(&rig).await;
-        let case = read(&rig, &token, "CAS-1").await;
-        rig.post("/_sim/tickets/CAS-1/set", r#"{"status": "stalled"}"#).await;
-        let path = format!("incidents({})", case["incidentid"].as_str().unwrap());
-        let cancel = async |etag: &Value| {
-            let url = format!("{DATA}/{path}");
-            let call =
-                rig.call(Method::PATCH, &url).bearer_auth(&token).header("if-match", etag.as_str().unwrap());
-            send(call.body(r#"{"statecode": 2, "statuscode": 6}"#)).await.unwrap()
-        };
-        let stale = cancel(&case["@odata.etag"]).await;
-        assert_eq!((stale.status, &stale.json()["error"]["code"]), (412, &json!("0x80060882")));
-        let fresh = read(&rig, &token, "CAS-1").await["@odata.etag"].clone();
-        assert_eq!(cancel(&fresh).await.status, 204);
-        assert_eq!(read(&rig, &token, "CAS-1").await["statecode"], 2);
-    }
-
-    #[tokio::test]
-    async fn errors_are_codes_and_messages() {
-        let rig = Rig::start(Kind::CrmDynamics, still()).await;
-        let token = token(&rig).await;
-        let case = read(&rig, &token, "CAS-1").await;
-        let wrong =
-            call(&rig, &token, Method::POST, "CloseIncident", resolution(&case["incidentid"], 7)).await;
-        assert_eq!((wrong.status, &wrong.json()["error"]["code"]), (400, &json!("0x80048408")));
-        let gone = json!("2f6b1c1e-7a55-4e11-0000-0000000000ff");
-        let wrong = call(&rig, &token, Method::POST, "CloseIncident", resolution(&gone, 5)).await;
-        assert_eq!(wrong.status, 404);
-        assert_eq!(call(&rig, &token, Method::GET, "accounts", json!({})).await.status, 404);
-        assert_eq!(read(&rig, &token, "77").await, Value::Null, "a number that was never given");
-    }
-}
+mod tests;

@@ -274,3 +274,6 @@ impl client::Handler for Known {
         if known { Ok(true) } else { Err(Broken::Stranger(fingerprint)) }
     }
 }
+
+#[cfg(test)]
+mod tests;
