@@ -98,34 +98,48 @@ async fn struck(council: &Council, fault: &str) -> u64 {
     council.told(Kind::Waste, "counts").await["struck"][fault].as_u64().unwrap_or(0)
 }
 
+/// Requests to others go in at once: how long the slowest but one of a hundred took, and how long all of them.
+async fn burst(program: &Program, books: &dyn Ledger, tickets: &[String]) -> (Duration, Duration) {
+    let began = Instant::now();
+    give_in(program, tickets, others).await;
+    let times = delivered(books, tickets).await;
+    (p99(&times), began.elapsed())
+}
+
 /// A hundred requests to others take as long beside a system that hangs on every call as they take without it.
+///
+/// A machine that stops for a moment delays one burst; a system that holds others up delays every one. So the quickest
+/// of two bursts alone is compared with the quickest of up to five beside it.
 async fn bulkhead(ledger: &str) {
     let council = Council::without_broker(ledger, 11).await;
     let program = council.start().await;
     let books = opened(ledger).await;
-    let tickets = council.open_simulated(300).await;
-    let (before, rest) = tickets.split_at(100);
-    let (beside, hung) = rest.split_at(100);
-    let began = Instant::now();
-    give_in(&program, before, others).await;
-    let alone = delivered(&*books, before).await;
-    let needed = began.elapsed();
+    let tickets = council.open_simulated(800).await;
+    let (hung, rest) = tickets.split_at(100);
+    let (before, beside) = rest.split_at(200);
+    let (mut alone, mut needed) = (Duration::MAX, Duration::MAX);
+    for tickets in before.chunks(100) {
+        let (slowest, took) = burst(&program, &*books, tickets).await;
+        (alone, needed) = (alone.min(slowest), needed.min(took));
+    }
 
     strike(&council, Fault::Hang, Switch::Rate(1.0), Scope::Writes);
     give_in(&program, hung, waste).await;
     until("eight calls hang", PATIENCE, async || (struck(&council, "hang").await == 8).then_some(())).await;
     let early = counts(ledger).await.leased;
     assert!(early >= 8, "{early} calls are held, and eight are on the wire");
-    let began = Instant::now();
-    give_in(&program, beside, others).await;
-    let together = delivered(&*books, beside).await;
-    let took = began.elapsed();
-    assert!(took < needed * 2 + Duration::from_secs(5), "the others took {took:?}, and {needed:?} alone");
-    let (alone, together) = (p99(&alone), p99(&together));
-    assert!(
-        together <= alone * 2 + Duration::from_millis(250),
-        "p99 {together:?} beside a hanging system, {alone:?} without it"
-    );
+    let mut seen = Vec::new();
+    for tickets in beside.chunks(100) {
+        let (slowest, took) = burst(&program, &*books, tickets).await;
+        seen.push((slowest, took));
+        if slowest <= alone * 2 + Duration::from_millis(250) && took < needed * 2 + Duration::from_secs(5) {
+            break;
+        }
+        assert!(
+            seen.len() < 5,
+            "beside a hanging system p99 and all took {seen:?}; alone {alone:?}, {needed:?}"
+        );
+    }
 
     // What waits for it is not hoarded: eight calls on the wire, four times as many in memory, the rest in the ledger.
     let counts = until("nothing else is left to do", PATIENCE, async || {
@@ -157,10 +171,10 @@ async fn left_alone(ledger: &str) {
     give_in(&program, &tickets, waste).await;
     now_stands(&program, "waste", "not_answering").await;
     let books = opened(ledger).await;
-    let openings = until("it was tried three times more", PATIENCE, async || {
+    until("it was tried three times more", PATIENCE, async || {
         let halts = books.halts().await.expect("a read");
         let breaker = halts.into_iter().find_map(|halt| halt.breaker)?;
-        (breaker.openings >= 4).then_some(breaker.openings as usize)
+        (breaker.openings >= 4).then_some(())
     })
     .await;
     strike(&council, Fault::Down, Switch::Off, Scope::All);
@@ -174,8 +188,11 @@ async fn left_alone(ledger: &str) {
         let outcomes = tried.iter().map(|tried| tried.attempt.outcome.as_str());
         failed += outcomes.filter(|outcome| ["unknown", "retry"].contains(outcome)).count();
     }
-    // Eight were on their way when it opened, and each opening that follows is one call.
-    assert!(failed < 8 + openings + 4, "{failed} attempts failed, and it was left alone {openings} times");
+    let changes = books.system_changes(1_000).await.expect("a read");
+    let openings = changes.iter().filter(|change| change.change == "opened").count();
+    // Four failures in a row leave it open; at the fifth seven more are on their way. Each opening that follows is
+    // one call.
+    assert!(failed < 4 + 8 + openings, "{failed} attempts failed, and it was left alone {openings} times");
     now_stands(&program, "waste", "open").await;
     assert!(program.stop().await.success());
 }
@@ -229,6 +246,17 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
         .filter(|system| system["stands"] == "paused")
         .collect();
     assert!(matches!(stands[..], [system] if system["system"] == "waste"), "{listed}");
+
+    // It stays so over a start, from the first moment.
+    assert!(program.stop().await.success());
+    let program = council.start().await;
+    now_stands(&program, "waste", "paused").await;
+    for ticket in &tickets[..4] {
+        assert!(
+            history(&*opened(&url).await, ticket).await.attempts.is_empty(),
+            "{ticket} was not waited with"
+        );
+    }
 
     command(&["system", "resume", "waste", "--by", "sam"]).await;
     settled(&url, 12).await;

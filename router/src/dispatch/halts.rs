@@ -3,23 +3,20 @@
 use std::collections::HashMap;
 
 use mappings::domain::SystemName;
+use tokio::sync::watch;
 
 use crate::ledger::Halt;
 
 /// How the systems stand that take no calls.
 ///
 /// It is learned in two ways: by changing it, and by reading all of it now and then. A reading that began before
-/// a change is older than the change, however late it comes.
-#[derive(Debug, Default)]
+/// a change is older than the change, however late it comes. There is no way to begin without a reading.
+#[derive(Debug)]
 pub struct Halts {
     by_system: HashMap<SystemName, Halt>,
     /// How often a change was learned.
     changes: u64,
 }
-
-/// The moment at which a reading begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment(u64);
 
 impl Halts {
     /// How they stand, as read.
@@ -33,11 +30,6 @@ impl Halts {
         self.by_system.get(system)
     }
 
-    /// This moment, to be told with what is read after it.
-    pub fn moment(&self) -> Moment {
-        Moment(self.changes)
-    }
-
     /// Takes in what the ledger said in answer to a change; whether that was news.
     pub fn changed(&mut self, halt: Halt) -> bool {
         self.changes += 1;
@@ -47,14 +39,24 @@ impl Halts {
         self.by_system.insert(halt.system.clone(), halt.clone()) != Some(halt)
     }
 
-    /// Takes in a reading that began at `began`, unless it is older than a change; whether that was news.
-    pub fn read(&mut self, began: Moment, halts: Vec<Halt>) -> bool {
-        let read = Self { changes: self.changes, ..Self::of(halts) };
-        if began != self.moment() || self.by_system == read.by_system {
-            return false;
-        }
-        *self = read;
-        true
+    /// Takes in a reading that is made now, unless a change is learned while it is under way.
+    ///
+    /// # Errors
+    /// The reading's, and nothing is changed.
+    pub async fn renew<E>(
+        known: &watch::Sender<Self>,
+        reading: impl Future<Output = Result<Vec<Halt>, E>>,
+    ) -> Result<(), E> {
+        let began = known.borrow().changes;
+        let read = Self { changes: began, ..Self::of(reading.await?) };
+        known.send_if_modified(|known| {
+            let news = known.changes == began && known.by_system != read.by_system;
+            if news {
+                *known = read;
+            }
+            news
+        });
+        Ok(())
     }
 }
 
@@ -75,13 +77,23 @@ mod tests {
         Halt { system: waste(), pause: None, breaker: Some(breaker) }
     }
 
-    #[test]
-    fn a_reading_that_began_before_a_change_does_not_undo_it() {
-        let mut halts = Halts::default();
-        let before = halts.moment();
-        assert!(halts.changed(opened(1)));
-        assert!(!halts.read(before, Vec::new()), "the system was read as open before its breaker opened");
-        assert_eq!(halts.get(&waste()), Some(&opened(1)));
+    fn known(halts: Vec<Halt>) -> watch::Sender<Halts> {
+        watch::Sender::new(Halts::of(halts))
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_began_before_a_change_does_not_undo_it() {
+        let known = known(Vec::new());
+        let reading = async {
+            known.send_modify(|halts| assert!(halts.changed(opened(1))));
+            Ok::<_, ()>(Vec::new())
+        };
+        assert_eq!(Halts::renew(&known, reading).await, Ok(()));
+        assert_eq!(
+            known.borrow().get(&waste()),
+            Some(&opened(1)),
+            "it was read as open before its breaker opened"
+        );
     }
 
     #[test]
@@ -92,15 +104,27 @@ mod tests {
         assert_eq!(halts.get(&waste()), None);
     }
 
-    #[test]
-    fn a_reading_that_began_after_a_change_is_believed() {
-        let mut halts = Halts::default();
-        halts.changed(opened(1));
-        let after = halts.moment();
-        assert!(halts.read(after, vec![opened(2)]), "another router opened it once more");
-        assert_eq!(halts.get(&waste()), Some(&opened(2)));
-        assert!(!halts.read(halts.moment(), vec![opened(2)]), "nothing new");
-        assert!(halts.read(halts.moment(), Vec::new()), "another router closed it");
-        assert_eq!(halts.get(&waste()), None);
+    #[tokio::test]
+    async fn a_reading_that_began_after_a_change_is_believed() {
+        let known = known(Vec::new());
+        known.send_modify(|halts| assert!(halts.changed(opened(1))));
+        let mut told = known.subscribe();
+        for (read, news) in [(vec![opened(2)], true), (vec![opened(2)], false), (Vec::new(), true)] {
+            let expected = read.first().cloned();
+            told.mark_unchanged();
+            assert_eq!(Halts::renew(&known, async { Ok::<_, ()>(read) }).await, Ok(()));
+            assert_eq!(told.has_changed().expect("it is known"), news, "{expected:?}");
+            assert_eq!(known.borrow().get(&waste()), expected.as_ref());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_fails_leaves_what_was_known() {
+        let known = known(vec![opened(1)]);
+        assert_eq!(
+            Halts::renew(&known, async { Err("the ledger is away") }).await,
+            Err("the ledger is away")
+        );
+        assert_eq!(known.borrow().get(&waste()), Some(&opened(1)));
     }
 }

@@ -47,17 +47,8 @@ impl Lookout {
     }
 
     async fn look(&self, told: &mut BTreeMap<String, &'static str>) {
-        let began = self.halts.borrow().moment();
-        match self.ledger.halts().await {
-            Ok(halts) => {
-                self.halts.send_if_modified(|known| known.read(began, halts));
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "how systems stand could not be read"
-                );
-            }
+        if let Err(error) = Halts::renew(&self.halts, self.ledger.halts()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "how systems stand could not be read");
         }
         let shut = self.shut();
         if shut == *told {

@@ -114,7 +114,7 @@ impl Rig {
         let (work, _) = mpsc::unbounded_channel();
         let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
         tasks.spawn(lanes.run(CancellationToken::new()));
-        let halts = watch::Sender::new(Halts::default());
+        let halts = watch::Sender::new(Halts::of(Vec::new()));
         let system = catalogue.system(&name()).expect("the depot");
         let listener = Listener {
             connector: Asker::alone(Arc::new(Connector::new(system).expect("a connector"))),

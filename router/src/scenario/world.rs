@@ -135,7 +135,7 @@ impl<'b> World<'b> {
             clock: clock.clone(),
             claim_every: NEVER,
             room_factor: 1,
-            halts: watch::Sender::new(Halts::default()),
+            halts: watch::Sender::new(Halts::of(Vec::new())),
             pulse,
         };
         let lookout = Lookout {
