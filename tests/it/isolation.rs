@@ -19,6 +19,9 @@ use crate::wait::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longer than any test: a call that hangs so long hangs to the end.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
 /// Gives requests in, several at once; `number` says which service a ticket is for.
 async fn give_in(program: &Program, tickets: &[String], number: impl Fn(usize) -> usize) {
     let posts = tickets.iter().enumerate().map(|(at, ticket)| {
@@ -90,7 +93,7 @@ async fn now_stands(program: &Program, system: &str, how: &str) {
 fn strike(council: &Council, fault: Fault, how: Switch, only: Scope) {
     let simulator = council.simulator(Kind::Waste);
     let mut faults = simulator.faults().with(fault, how);
-    faults.only = only;
+    (faults.only, faults.hold) = (only, AN_HOUR);
     simulator.set_faults(faults);
 }
 
@@ -108,10 +111,12 @@ async fn burst(program: &Program, books: &dyn Ledger, tickets: &[String]) -> (Du
 
 /// A hundred requests to others take as long beside a system that hangs on every call as they take without it.
 ///
-/// A machine that stops for a moment delays one burst; a system that holds others up delays every one. So the quickest
-/// of two bursts alone is compared with the quickest of up to five beside it.
+/// The same eight calls hang to the end: none times out, and no breaker opens. A machine that stops for a moment delays
+/// one burst; a system that holds others up delays every one. So the quickest of two bursts alone is compared with the
+/// quickest of up to five beside it.
 async fn bulkhead(ledger: &str) {
-    let council = Council::without_broker(ledger, 11).await;
+    let mut council = Council::without_broker(ledger, 11).await;
+    council.time_out_after(AN_HOUR);
     let program = council.start().await;
     let books = opened(ledger).await;
     let tickets = council.open_simulated(800).await;
@@ -131,6 +136,7 @@ async fn bulkhead(ledger: &str) {
     let mut seen = Vec::new();
     for tickets in beside.chunks(100) {
         let (slowest, took) = burst(&program, &*books, tickets).await;
+        assert_eq!(struck(&council, "hang").await, 8, "the same calls hang");
         seen.push((slowest, took));
         if slowest <= alone * 2 + Duration::from_millis(250) && took < needed * 2 + Duration::from_secs(5) {
             break;

@@ -174,12 +174,12 @@ retry_most = "1s"
         }
     }
 
-    /// Gives a call less time than the shipped mappings do, so that a test need not wait so long for a time-out.
-    pub fn hurry(&mut self, timeout: Duration) {
+    /// Gives a call another time than the shipped mappings do: a test waits for a time-out less long, or for none.
+    pub fn time_out_after(&mut self, timeout: Duration) {
         for source in shipped() {
             let path = self.mappings.path().join(&source.path);
-            let shorter = format!("timeout: {}ms", timeout.as_millis());
-            let text = source.text.replace("timeout: 30s", &shorter).replace("timeout: 5s", &shorter);
+            let other = format!("timeout: {}ms", timeout.as_millis());
+            let text = source.text.replace("timeout: 30s", &other).replace("timeout: 5s", &other);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder is made");
             std::fs::write(path, text).expect("a mapping is written");
         }

@@ -179,7 +179,7 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     let mut dice = StdRng::seed_from_u64(seed);
     let place = Place::new(row, seed).await;
     let mut council = Council::linked(&place.ledger, &place.amqp, seed).await;
-    council.hurry(PATIENCE);
+    council.time_out_after(PATIENCE);
     let plans = plans(row.strike, seed, &mut dice);
     strike::prepare(row.strike, &council);
     let mut troupe = Troupe::start(&council, row.routers, &plans).await;
