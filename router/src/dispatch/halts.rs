@@ -10,7 +10,7 @@ use crate::ledger::Halt;
 /// How the systems stand that take no calls.
 ///
 /// It is learned in two ways: by changing it, and by reading all of it now and then. A reading that began before
-/// a change is older than the change, however late it comes. There is no way to begin without a reading.
+/// a change is older than the change, however late it comes. It begins with a reading.
 #[derive(Debug)]
 pub struct Halts {
     by_system: HashMap<SystemName, Halt>,
