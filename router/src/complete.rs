@@ -258,19 +258,12 @@ fn named(reports: Vec<Report>, check: &Check) -> Vec<Report> {
     reports.into_iter().map(job).collect()
 }
 
-/// A report as the ledger takes it. Where the system numbers nothing, the same words about the same job at the
-/// same time are the same completion.
+/// A report as the ledger takes it.
 pub fn completion(system: &SystemName, report: Report, way: Way, received_at: Timestamp) -> Completion {
-    let key = report.key.unwrap_or_else(|| {
-        let job = report.job.as_ref().map_or("", |job| job.as_str());
-        let reference = report.reference.as_ref().map_or("", |ticket| ticket.as_str());
-        let at = report.at.map(|at| at.to_string()).unwrap_or_default();
-        let note = report.note.as_deref().unwrap_or_default();
-        envelope::digest([job, reference, &report.said, &at, note].join("\u{1f}").as_bytes())
-    });
-    Completion {
+    let word = report.key.as_deref().or(report.note.as_deref()).unwrap_or_default();
+    let mut completion = Completion {
         system: system.clone(),
-        key,
+        key: word.to_owned(),
         job: report.job,
         reference: report.reference,
         said: report.said,
@@ -278,5 +271,61 @@ pub fn completion(system: &SystemName, report: Report, way: Way, received_at: Ti
         said_at: report.at,
         received_at,
         way,
+    };
+    completion.key = key(&completion);
+    completion
+}
+
+/// What makes a completion the same one when it comes again: the number that the system gave it, or else its note, with
+/// its job, status and time. Systems count their updates anew for each job, and use a number again with another status.
+pub fn key(completion: &Completion) -> String {
+    let job = completion.job.as_ref().map(|job| job.as_str());
+    let about = job.or(completion.reference.as_ref().map(|ticket| ticket.as_str())).unwrap_or_default();
+    let at = completion.said_at.map(|at| at.to_string()).unwrap_or_default();
+    envelope::digest([about, &completion.key, &completion.said, &at].join("\u{1f}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use mappings::domain::{Job, Ticket};
+
+    use super::*;
+
+    fn report(job: &str, said: &str, at: &str) -> Report {
+        Report {
+            key: Some("1".into()),
+            job: Job::parse(job).ok(),
+            reference: Ticket::parse("CRM-1").ok(),
+            said: said.into(),
+            at: at.parse().ok(),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn an_update_is_known_again_by_its_job_its_number_its_word_and_its_time() {
+        let waste = SystemName::parse("waste").expect("a name");
+        let of = |report| completion(&waste, report, Way::Poll, Timestamp::UNIX_EPOCH).key;
+        let first = of(report("W-1", "Done", "2026-11-24T10:00:00Z"));
+        assert_eq!(first, of(report("W-1", "Done", "2026-11-24T10:00:00Z")));
+        let noted =
+            Report { note: Some("by the gate".into()), ..report("W-1", "Done", "2026-11-24T10:00:00Z") };
+        assert_eq!(first, of(noted), "its number says that it is the same");
+        for other in [
+            report("W-2", "Done", "2026-11-24T10:00:00Z"),
+            report("W-1", "Not Out", "2026-11-24T10:00:00Z"),
+            report("W-1", "Done", "2026-11-25T10:00:00Z"),
+        ] {
+            assert_ne!(first, of(other.clone()), "{other:?}");
+        }
+        let numbered = |number: Option<&str>, note: &str| {
+            let key = number.map(str::to_owned);
+            of(Report { key, note: Some(note.into()), ..report("W-1", "Done", "") })
+        };
+        assert_ne!(
+            numbered(None, "one"),
+            numbered(None, "two"),
+            "without a number the note tells them apart"
+        );
     }
 }

@@ -51,7 +51,7 @@ pub use answer::{Answer, ReadError, Verdict};
 pub use call::{Body, Call};
 pub use cases::{CaseResult, run_cases};
 pub use catalogue::Catalogue;
-pub use close::{CloseRules, FollowOn, Together, When};
+pub use close::{CloseRules, FollowOn, InDoubt, Together, When};
 pub use closed::ClosedHours;
 pub use completion::{Encoding, Poll, SecretPath, SecretPlace, Verify, Webhook};
 pub use connection::{Auth, Connection, Credentials, OAuth2};

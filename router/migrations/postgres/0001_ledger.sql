@@ -102,6 +102,8 @@ create table handovers (
     say text,
     said text,
     said_at bigint,
+    latest_at bigint,
+    doubt text,
     ended_at bigint,
     asked_at bigint not null,
     operation text,

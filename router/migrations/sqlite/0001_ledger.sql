@@ -102,6 +102,8 @@ create table handovers (
     say text,
     said text,
     said_at integer,
+    latest_at integer,
+    doubt text,
     ended_at integer,
     asked_at integer not null,
     operation text,

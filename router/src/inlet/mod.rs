@@ -193,7 +193,7 @@ pub fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String
     let reported: Reported = serde_path_to_error::deserialize(data)
         .map_err(|error| format!("data.{}: {}", error.path(), error.inner()))?;
     let invalid = |error: mappings::domain::InvalidId| error.to_string();
-    Ok(Completion {
+    let mut completion = Completion {
         system: SystemName::parse(&reported.system).map_err(invalid)?,
         key: format!("{}#{}", envelope.source, envelope.id),
         job: reported.job.as_deref().map(Job::parse).transpose().map_err(invalid)?,
@@ -203,7 +203,9 @@ pub fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String
         said_at: reported.at,
         received_at: now,
         way: Way::Queue,
-    })
+    };
+    completion.key = complete::key(&completion);
+    Ok(completion)
 }
 
 fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {

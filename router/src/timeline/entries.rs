@@ -281,13 +281,26 @@ fn of_heard(heard: &Heard, history: &History, names: &Names<'_>) -> Option<Entry
             }
         }
     };
-    let happened = completion.said_at.filter(|said_at| {
+    let happened = completion.happened_at(history.line.raised_at).filter(|said_at| {
         completion.received_at.duration_since(*said_at).abs() > jiff::SignedDuration::from_mins(1)
     });
     Some(Entry {
         at: completion.received_at,
         text,
         said: Some(quoted(&completion.said, completion.note.as_deref())),
-        detail: happened.map(|at| format!("By their account it happened on {}.", when::stamp(at))),
+        detail: match doubt(heard, history) {
+            Some(doubt) => Some(words::sentence(&format!("that is {doubt}"))),
+            None => happened.map(|at| format!("By their account it happened on {}.", when::stamp(at))),
+        },
     })
+}
+
+/// What speaks against an ending.
+fn doubt<'a>(heard: &Heard, history: &'a History) -> Option<&'a str> {
+    let ended = heard.correlated == Correlated::Applied;
+    let handover = history.handovers.iter().filter(|_| ended).find(|handover| {
+        let said = handover.said.as_ref().map(|(said, _)| said.as_str());
+        handover.system == heard.completion.system && said == Some(heard.completion.said.as_str())
+    });
+    handover.and_then(|handover| handover.doubt.as_deref())
 }

@@ -97,6 +97,7 @@ impl Opening {
             say: piece.say.clone(),
             said: piece.said.clone().filter(|_| is_own_word(piece)),
             at: piece.said_at.filter(|_| is_own_word(piece)).or(piece.ended_at),
+            doubt: piece.doubt.clone(),
         });
         Standing {
             council: self.council.clone(),
@@ -188,9 +189,13 @@ fn evidence(piece: &Piece, decided_by: Option<&String>) -> Value {
     let said = piece.said.as_deref().filter(|_| own).or(piece.reason.as_deref());
     let said = said.or(piece.disposition.map(Disposition::as_str));
     let at = piece.said_at.filter(|_| own).or(piece.ended_at).map(|at| at.to_string());
-    json!({
+    let mut evidence = json!({
         "system": piece.system.as_str(), "said": said, "at": at,
         "job": piece.job.as_ref().map(|job| job.as_str()),
         "disposition": piece.disposition.map(Disposition::as_str), "decided_by": decided_by,
-    })
+    });
+    if let Some(doubt) = &piece.doubt {
+        evidence["doubt"] = json!(doubt);
+    }
+    evidence
 }

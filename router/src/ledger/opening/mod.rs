@@ -36,6 +36,8 @@ pub(super) struct Opening {
     pub(super) ticket: Ticket,
     pub(super) service: Service,
     pub(super) state: RequestState,
+    /// When the customer asked, by the CRM's clock or ours, whichever is earlier.
+    pub(super) asked_at: Timestamp,
     pub(super) closed_at: Option<Timestamp>,
     /// Until when a closure that is decided can be stopped.
     pub(super) closes_at: Option<Timestamp>,
@@ -75,7 +77,12 @@ pub(super) struct Piece {
     pub(super) class: Option<ParkClass>,
     pub(super) say: Option<String>,
     pub(super) said: Option<String>,
+    /// When the system says that its last word came true; of an ended piece, when it says that it ended.
     pub(super) said_at: Option<Timestamp>,
+    /// The latest date of all that was heard.
+    pub(super) latest_at: Option<Timestamp>,
+    /// What speaks against how it ended.
+    pub(super) doubt: Option<String>,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) kept: Kept,
 }
@@ -155,6 +162,8 @@ impl Piece {
             say: None,
             said: None,
             said_at: None,
+            latest_at: None,
+            doubt: None,
             ended_at: None,
             kept: Kept::New,
         }

@@ -192,7 +192,7 @@ impl Opening {
     /// Tells that one piece ended while the ticket goes on.
     pub(super) fn tell_ended(&mut self, index: usize, at: Timestamp, effects: &mut Effects) {
         let piece = &self.pieces[index];
-        let data = json!({
+        let mut data = json!({
             "system": piece.system.as_str(),
             "job": piece.job.as_ref().map(|job| job.as_str()),
             "disposition": piece.disposition.map(Disposition::as_str),
@@ -200,6 +200,9 @@ impl Opening {
             "said": piece.said,
             "say": piece.say,
         });
+        if let Some(doubt) = &piece.doubt {
+            data["doubt"] = json!(doubt);
+        }
         effects.events.push(self.event(Kind::Progressed, at, data));
     }
 }

@@ -294,7 +294,7 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     let statement = Statement::new(
         "with v as ({rows}) update handovers set state = v.state, job = v.job, progress = v.progress, \
          disposition = v.disposition, reason = v.reason, class = v.class, say = v.say, said = v.said, \
-         said_at = v.said_at, ended_at = v.ended_at, call = v.call, operation = v.operation, payload = v.payload, \
+         said_at = v.said_at, latest_at = v.latest_at, doubt = v.doubt, ended_at = v.ended_at, call = v.call, operation = v.operation, payload = v.payload, \
          waiting = v.waiting from v where handovers.council = v.council \
          and handovers.request = v.request and handovers.id = v.id",
     )
@@ -310,6 +310,8 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("say", &changed, |(_, piece)| piece.say.as_deref())
     .texts("said", &changed, |(_, piece)| piece.said.as_deref())
     .ints("said_at", &changed, |(_, piece)| piece.said_at.map(Timestamp::as_millisecond))
+    .ints("latest_at", &changed, |(_, piece)| piece.latest_at.map(Timestamp::as_millisecond))
+    .texts("doubt", &changed, |(_, piece)| piece.doubt.as_deref())
     .ints("ended_at", &changed, |(_, piece)| piece.ended_at.map(Timestamp::as_millisecond))
     .texts("call", &changed, |(_, piece)| piece.call.to_string())
     .texts("operation", &changed, |(_, piece)| piece.operation.map(|word| word.as_str()))
