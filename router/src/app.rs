@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use connectors::Connector;
@@ -11,8 +12,6 @@ use mappings::mapping::{BreakerRule, Catalogue, RetryRule, Source, System};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api::{self, Doors, Readiness};
@@ -27,6 +26,7 @@ use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
+use crate::stage::{self, Stage};
 use crate::{closing, console, inlet, library, relay, report, rescue, sla, undo};
 
 /// How many events are held in memory for the relay.
@@ -49,25 +49,11 @@ pub struct App {
     links: Stage,
     writes: Stage,
     readiness: watch::Sender<Readiness>,
+    stop_within: Duration,
 }
 
-/// Tasks that stop together.
-struct Stage {
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Stage {
-    fn new() -> Self {
-        Self { tasks: TaskTracker::new(), stop: CancellationToken::new() }
-    }
-
-    async fn finish(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-}
+/// How long a stop waits for the leases to be given up.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 impl App {
     /// Compiles the mappings, opens the ledger, and starts every part.
@@ -226,19 +212,25 @@ impl App {
             links,
             writes,
             readiness,
+            stop_within: config.worker.stop_within.0,
         })
     }
 
-    /// Stops in order: nothing new comes in, calls under way end, events go out, leases are given up.
+    /// Stops in order: nothing new comes in, calls under way end, events go out, leases are given up. What has not ended
+    /// when the time for stopping is over counts as if the router had been killed.
     pub async fn stop(self) {
         self.readiness.send_modify(|readiness| readiness.stopping = true);
-        self.inward.finish().await;
-        self.calls.finish().await;
-        self.outward.finish().await;
-        self.links.finish().await;
-        self.writes.finish().await;
-        if let Err(error) = self.ledger.release(self.worker).await {
-            tracing::warn!(error = %error, "leases could not be given up; others take them over when they are due");
+        let stages = [
+            ("what comes in", 0.25, &self.inward),
+            ("calls under way", 0.8, &self.calls),
+            ("events on their way", 0.9, &self.outward),
+            ("connections", 0.95, &self.links),
+            ("writes", 1.0, &self.writes),
+        ];
+        stage::finish(&stages, self.stop_within).await;
+        let released = tokio::time::timeout(LAST_WRITE, self.ledger.release(self.worker)).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::warn!(answer = ?released, "leases could not be given up; others take them over when they are due");
         }
         tracing::info!("stopped");
     }

@@ -164,6 +164,8 @@ pub struct Worker {
     pub dead_after: Span,
     /// How often the ledger is asked for what is due.
     pub claim_every: Span,
+    /// How long a stop may take.
+    pub stop_within: Span,
     /// How often the clocks of tickets are looked at.
     pub clocks_every: Span,
     /// Calls held in memory, as a multiple of a system's concurrency.

@@ -35,6 +35,7 @@ pub mod rounds;
 pub mod scenario;
 pub mod share;
 pub mod sla;
+mod stage;
 pub mod telemetry;
 pub mod timeline;
 pub mod undo;

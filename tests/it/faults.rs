@@ -37,6 +37,11 @@ async fn a_router_killed_before_a_confirmed_event_is_marked_tells_it_under_the_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_router_whose_disk_was_full_goes_on_when_there_is_room_again_and_ends_when_it_is_told_to() {
+    holds(Row::new("full-disk", Strike::FullDisk, Database::Sqlite, 1), 11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_routers_killed_at_random_lose_nothing_and_do_nothing_twice() {
     holds(Row::new("kill", Strike::Kill, Database::Postgres, 3), 6).await;
 }

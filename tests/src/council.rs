@@ -153,6 +153,7 @@ systems = {systems:?}
 [worker]
 heartbeat = "500ms"
 dead_after = "2s"
+stop_within = "15s"
 claim_every = "100ms"
 clocks_every = "500ms"
 [pace]

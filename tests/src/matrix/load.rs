@@ -20,6 +20,7 @@ pub(super) fn requests(strike: Strike) -> usize {
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
         | Strike::LostAnswers
@@ -39,6 +40,7 @@ fn gap(strike: Strike) -> Duration {
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
         | Strike::LostAnswers

@@ -16,6 +16,7 @@ use router::failpoint::{Point, Write};
 use crate::checker::gather::{gather, open};
 use crate::checker::{Verdict, check};
 use crate::council::Council;
+use crate::disk::SmallDisk;
 use crate::services::{self, FreshSqlite, amqp_url, fresh_postgres};
 
 use troupe::Troupe;
@@ -57,6 +58,8 @@ pub enum Strike {
     Errors,
     /// Systems carry calls out and cut the connection before the answer, and call back twice.
     LostAnswers,
+    /// The disk of the ledger is full for a while, twice; the second time the router is stopped and started again.
+    FullDisk,
     /// Writes of the ledger are carried out, and their callers hear of an error: one in twenty.
     LateWrites,
     /// Writes of the ledger fail: one in twenty.
@@ -116,12 +119,13 @@ pub fn rows() -> Vec<Row> {
     use Database::{Postgres, Sqlite};
     let everywhere = [(Postgres, 1), (Postgres, 3), (Sqlite, 1)];
     let several = [(Postgres, 1), (Postgres, 3)];
-    let matrix: [Strikes<'_>; 11] = [
+    let matrix: [Strikes<'_>; 12] = [
         ("kill", Strike::Kill, &everywhere),
         ("freeze", Strike::Freeze, &[(Postgres, 3)]),
         ("sessions", Strike::Sessions, &several),
         ("restart-database", Strike::RestartDatabase, &several),
         ("restart-broker", Strike::RestartBroker, &everywhere),
+        ("full-disk", Strike::FullDisk, &[(Sqlite, 1)]),
         ("link", Strike::Link, &everywhere),
         ("applied-then-silent", Strike::AppliedThenSilent, &everywhere),
         ("errors", Strike::Errors, &everywhere),
@@ -139,7 +143,7 @@ pub fn rows() -> Vec<Row> {
 struct Place {
     ledger: String,
     amqp: String,
-    _sqlite: Option<FreshSqlite>,
+    sqlite: Option<FreshSqlite>,
     database: Option<services::Database>,
     broker: Option<services::Broker>,
 }
@@ -158,14 +162,17 @@ impl Place {
             Database::Sqlite => true,
             Database::BySeed => seed.is_multiple_of(2),
         };
-        let sqlite = on_sqlite.then(FreshSqlite::new);
+        let sqlite = on_sqlite.then(|| {
+            let is_small = row.strike == Strike::FullDisk;
+            if is_small { FreshSqlite::on(SmallDisk::mount(16)) } else { FreshSqlite::new() }
+        });
         let ledger = match (&sqlite, &database) {
             (Some(sqlite), _) => sqlite.url(),
             (None, Some(database)) => database.url().to_owned(),
             (None, None) => fresh_postgres().await,
         };
         let amqp = broker.as_ref().map_or_else(amqp_url, |broker| broker.url().to_owned());
-        Self { ledger, amqp, _sqlite: sqlite, database, broker }
+        Self { ledger, amqp, sqlite, database, broker }
     }
 }
 
@@ -227,6 +234,7 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
         | Strike::LostAnswers => String::new(),

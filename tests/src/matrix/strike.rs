@@ -11,11 +11,13 @@ use super::troupe::Troupe;
 use super::{Place, Strike, needs_prelude};
 use crate::council::Council;
 use crate::proxy::Carry;
-use crate::services::end_sessions;
+use crate::services::{FreshSqlite, end_sessions};
 use crate::wait::{pass, until};
 
 /// How long a router stands still: far longer than its leases last.
 const FROZEN: Duration = Duration::from_secs(15);
+/// How long a router may take to stop: longer than its own `stop_within`.
+const STOPS: Duration = Duration::from_secs(40);
 /// How long a router has to come by its fail point.
 const FALLS: Duration = Duration::from_secs(20);
 
@@ -45,6 +47,7 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::LateWrites
         | Strike::FailingWrites => rate(Fault::LostAnswer, 0.05),
     };
@@ -138,6 +141,24 @@ pub(super) async fn strike(
                 soon(1000).await;
                 link.carry(Carry::Everything);
             }
+        }
+        Strike::FullDisk => {
+            let disk = place.sqlite.as_ref().and_then(FreshSqlite::disk).expect("a disk of its own");
+            soon(600).await;
+            disk.fill();
+            until("the router finds its disk full", FALLS, async || {
+                troupe.said("disk is full").then_some(())
+            })
+            .await;
+            soon(2000).await;
+            disk.clear();
+            soon(1000).await;
+            disk.fill();
+            soon(600).await;
+            troupe.signal(0, "TERM");
+            assert!(troupe.fallen(STOPS).await, "a router whose disk is full ends after SIGTERM");
+            disk.clear();
+            troupe.fill().await;
         }
         Strike::AppliedThenSilent
         | Strike::Errors
