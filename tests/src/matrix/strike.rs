@@ -152,6 +152,7 @@ pub(super) async fn strike(
             .await;
             soon(2000).await;
             disk.clear();
+            troupe.ready().await;
             soon(1000).await;
             disk.fill();
             soon(600).await;

@@ -98,6 +98,14 @@ impl<'a> Troupe<'a> {
         false
     }
 
+    /// Waits until every router says that it is ready.
+    pub(super) async fn ready(&mut self) {
+        for program in &mut self.routers {
+            let council = self.council;
+            until("the router is ready again", PATIENCE * 2, async || council.is_ready(program).await).await;
+        }
+    }
+
     /// Whether a router that runs has logged this.
     pub(super) fn said(&self, text: &str) -> bool {
         self.routers.iter().any(|program| plain(&program.log()).contains(text))
