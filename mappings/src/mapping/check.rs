@@ -27,6 +27,8 @@ pub(super) struct Check<'a> {
     pub(super) steps: Vec<String>,
     /// Secrets, and the values of `${…}` that stand in calls.
     pub(super) secrets: Vec<Secret>,
+    /// Where the paths of the call that is being compiled begin: `dovetail.key`, `location.uprn`.
+    pub(super) sent: BTreeSet<String>,
     /// Whether a call is being compiled.
     pub(super) in_call: bool,
     /// Elements of the system's XML that are always lists.
@@ -69,6 +71,7 @@ impl<'a> Check<'a> {
             used: BTreeSet::new(),
             steps: Vec::new(),
             secrets: Vec::new(),
+            sent: BTreeSet::new(),
             in_call: false,
             xml_lists: Arc::from([]),
             presets: Arc::default(),

@@ -31,6 +31,7 @@ mod lookup;
 mod modifier;
 mod path;
 mod place;
+mod promises;
 mod render;
 mod report;
 mod routes;

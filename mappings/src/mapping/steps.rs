@@ -1,5 +1,6 @@
 //! The calls an operation makes, in order.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,10 @@ pub struct Step {
     pub repeatable: bool,
     /// Its answer is kept that long for all operations of the system.
     pub store: Option<Duration>,
+    /// The line it starts on.
+    pub(super) line: usize,
+    /// Where the paths begin that its call sends something of.
+    sends: BTreeSet<String>,
     when: Option<Test>,
     requires: Arc<[(String, Path)]>,
     outgoing: Outgoing,
@@ -153,7 +158,9 @@ impl Step {
         let repeatable = fields.get("repeatable").is_some_and(|node| check.flag(node, "repeatable"));
         let store = fields.get("store").and_then(|node| seconds(check, node));
         let when = fields.get("when").map(|node| Test::compile(check, node, Place::REQUEST));
+        check.sent.clear();
         let outgoing = Outgoing::compile(check, fields);
+        let sends = std::mem::take(&mut check.sent);
         let rules = Rules::compile(check, fields);
         let reports = fields.get("reports").map(|node| Reports::compile(check, node));
         let next = fields.get("next").map(|node| next(check, fields, node));
@@ -176,6 +183,8 @@ impl Step {
             optional,
             repeatable,
             store,
+            line: node.line,
+            sends,
             when,
             requires,
             outgoing: outgoing?,
@@ -207,6 +216,23 @@ impl Step {
     fn lacks(&self, context: &Value) -> Option<&str> {
         let lacking = |(_, path): &&(String, Path)| path.first(context).is_none_or(is_empty);
         self.requires.iter().find(lacking).map(|(field, _)| field.as_str())
+    }
+
+    /// Whether the call sends something of one of these, such as `dovetail.key`.
+    pub(super) fn sends_any(&self, paths: &[&str]) -> bool {
+        let has = |path: &str, sent: &str| {
+            let starts = |long: &str, short: &str| {
+                long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            // The whole request, or all of `$.dovetail`, holds it too.
+            sent.is_empty() || starts(sent, path) || starts(path, sent)
+        };
+        paths.iter().any(|path| self.sends.iter().any(|sent| has(path, sent)))
+    }
+
+    /// Whether making the call a second time would do something again.
+    pub(super) fn would_double(&self) -> bool {
+        self.outgoing.is_unsafe_to_repeat() && !self.repeatable && !self.optional && self.store.is_none()
     }
 
     /// Whether the call only reads, so that it may be made again at will.

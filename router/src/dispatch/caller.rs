@@ -381,10 +381,10 @@ mod tests {
         let text = format!(
             "system: waste\nname: Waste\nrole: back_office\nowner: {{team: T, contact: c@example.org}}\n\
              connection: {{base_url: \"https://waste.test\", auth: none, timeout: 30s, connect_timeout: 5s}}\n\
-             idempotency: {idempotency}\ncalls: {{find: {{get: /find}}}}\n"
+             idempotency: {idempotency}\ncalls: {{find: {{get: /find, query: {{ref: $.ticket}}}}}}\n"
         );
-        let service = "service: waste.missed-bin\nname: Bin\ncreate: {post: /}\n\
-             amend: {post: /notes, repeatable: true}\ncancel: {post: /cancel}\n";
+        let service = "service: waste.missed-bin\nname: Bin\ncreate: {post: /, json: {id: $.dovetail.key}}\n\
+             amend: {post: /notes, repeatable: true}\ncancel: {post: /cancel, json: {id: $.dovetail.key}}\n";
         let sources = [("systems/waste/system.yaml", text.as_str()), ("systems/waste/bin.yaml", service)]
             .map(|(path, text)| Source { path: path.to_owned(), text: text.to_owned() });
         let catalogue =
