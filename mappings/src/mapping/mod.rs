@@ -57,7 +57,7 @@ pub use closed::ClosedHours;
 pub use completion::{Encoding, Poll, SecretPath, SecretPlace, Verify, Webhook};
 pub use connection::{Auth, Connection, Credentials, OAuth2};
 pub use context::{Facts, add_step, context, context_of};
-pub use files::{Files, Format, HostKey, Login, Sftp};
+pub use files::{Columns, Files, Format, HostKey, Login, Sftp};
 pub use finding::{Finding, Severity, nearest};
 pub use harvest::Harvest;
 pub use inquiry::StatusQuery;
