@@ -374,7 +374,8 @@ fn start_harvesters(
 
 fn start_watchers(config: &Config, desk: &Desk, stage: &Stage) {
     for system in desk.catalogue.systems() {
-        let watcher = Watcher::new(&desk.catalogue, system, desk.writer.clone(), desk.clock.clone());
+        let (writer, clock) = (desk.writer.clone(), desk.clock.clone());
+        let watcher = Watcher::new(&desk.catalogue, system, writer, clock, config.files.bounds());
         if let Some((watcher, every)) = watcher {
             let every = config.pace.poll_every.given().unwrap_or(every);
             stage.tasks.spawn(watcher.run(every, stage.stop.clone()));

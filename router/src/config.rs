@@ -3,7 +3,7 @@
 //! This is the only module that reads the environment.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::bus::{self, Topology};
+use crate::files;
 
 /// `config.default.toml`, as shipped.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -30,6 +31,8 @@ pub struct Config {
     pub bus: Bus,
     /// Where the mappings are.
     pub mappings: Mappings,
+    /// Files that systems write.
+    pub files: Files,
     /// How a router works.
     pub worker: Worker,
     /// Shortened times.
@@ -151,6 +154,24 @@ impl Mappings {
     /// The folder, where one is named.
     pub fn folder(&self) -> Option<&Path> {
         Some(Path::new(&self.folder)).filter(|folder| !folder.as_os_str().is_empty())
+    }
+}
+
+/// `[files]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The largest file that is read.
+    pub max_bytes: u64,
+    /// The folder for copies; empty for that of temporary files.
+    pub copies: String,
+}
+
+impl Files {
+    /// The same for those who read files.
+    pub fn bounds(&self) -> files::Bounds {
+        let copies = Some(&self.copies).filter(|copies| !copies.is_empty()).map(PathBuf::from);
+        files::Bounds { largest: self.max_bytes, copies: copies.unwrap_or_else(std::env::temp_dir) }
     }
 }
 

@@ -22,6 +22,7 @@ use super::document::Scenario;
 use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::complete::Listener;
+use crate::config::Config;
 use crate::dispatch::{Asker, Desk, Halts, Lane, Lookout, Turns};
 use crate::files::Watcher;
 use crate::harvest::Harvester;
@@ -150,9 +151,10 @@ impl<'b> World<'b> {
         let (mut listeners, mut reconcilers) = (HashMap::new(), HashMap::new());
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
         let mut harvesters = Vec::new();
-        let watchers = catalogue
-            .systems()
-            .filter_map(|system| Watcher::new(&catalogue, system, writer.clone(), clock.clone()));
+        let bounds = Config::defaults()?.files.bounds();
+        let watchers = catalogue.systems().filter_map(|system| {
+            Watcher::new(&catalogue, system, writer.clone(), clock.clone(), bounds.clone())
+        });
         let watchers = watchers.collect();
         for system in catalogue.systems() {
             let connector = Arc::new(Connector::new(system)?);

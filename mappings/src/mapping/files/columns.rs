@@ -39,6 +39,16 @@ impl Columns {
         self.all.open || self.all.has(name)
     }
 
+    /// Whether a column or element of this name says whose word a row is.
+    pub fn owns(&self, name: &str) -> bool {
+        self.owner.has(name)
+    }
+
+    /// Whether a column or element of this name says whose word a row is, or what the word is.
+    pub fn needs(&self, name: &str) -> bool {
+        self.owns(name) || self.status.has(name)
+    }
+
     /// What a row of names calls the columns, in the mapping's letters; `None` where it is no header, because it lacks
     /// the status, or both the job and our reference. A second column of one name that is not read has no name.
     ///
@@ -160,6 +170,7 @@ mod tests {
             assert!(columns.reads(name), "{name}");
         }
         assert!(!columns.reads("text") && !columns.reads("Address"));
+        assert!(columns.owns("Our ref") && !columns.owns("Status"));
         assert_eq!(columns.needed(), "Job or Ours or Our ref, and Status");
     }
 
