@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use connectors::sftp::LINK;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
@@ -156,10 +156,9 @@ impl Folder {
     /// `NotFound` where it is gone, `AlreadyExists` where the name is used, or it cannot be renamed.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let ((from_folder, from), (to_folder, to)) = (self.within(from)?, self.within(to)?);
-        let or_own = |folder: &Option<OwnedFd>| {
-            folder.as_ref().map(OwnedFd::try_clone).unwrap_or_else(|| self.own.try_clone())
-        };
-        rename(or_own(&from_folder)?.as_fd(), from, or_own(&to_folder)?.as_fd(), to)
+        let from_folder = from_folder.as_ref().map_or(self.own.as_fd(), |folder| folder.as_fd());
+        let to_folder = to_folder.as_ref().map_or(self.own.as_fd(), |folder| folder.as_fd());
+        rename(from_folder, from, to_folder, to)
     }
 
     /// Removes a file.
@@ -254,5 +253,5 @@ fn stand(stat: &Stat) -> Stand {
         let within = u32::try_from(stat.st_mtime_nsec).ok()?;
         UNIX_EPOCH.checked_add(Duration::new(seconds, within))
     });
-    Stand { size: u64::try_from(stat.st_size).unwrap_or_default(), changed: changed.map(SystemTime::from) }
+    Stand { size: u64::try_from(stat.st_size).unwrap_or_default(), changed }
 }

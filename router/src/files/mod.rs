@@ -172,8 +172,15 @@ impl Watcher {
         if stand.size > self.bounds.largest {
             return Err(trouble::too_large(stand.size, self.bounds.largest));
         }
-        let opened = visit.open(name, stand.size, &self.bounds).await;
-        let Some(file) = opened.map_err(trouble::unreadable)? else { return Ok(0) };
+        let file = match visit.open(name, stand.size, &self.bounds).await {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(0),
+            Err(error) => {
+                // Where the server is gone, nothing is the matter with the file.
+                visit.stand(name).await?;
+                return Err(trouble::unreadable(&error));
+            }
+        };
         // Another had it since it was looked at, or writes on.
         if visit.stand(name).await? != Some(stand) {
             return Ok(0);
@@ -212,7 +219,7 @@ impl Watcher {
             Err(error) => {
                 let name = account.file.clone();
                 self.stuck.insert(name, (stand, account));
-                Err(trouble::unmoved(error))
+                Err(trouble::unmoved(&error))
             }
         }
     }
@@ -238,7 +245,7 @@ impl Watcher {
             self.take_rows(rows, &mut account).await?;
         }
         let read = reading.await.map_err(anyhow::Error::from)?;
-        let (End { digest, broken }, last) = read.map_err(trouble::unreadable)?;
+        let (End { digest, broken }, last) = read.map_err(|error| trouble::unreadable(&error))?;
         account.digest = digest;
         account.broken = broken;
         Ok((account, last))

@@ -58,26 +58,21 @@ pub(super) fn too_large(size: u64, largest: u64) -> Fault {
     of_file("too large", reason)
 }
 
-/// A file that could not be read now.
-pub(super) fn unreadable(error: io::Error) -> Fault {
-    match error.kind() {
-        // The connection is told of by itself.
-        io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::NotConnected
-        | io::ErrorKind::TimedOut => error.into(),
-        io::ErrorKind::StorageFull => of_file("no room", error.to_string()),
-        io::ErrorKind::PermissionDenied => {
-            let reason = format!("it cannot be read: {error}; let the user that Dovetail runs as read it");
-            of_file("unread", reason)
-        }
-        _ => of_file("unread", format!("it cannot be read: {error}")),
+/// A file that could not be read now, though its folder can be.
+pub(super) fn unreadable(error: &io::Error) -> Fault {
+    if error.kind() == io::ErrorKind::StorageFull {
+        return of_file("no room", error.to_string());
     }
+    let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+        "; let the user read it whom Dovetail is there"
+    } else {
+        "; it is tried again at each look"
+    };
+    of_file("unread", format!("it cannot be read: {error}{hint}"))
 }
 
 /// A file whose rows the ledger has, and which cannot leave the folder.
-pub(super) fn unmoved(error: io::Error) -> Fault {
+pub(super) fn unmoved(error: &io::Error) -> Fault {
     of_file("unmoved", format!("its rows are taken, but it cannot be moved: {error}"))
 }
 

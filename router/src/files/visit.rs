@@ -102,11 +102,9 @@ impl Visit {
                 let place = bounds.copies.clone();
                 let mut copy =
                     tokio::fs::File::from_std(waiting(move || place_for_a_copy(&place, size)).await?);
-                let whole = visit.fetch(name, size, &mut copy).await.map_err(|error| match error.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        no_room(&bounds.copies, size, &error)
-                    }
-                    _ => error,
+                let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+                let whole = visit.fetch(name, size, &mut copy).await.map_err(|error| {
+                    if full.contains(&error.kind()) { no_room(&bounds.copies, size, &error) } else { error }
                 });
                 if !whole? {
                     return Ok(None);
