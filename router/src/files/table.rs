@@ -163,11 +163,10 @@ impl Body {
             return true;
         }
         if let Some(trailer) = trailer::trailer(&fields) {
-            // Whose word it is may stand in another column: then it is a row all the same.
-            let owned = names.iter().zip(&fields).enumerate().any(|(at, (name, field))| {
-                at != trailer.at && table.columns.owns(name) && !field.trim().is_empty()
-            });
-            if !owned || names.len() > fields.len() {
+            // Where the word is no reference and another field is one, it is a row of a job all the same.
+            let owner = |at: usize| names.get(at).is_some_and(|name| table.columns.owns(name));
+            let owned = (0..fields.len()).any(|at| owner(at) && !fields[at].trim().is_empty());
+            if owner(trailer.at) || !owned {
                 trailers.push((line, trailer));
                 return true;
             }
