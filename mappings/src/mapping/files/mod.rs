@@ -2,6 +2,7 @@
 
 mod columns;
 mod format;
+mod neighbours;
 mod pattern;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub use self::columns::Columns;
 pub use self::format::Format;
+pub(super) use self::neighbours::{Clash, clash};
 use self::pattern::{Pattern, is_unfinished};
 use super::Report;
 use super::check::Check;

@@ -1,5 +1,7 @@
 //! Names of files: which are a system's, and which are not finished.
 
+use super::neighbours;
+
 /// Endings of names that writers give to what they have not finished.
 const UNFINISHED: &[&str] = &[".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~"];
 /// What is added to a file's name for the name of its receipt.
@@ -26,6 +28,11 @@ impl Pattern {
     /// Whether a name fits.
     pub(super) fn fits(&self, name: &str) -> bool {
         fits(&self.letters, &lower(name))
+    }
+
+    /// Whether one name can fit both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        neighbours::meets(&self.letters, &other.letters)
     }
 
     /// Whether the receipts of its files fit, too.
