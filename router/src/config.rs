@@ -3,7 +3,7 @@
 //! This is the only module that reads the environment.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -32,7 +32,7 @@ pub struct Config {
     /// Where the mappings are.
     pub mappings: Mappings,
     /// Files that systems write.
-    pub files: Files,
+    pub files: files::Settings,
     /// How a router works.
     pub worker: Worker,
     /// Shortened times.
@@ -154,24 +154,6 @@ impl Mappings {
     /// The folder, where one is named.
     pub fn folder(&self) -> Option<&Path> {
         Some(Path::new(&self.folder)).filter(|folder| !folder.as_os_str().is_empty())
-    }
-}
-
-/// `[files]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Files {
-    /// The largest file that is read.
-    pub max_bytes: u64,
-    /// The folder for copies; empty for that of temporary files.
-    pub copies: String,
-}
-
-impl Files {
-    /// The same for those who read files.
-    pub fn bounds(&self) -> files::Bounds {
-        let copies = Some(&self.copies).filter(|copies| !copies.is_empty()).map(PathBuf::from);
-        files::Bounds { largest: self.max_bytes, copies: copies.unwrap_or_else(std::env::temp_dir) }
     }
 }
 

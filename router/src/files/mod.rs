@@ -12,6 +12,7 @@ mod markup;
 mod receipt;
 mod records;
 mod rows;
+mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -36,8 +37,8 @@ use tokio_util::sync::CancellationToken;
 use self::look::{Looked, Seen};
 use self::receipt::{Account, Settled, Spot};
 use self::rows::{End, Row};
+pub use self::settings::{Bounds, Settings};
 use self::trouble::Fault;
-pub use self::visit::Bounds;
 use self::visit::{Stand, Visit};
 use crate::clock::Clock;
 use crate::complete::{self, LOOK, Step};

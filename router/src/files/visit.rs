@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,15 +11,7 @@ use mappings::mapping::Files;
 use uuid::Uuid;
 
 use super::folder::Folder;
-
-/// How much is read, and where files of servers are copied to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bounds {
-    /// The most bytes of a file.
-    pub largest: u64,
-    /// The folder for copies of files that are on servers.
-    pub copies: PathBuf,
-}
+use super::settings::Bounds;
 
 /// How a file stood: while it is written, one of these changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
