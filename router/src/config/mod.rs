@@ -2,19 +2,20 @@
 //!
 //! This is the only module that reads the environment.
 
+mod span;
+
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use self::span::Span;
 use crate::bus::{self, Topology};
 use crate::files;
 
 /// `config.default.toml`, as shipped.
-pub const DEFAULTS: &str = include_str!("../config.default.toml");
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 
 /// The prefix of variables that change a setting, for example `DOVETAIL__HTTP__LISTEN`.
 const PREFIX: &str = "DOVETAIL__";
@@ -207,35 +208,6 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
-}
-
-/// A duration as it is written in the settings: `500ms`, `30s`, `15m`, `2h`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Span(pub Duration);
-
-impl Span {
-    /// The duration, unless it is zero.
-    pub fn given(self) -> Option<Duration> {
-        (!self.0.is_zero()).then_some(self.0)
-    }
-}
-
-impl TryFrom<String> for Span {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let parsed: Option<SignedDuration> = text.parse().ok();
-        let duration = parsed.and_then(|d| Duration::try_from(d).ok());
-        duration
-            .map(Self)
-            .ok_or_else(|| format!("{text:?} is not a duration: expected for example 500ms, 30s, 15m or 2h"))
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
-        format!("{}ms", span.0.as_millis())
-    }
 }
 
 /// Why the settings cannot be used.
@@ -455,6 +427,8 @@ pub fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn layered(text: &str) -> Result<Config, String> {
