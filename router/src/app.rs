@@ -24,6 +24,7 @@ use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
+use crate::reading::Memory;
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::stage::{self, Stage};
@@ -131,13 +132,16 @@ impl App {
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
         start_harvesters(config, &desk, &askers, &intake, &inward)?;
         start_watchers(config, &desk, &inward);
+        let bounds = config.reading.bounds(config.http.max_body_bytes);
+        let memory = Memory::new(config.reading.memory_bytes);
         if config.has_bus() {
             let ends = bus::open(config.bus.settings(), clock.clone()).context("bus.url cannot be used")?;
             let inlet = inlet::Inlet {
                 intake: intake.clone(),
                 writer: writer.clone(),
                 clock: clock.clone(),
-                body_limit: config.http.max_body_bytes,
+                bounds,
+                memory: memory.clone(),
                 bus: ends.bus.clone(),
                 most: usize::from(config.bus.prefetch.max(1)) * 2,
             };
@@ -185,7 +189,10 @@ impl App {
             readiness: ready,
             metrics,
             clock: clock.clone(),
-            max_body_bytes: config.http.max_body_bytes,
+            bounds,
+            bodies: Memory::new(config.http.bodies_bytes),
+            callbacks: Memory::new(config.http.bodies_bytes),
+            memory,
         };
         let routes = api::routes(doors).merge(console::routes(
             Arc::clone(&ledger),

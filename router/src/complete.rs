@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use connectors::callback;
 use jiff::Timestamp;
+use mappings::bounds::Bounds;
 use mappings::domain::SystemName;
 use mappings::mapping::{Catalogue, Facts, Poll, Report, System, context};
 use serde_json::{Value, json};
@@ -78,16 +79,33 @@ impl Listener {
         self.catalogue.system(&self.system).map(AsRef::as_ref)
     }
 
+    /// Refuses a caller whom the headers alone give away, before anything of the body is read.
+    ///
+    /// # Errors
+    /// [`Refused::Unverified`].
+    pub fn admit(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let webhook = self.mapping().and_then(|system| system.webhook.as_ref());
+        webhook.map_or(Ok(()), |webhook| {
+            Ok(callback::verify_headers(&webhook.verify, headers, self.clock.now())?)
+        })
+    }
+
     /// Takes an event that the system sent. When it returns `Ok`, the ledger has all of it.
     ///
     /// # Errors
     /// [`Refused`] says whether the caller, the event, the system or the ledger was in the way.
-    pub async fn hear(&self, headers: &HeaderMap, body: &[u8]) -> Result<(u16, String), Refused> {
+    pub async fn hear(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        bounds: &Bounds,
+    ) -> Result<(u16, String), Refused> {
         let unreadable = |reason: &str| Refused::Unreadable(reason.to_owned());
         let system = self.mapping().ok_or_else(|| unreadable("no mapping of this system is loaded"))?;
         let webhook = system.webhook.as_ref().ok_or_else(|| unreadable("the system has no webhook"))?;
         callback::verify(&webhook.verify, headers, body, self.clock.now())?;
         let event = callback::event(headers, body).map_err(|error| Refused::Unreadable(error.to_string()))?;
+        bounds.measure(&event.body).map_err(|excess| Refused::Unreadable(excess.to_string()))?;
         let mut reports = webhook.reports(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
         if let Some(call) = &webhook.read_back {
             let steps = system.call(call).ok_or_else(|| unreadable("its mapping names no such call"))?;

@@ -26,6 +26,7 @@ pub mod inlet;
 pub mod intake;
 pub mod ledger;
 pub mod library;
+pub mod reading;
 pub mod reconcile;
 pub mod relay;
 pub mod report;

@@ -1,3 +1,6 @@
+use std::collections::HashSet;
+
+use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value};
@@ -200,8 +203,13 @@ fn element(start: &BytesStart<'_>, naming: Naming) -> Result<Element, quick_xml:
         Naming::Written => written.as_ref(),
     };
     let mut attributes: Vec<(String, String)> = Vec::new();
-    for attribute in start.attributes() {
+    // The reader's own check compares each with every one before it.
+    let mut names = HashSet::new();
+    for attribute in start.attributes().with_checks(false) {
         let attribute = attribute?;
+        if !names.insert(attribute.key) {
+            return Err(AttrError::Duplicated(0, 0).into());
+        }
         let value = attribute.normalized_value(XmlVersion::Implicit1_0)?.into_owned();
         let key = attribute.key.as_ref();
         match naming {

@@ -11,9 +11,11 @@ use lapin::Acker;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use mappings::bounds::Bounds;
 use tokio::sync::mpsc;
 
 use super::Queue;
+use super::inflow::Weight;
 use crate::envelope;
 
 /// How long an acknowledgement may wait to be written to the connection.
@@ -50,6 +52,8 @@ pub struct Receipt {
     _held: mpsc::Sender<Infallible>,
     /// Counted by the feed that gave it out.
     _unacknowledged: Arc<()>,
+    /// Counted with all others.
+    _weight: Arc<Weight>,
 }
 
 impl Inbound {
@@ -58,6 +62,7 @@ impl Inbound {
         queue: Queue,
         held: mpsc::Sender<Infallible>,
         unacknowledged: Arc<()>,
+        weight: Weight,
     ) -> Self {
         let properties = delivery.properties;
         let headers = properties.headers().as_ref().map(texts).unwrap_or_default();
@@ -75,7 +80,8 @@ impl Inbound {
             redelivered: delivery.redelivered,
             delivery_count,
             queue,
-            receipt: Receipt { acker: delivery.acker, _held: held, _unacknowledged: unacknowledged },
+            receipt: Receipt { acker: delivery.acker, _held: held, _unacknowledged: unacknowledged,
+                _weight: Arc::new(weight) },
         }
     }
 
@@ -83,8 +89,8 @@ impl Inbound {
     ///
     /// # Errors
     /// [`envelope::Error`] says where, what was found and what was expected.
-    pub fn read(&self, limit: usize) -> Result<envelope::Delivery, envelope::Error> {
-        envelope::from_amqp(self.content_type.as_deref(), &self.headers, &self.body, limit)
+    pub fn read(&self, bounds: &Bounds) -> Result<envelope::Delivery, envelope::Error> {
+        envelope::from_amqp(self.content_type.as_deref(), &self.headers, &self.body, bounds)
     }
 
     /// Acknowledges it; `false`: its connection is gone, and the broker will give it out again.

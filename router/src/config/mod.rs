@@ -13,6 +13,7 @@ use toml::{Table, Value};
 pub use self::span::Span;
 use crate::bus::{self, Topology};
 use crate::files;
+use crate::reading::Reading;
 
 /// `config.default.toml`, as shipped.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -26,6 +27,8 @@ const PREFIX: &str = "DOVETAIL__";
 pub struct Config {
     /// The HTTP doors.
     pub http: Http,
+    /// What is read at every door.
+    pub reading: Reading,
     /// The database.
     pub ledger: Ledger,
     /// The broker.
@@ -50,6 +53,8 @@ pub struct Http {
     pub listen: String,
     /// The largest body that is read.
     pub max_body_bytes: usize,
+    /// Bytes of bodies held at once.
+    pub bodies_bytes: usize,
     /// Who may come in.
     pub keys: Vec<Key>,
 }
@@ -99,6 +104,8 @@ pub struct Bus {
     pub url: String,
     /// Deliveries held unacknowledged.
     pub prefetch: u16,
+    /// Bytes of deliveries held unacknowledged.
+    pub unacknowledged_bytes: usize,
     /// Events published without a confirm yet.
     pub confirm_window: usize,
     /// Exchange of requests.
@@ -135,6 +142,7 @@ impl Bus {
                 ..Topology::default()
             },
             prefetch: self.prefetch,
+            unacknowledged_bytes: self.unacknowledged_bytes,
             window: self.confirm_window,
             ..bus::Settings::new(self.url.clone())
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
+use mappings::bounds::Bounds;
 use mappings::domain::{Job, SystemName, Ticket};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use crate::bus::{Bus, Inbound, Queue};
 use crate::clock::Clock;
 use crate::complete;
 use crate::envelope::{self, Data, Delivery};
+use crate::reading::{Memory, memory_of};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
 use crate::ledger::{Completion, Failed, InboxKey, Refusal, Way, Writer};
@@ -35,8 +37,10 @@ pub struct Inlet {
     pub writer: Writer,
     /// The time.
     pub clock: Clock,
-    /// The largest body that is read, in bytes.
-    pub body_limit: usize,
+    /// The largest document that is read.
+    pub bounds: Bounds,
+    /// The memory for documents.
+    pub memory: Memory,
     /// To hold back what the ledger cannot take.
     pub bus: Bus,
     /// The most deliveries that are held unacknowledged.
@@ -97,6 +101,7 @@ impl Inlet {
         if failpoint::acknowledges_first() {
             receipt.ack().await;
         }
+        let _memory = self.memory.enter(memory_of(&inbound.body, &self.bounds)).await;
         let read = self.read(inbound);
         let mut waiting = pressure.enter(tokio::time::Instant::now());
         let mut pause = Duration::from_millis(50);
@@ -122,8 +127,8 @@ impl Inlet {
     fn read(&self, inbound: Inbound) -> Read {
         let now = self.clock.now();
         match inbound.queue {
-            Queue::Intake => Read::Requests(self.intake.read(request(inbound, self.body_limit), now)),
-            Queue::Completions => match completion(inbound, self.body_limit, now) {
+            Queue::Intake => Read::Requests(self.intake.read(request(inbound, &self.bounds), now)),
+            Queue::Completions => match completion(inbound, &self.bounds, now) {
                 Ok(completion) => Read::Completion(Box::new(completion)),
                 Err(refusal) => Read::Requests(vec![Err(refusal)]),
             },
@@ -146,13 +151,13 @@ enum Read {
     Completion(Box<Completion>),
 }
 
-fn request(inbound: Inbound, limit: usize) -> Message {
+fn request(inbound: Inbound, bounds: &Bounds) -> Message {
     let Inbound { body, content_type, headers, routing_key, .. } = inbound;
     let traceparent = headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.clone());
     let message = match routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok()) {
-        Some(crm) => Message::native("amqp", crm, body),
-        None => Message::read("amqp", body, |body| {
-            envelope::from_amqp(content_type.as_deref(), &headers, &body, limit)
+        Some(crm) => Message::native("amqp", crm, body, bounds),
+        None => Message::read("amqp", &body, |body| {
+            envelope::from_amqp(content_type.as_deref(), &headers, body, bounds)
         }),
     };
     Message { traceparent, ..message }
@@ -170,9 +175,9 @@ struct Reported {
     note: Option<String>,
 }
 
-fn completion(inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completion, Box<Refusal>> {
+fn completion(inbound: Inbound, bounds: &Bounds, now: Timestamp) -> Result<Completion, Box<Refusal>> {
     let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
-    let delivery = inbound.read(limit).map_err(|error| error.to_string());
+    let delivery = inbound.read(bounds).map_err(|error| error.to_string());
     delivery
         .and_then(|delivery| reported(delivery, now))
         .map_err(|reason| Box::new(refusal(kept, reason, now)))

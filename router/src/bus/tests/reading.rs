@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
+use mappings::bounds::Bounds;
 use tokio::time::timeout;
 
 use super::proxy::Carry;
 use super::rig::{Rig, SOON};
 use crate::bus::{Client, Queue, Receipt, State};
-use crate::envelope::{BODY_LIMIT, Delivery};
+use crate::envelope::Delivery;
 
 #[tokio::test]
 async fn a_delivery_is_read_and_once_acknowledged_does_not_come_again() {
@@ -18,7 +19,7 @@ async fn a_delivery_is_read_and_once_acknowledged_does_not_come_again() {
     rig.submit("r-1").await;
     let message = rig.next().await;
     assert_eq!((message.queue, message.redelivered, message.delivery_count), (Queue::Intake, false, 0));
-    let Ok(Delivery::Event(envelope)) = message.read(BODY_LIMIT) else { panic!("not one event") };
+    let Ok(Delivery::Event(envelope)) = message.read(&Bounds::default()) else { panic!("not one event") };
     assert_eq!(envelope.id, "r-1");
     assert!(rig.bus.last_delivery(Queue::Intake).is_some());
     assert!(message.ack().await);
@@ -182,7 +183,7 @@ async fn a_message_that_the_client_cannot_read_is_set_aside_and_its_neighbours_a
     let mut seen = BTreeSet::new();
     while seen.len() < 51 {
         let message = timeout(2 * SOON, rig.intake.recv()).await.expect("a neighbour did not come").unwrap();
-        let Ok(Delivery::Event(envelope)) = message.read(BODY_LIMIT) else { panic!("not one event") };
+        let Ok(Delivery::Event(envelope)) = message.read(&Bounds::default()) else { panic!("not one event") };
         if message.ack().await {
             seen.insert(envelope.id);
         }
