@@ -144,6 +144,9 @@ impl App {
                 memory: memory.clone(),
                 bus: ends.bus.clone(),
                 most: usize::from(config.bus.prefetch.max(1)) * 2,
+                delivery_limit: u32::from(config.bus.settings().topology.delivery_limit),
+                ledger: Arc::clone(&ledger),
+                suspects: inlet::Suspects::default(),
             };
             let (stop, completions) = (&inward.stop, ends.completions);
             inward.tasks.spawn(inlet.clone().run(Queue::Intake, ends.intake, stop.clone()));
@@ -158,6 +161,8 @@ impl App {
             };
             outward.tasks.spawn(relay.run(to_relay, ends.publisher, ends.confirmed, outward.stop.clone()));
             links.tasks.spawn(rescue::watch_bus(ends.bus.state(), readiness.clone(), links.stop.clone()));
+            let letters = ends.bus.dead_letters();
+            links.tasks.spawn(rescue::watch_dead_letters(letters, readiness.clone(), links.stop.clone()));
             links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
         }
         let undo = undo::Undo {

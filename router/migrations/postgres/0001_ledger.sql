@@ -312,3 +312,11 @@ create table figures (
     figures text not null,
     primary key (day, council, grouped, key)
 );
+
+-- Deliveries that came back to routers, by digest: how often a router began to read each and did not end.
+create table suspects (
+    delivery text collate "C" not null,
+    times bigint not null,
+    began_at bigint not null,
+    primary key (delivery)
+);

@@ -311,3 +311,11 @@ create table figures (
     figures text not null,
     primary key (day, council, grouped, key)
 ) strict, without rowid;
+
+-- Deliveries that came back to routers, by digest: how often a router began to read each and did not end.
+create table suspects (
+    delivery text not null,
+    times integer not null,
+    began_at integer not null,
+    primary key (delivery)
+) strict, without rowid;

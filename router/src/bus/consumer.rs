@@ -300,6 +300,11 @@ impl Probe<'_> {
     async fn run(self) -> Error {
         let mut suspicions = [Suspicion::default(), Suspicion::default()];
         loop {
+            match self.look(&self.topology.dead).await {
+                Ok((letters, _)) => self.board.set_aside(u64::from(letters)),
+                Err(Error::TimedOut { .. }) if self.inflow.is_full() => {}
+                Err(error) => return error,
+            }
             tokio::time::sleep(PROBE).await;
             for (((queue, paused), held), suspicion) in [Queue::Intake, Queue::Completions]
                 .into_iter()
@@ -307,7 +312,7 @@ impl Probe<'_> {
                 .zip(&self.held)
                 .zip(&mut suspicions)
             {
-                let (depth, consumers) = match self.look(queue).await {
+                let (depth, consumers) = match self.look(queue.name(self.topology)).await {
                     Ok(seen) => seen,
                     // The answer waits behind deliveries for which there is no room.
                     Err(Error::TimedOut { .. }) if self.inflow.is_full() => continue,
@@ -329,10 +334,9 @@ impl Probe<'_> {
         }
     }
 
-    async fn look(&self, queue: Queue) -> Result<(u32, u32), Error> {
-        let name = short(queue.name(self.topology))?;
-        let seen =
-            self.channel.queue_declare(name, QueueDeclareOptions::durable().passive(), FieldTable::default());
+    async fn look(&self, queue: &str) -> Result<(u32, u32), Error> {
+        let options = QueueDeclareOptions::durable().passive();
+        let seen = self.channel.queue_declare(short(queue)?, options, FieldTable::default());
         let seen = within(self.timeout, "looking at a queue", seen).await?;
         Ok((seen.message_count(), seen.consumer_count()))
     }

@@ -22,7 +22,7 @@ use crate::envelope;
 const WRITTEN: Duration = Duration::from_secs(10);
 
 /// One delivery. It must be [acknowledged](Self::ack) once the ledger has it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Inbound {
     /// The body as it came.
     pub body: Vec<u8>,
@@ -136,7 +136,7 @@ impl fmt::Debug for Receipt {
 }
 
 /// The headers as text, whatever kind of value each client chose for them.
-fn texts(headers: &FieldTable) -> Vec<(String, String)> {
+pub(super) fn texts(headers: &FieldTable) -> Vec<(String, String)> {
     let text = |value: &AMQPValue| match value {
         AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
         AMQPValue::ShortString(text) => Some(text.to_string()),

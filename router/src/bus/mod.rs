@@ -6,6 +6,7 @@
 
 mod client;
 mod consumer;
+mod dead;
 mod error;
 mod inbound;
 mod inflow;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use client::{Client, reach};
 pub use error::Error;
+pub use dead::{DeadLetter, DeadLetters};
 pub use inbound::{Inbound, Receipt};
 pub use publisher::{Closed, Confirmed, Fate, Outgoing, Publisher};
 pub use state::State;
@@ -42,6 +44,9 @@ use state::{Board, Side};
 
 /// What a log filter must hold: the AMQP client writes the bodies of returned messages to its log.
 pub const LOG_FILTER: &str = "lapin::returned_messages=off";
+
+/// How long a command waits for any answer of the broker.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the bus is used.
 #[derive(Clone)]
@@ -211,6 +216,11 @@ impl Bus {
     /// Whether the bus can be used, now and whenever that changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.board.watch()
+    }
+
+    /// How many messages the broker has set aside, now and whenever that changes; seen every few seconds.
+    pub fn dead_letters(&self) -> watch::Receiver<u64> {
+        self.board.dead_letters()
     }
 
     /// Stops taking from a queue. What was delivered can still be acknowledged; the rest waits at the broker.

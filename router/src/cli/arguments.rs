@@ -214,6 +214,51 @@ pub struct ProblemsArgs {
     pub most: usize,
 }
 
+/// What can be done with what the broker has set aside.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeadCommand {
+    /// What there is, and why
+    List {
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        most: usize,
+    },
+    /// One message with its headers and its body
+    Show(DeadArgs),
+    /// Have messages delivered again, as they were published
+    Return(DeadArgs),
+    /// Drop messages; the ledger keeps each as refused
+    Drop(DropArgs),
+}
+
+/// Which messages are meant.
+#[derive(Debug, Clone, Args)]
+pub struct DeadArgs {
+    /// The messages, by the beginning of their IDs
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub ids: Vec<String>,
+    /// Every one
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+}
+
+/// Options of `dead drop`.
+#[derive(Debug, Clone, Args)]
+pub struct DropArgs {
+    /// Which are dropped.
+    #[command(flatten)]
+    pub which: DeadArgs,
+    /// Why, for whoever looks for them
+    #[arg(long, value_name = "WHY")]
+    pub because: String,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
 /// Options of `resolve`.
 #[derive(Debug, Clone, Args)]
 pub struct ResolveArgs {

@@ -262,7 +262,12 @@ fn a_body_that_is_not_json_is_refused_with_line_and_column() {
 fn a_body_nested_too_deep_or_of_too_many_values_is_refused_in_every_mode_before_it_is_built() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let many = format!("[{}0]", "[],".repeat(200_000));
-    let marks = [("cloudEvents:specversion", "1.0"), ("cloudEvents:id", "1")];
+    let marks = [
+        ("cloudEvents:specversion", "1.0"),
+        ("cloudEvents:id", "1"),
+        ("cloudEvents:source", "/a"),
+        ("cloudEvents:type", "t"),
+    ];
     for (media, headers) in [(STRUCTURED, &[][..]), ("application/json", &marks)] {
         for levels in [65, 1_000, 100_000] {
             let error = amqp(media, headers, nested(levels).as_bytes()).unwrap_err();

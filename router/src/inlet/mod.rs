@@ -2,9 +2,14 @@
 //! the ledger has it.
 
 mod pressure;
+mod suspects;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use mappings::bounds::Bounds;
@@ -20,8 +25,11 @@ use crate::envelope::{self, Data, Delivery};
 use crate::reading::{Memory, memory_of};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
-use crate::ledger::{Completion, Failed, InboxKey, Refusal, Way, Writer};
+use crate::ledger::{Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
 use pressure::{Pressure, Turn};
+use suspects::{Rest, Returned, Suspect, TOGETHER};
+
+pub use suspects::Suspects;
 
 /// The type of a completion on `backoffice.events`.
 pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
@@ -45,6 +53,12 @@ pub struct Inlet {
     pub bus: Bus,
     /// The most deliveries that are held unacknowledged.
     pub most: usize,
+    /// How often the broker gives a delivery out before it sets it aside.
+    pub delivery_limit: u32,
+    /// Of what came back, how often it was read.
+    pub ledger: Arc<dyn Ledger>,
+    /// What came back, on both queues.
+    pub suspects: Suspects,
 }
 
 /// How often it is looked whether the ledger keeps up.
@@ -58,26 +72,81 @@ impl Inlet {
     pub async fn run(self, queue: Queue, mut inbound: mpsc::Receiver<Inbound>, shutdown: CancellationToken) {
         let pressure = Pressure::default();
         let mut under_way = FuturesUnordered::new();
+        let mut returned = VecDeque::new();
+        let mut suspects: Vec<Suspect> = Vec::new();
+        let mut careful: Option<BoxFuture<'_, Step>> = None;
+        let mut rest = None;
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let held = metrics::gauge!("dovetail_bus_unacknowledged", "queue" => queue.to_string());
+        let gauge = metrics::gauge!("dovetail_bus_unacknowledged", "queue" => queue.to_string());
         loop {
-            held.set(u32::try_from(under_way.len()).map_or(f64::INFINITY, f64::from));
+            let held = under_way.len() + returned.len() + suspects.len();
+            gauge.set(u32::try_from(held).map_or(f64::INFINITY, f64::from));
+            if careful.is_none() {
+                careful = self.next_step(&mut returned, &mut suspects, rest.is_some(), (&pressure, &shutdown));
+            }
+            if careful.is_none() {
+                rest = None;
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(()) = under_way.next() => {}
+                step = OptionFuture::from(careful.as_mut()), if careful.is_some() => {
+                    careful = None;
+                    match step {
+                        Some(Step::Sorted(more)) => suspects.extend(more),
+                        Some(Step::Rested(begun)) => rest = Some(begun),
+                        Some(Step::Alone) | None => {}
+                    }
+                }
                 _ = tick.tick() => self.turn(queue, pressure.look(tokio::time::Instant::now())),
-                next = inbound.recv(), if under_way.len() < self.most => {
+                next = inbound.recv(), if held < self.most => {
                     let Some(next) = next else { break };
-                    under_way.push(self.take(next, &pressure, &shutdown));
+                    if self.suspects.holds(&next) {
+                        returned.push_back(self.suspects.add(next));
+                    } else {
+                        under_way.push(self.take(next, &pressure, &shutdown));
+                    }
                 }
             }
         }
+        drop((returned, suspects));
+        if let Some(careful) = careful {
+            careful.await;
+        }
+        drop(rest);
         while under_way.next().await.is_some() {}
+    }
+
+    /// What is done next with what came back: those that are not known are read together, before those that are known
+    /// as suspect, which are read one by one while both queues rest.
+    fn next_step<'a>(
+        &'a self,
+        returned: &mut VecDeque<Returned>,
+        suspects: &mut Vec<Suspect>,
+        is_resting: bool,
+        (pressure, shutdown): (&'a Pressure, &'a CancellationToken),
+    ) -> Option<BoxFuture<'a, Step>> {
+        if !returned.is_empty() {
+            let some: Vec<Returned> = returned.drain(..returned.len().min(TOGETHER)).collect();
+            let sorting = self.take_returned(some, pressure, shutdown);
+            return Some(sorting.map(Step::Sorted).boxed());
+        }
+        // The least suspect first.
+        let place = (0..suspects.len()).min_by_key(|place| suspects[*place].times)?;
+        if !is_resting {
+            let resting = shutdown.run_until_cancelled(self.suspects.rest(&self.bus));
+            return Some(resting.map(|rest| rest.map_or(Step::Alone, Step::Rested)).boxed());
+        }
+        let suspect = suspects.remove(place);
+        Some(self.take_alone(suspect, pressure, shutdown).map(|()| Step::Alone).boxed())
     }
 
     /// Turns the tap of the queue.
     fn turn(&self, queue: Queue, turn: Turn) {
+        if self.suspects.is_resting() {
+            return;
+        }
         match turn {
             Turn::Off(reason) if !self.bus.is_paused(queue) => {
                 tracing::warn!(queue = %queue, reason, "nothing is consumed until the ledger keeps up");
@@ -96,7 +165,14 @@ impl Inlet {
     /// Takes one delivery and acknowledges it. While the ledger cannot write, the delivery waits here,
     /// unacknowledged: the prefetch bounds how many do. One whose connection is gone comes again by itself.
     async fn take(&self, inbound: Inbound, pressure: &Pressure, shutdown: &CancellationToken) {
+        let _together = self.suspects.beside_others().await;
+        self.carry(inbound, pressure, shutdown).await;
+    }
+
+    /// Reads a delivery, has the ledger take it, and acknowledges it.
+    async fn carry(&self, inbound: Inbound, pressure: &Pressure, shutdown: &CancellationToken) {
         let (queue, receipt) = (inbound.queue, inbound.receipt.clone());
+        let hash = self.suspects.hash(&inbound.body);
         failpoint::hit(Point::Received).await;
         if failpoint::acknowledges_first() {
             receipt.ack().await;
@@ -109,6 +185,7 @@ impl Inlet {
             waiting.failed();
             tracing::error!(error = %error, queue = %queue, "a delivery could not be written yet");
             if !receipt.is_live() {
+                self.suspects.lived(hash);
                 return;
             }
             tokio::select! {
@@ -119,12 +196,14 @@ impl Inlet {
         drop(waiting);
         failpoint::hit(Point::Acknowledging).await;
         if !receipt.ack().await {
+            self.suspects.lived(hash);
             tracing::warn!(queue = %queue, "a delivery could not be acknowledged; it will come again");
         }
         failpoint::hit(Point::Acknowledged).await;
     }
 
     fn read(&self, inbound: Inbound) -> Read {
+        failpoint::reading(&inbound.body);
         let now = self.clock.now();
         match inbound.queue {
             Queue::Intake => Read::Requests(self.intake.read(request(inbound, &self.bounds), now)),
@@ -143,6 +222,16 @@ impl Inlet {
             }
         }
     }
+}
+
+/// What came of one step with deliveries that came back.
+enum Step {
+    /// All were read but these, which are known as suspect.
+    Sorted(Vec<Suspect>),
+    /// Both queues rest.
+    Rested(Rest),
+    /// One suspect was read alone, or shutdown came first.
+    Alone,
 }
 
 /// What a delivery was understood as.

@@ -18,6 +18,7 @@ mod recording;
 mod reopening;
 mod reporting;
 mod resolving;
+mod suspecting;
 mod writing;
 
 use fixture::{Fixture, both};
