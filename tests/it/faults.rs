@@ -57,6 +57,19 @@ async fn a_zombie_that_stood_still_for_longer_than_its_leases_does_nothing_twice
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_kills_whoever_reads_it_is_refused_and_its_neighbours_close() {
+    let played = holds(Row::new("deadly", Strike::Deadly, Database::Postgres, 1), 11).await;
+    let log = played.logs.join("\n");
+    assert!(log.contains("a delivery that routers did not survive is refused"), "{log}");
+    assert_eq!(log.matches("aborted on purpose by what was read").count(), 4, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_nested_lists_is_refused_in_little_memory_and_its_neighbours_close() {
+    holds(Row::new("nested-lists", Strike::NestedLists, Database::Sqlite, 1), 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fail_point_is_come_by_in_a_journey() {
     let played = holds(Row::new("tour", Strike::Tour, Database::Postgres, 1), 9).await;
     let log = played.logs.join("\n");

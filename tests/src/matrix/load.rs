@@ -6,9 +6,14 @@ use serde_json::json;
 
 use super::Strike;
 use crate::checker::Published;
-use crate::council::{request, submitted, systems};
+use crate::council::{nested_lists, request, submitted, systems};
 use crate::messages::Client;
 use crate::wait::pass;
+
+/// What no router survives reading, where it is told so.
+pub(super) const DEADLY: &str = "the request that no router survives";
+/// The number of the request that is the worst, with others before and after it.
+const WORST: usize = 20;
 
 /// How many requests a strike is played with.
 pub(super) fn requests(strike: Strike) -> usize {
@@ -26,6 +31,8 @@ pub(super) fn requests(strike: Strike) -> usize {
         | Strike::LostAnswers
         | Strike::LateWrites
         | Strike::FailingWrites
+        | Strike::Deadly
+        | Strike::NestedLists
         | Strike::Tour => 60,
     }
 }
@@ -46,6 +53,8 @@ fn gap(strike: Strike) -> Duration {
         | Strike::LostAnswers
         | Strike::LateWrites
         | Strike::FailingWrites
+        | Strike::Deadly
+        | Strike::NestedLists
         | Strike::Tour => Duration::from_millis(50),
     }
 }
@@ -63,6 +72,15 @@ pub(super) async fn publish(
         let is_wrong = number % 11 == 5;
         if is_wrong {
             data["service"] = json!("waste.no-such-thing");
+        }
+        if number == WORST && matches!(strike, Strike::Deadly | Strike::NestedLists) {
+            data["summary"] = json!(DEADLY);
+            let deadly = submitted(&format!("matrix-{seed}-{ticket}"), &data).to_string().into_bytes();
+            let nested = strike == Strike::NestedLists;
+            let body = if nested { nested_lists(ticket, 75_000) } else { deadly };
+            client.publish_bytes_surely(&body).await;
+            published.push(Published { ticket: ticket.clone(), systems: Vec::new() });
+            continue;
         }
         let event = submitted(&format!("matrix-{seed}-{ticket}"), &data);
         client.publish_surely(&event).await;

@@ -21,6 +21,11 @@ use crate::services::{self, FreshSqlite, amqp_url, fresh_postgres};
 
 use troupe::Troupe;
 
+/// The address space of a router that is given little.
+const LITTLE: u64 = 3_000_000 * 1024;
+/// What a router may hold at most when it is sent nested lists.
+const PEAK: u64 = 300_000_000;
+
 /// How long a call may take; what a system holds back longer is a time-out.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -64,6 +69,10 @@ pub enum Strike {
     LateWrites,
     /// Writes of the ledger fail: one in twenty.
     FailingWrites,
+    /// One request kills every router that reads it.
+    Deadly,
+    /// One request would take gigabytes as a tree, and routers have an address space of 3 GB.
+    NestedLists,
     /// Nothing, but every fail point that is come by is told in the log.
     Tour,
     /// A router acknowledges what it has not written, and is killed. It loses tickets: the checker must say so.
@@ -119,7 +128,7 @@ pub fn rows() -> Vec<Row> {
     use Database::{Postgres, Sqlite};
     let everywhere = [(Postgres, 1), (Postgres, 3), (Sqlite, 1)];
     let several = [(Postgres, 1), (Postgres, 3)];
-    let matrix: [Strikes<'_>; 12] = [
+    let matrix: [Strikes<'_>; 14] = [
         ("kill", Strike::Kill, &everywhere),
         ("freeze", Strike::Freeze, &[(Postgres, 3)]),
         ("sessions", Strike::Sessions, &several),
@@ -132,6 +141,8 @@ pub fn rows() -> Vec<Row> {
         ("lost-answers", Strike::LostAnswers, &everywhere),
         ("late-writes", Strike::LateWrites, &everywhere),
         ("failing-writes", Strike::FailingWrites, &everywhere),
+        ("deadly", Strike::Deadly, &everywhere),
+        ("nested-lists", Strike::NestedLists, &everywhere),
     ];
     let matrix = matrix.into_iter().flat_map(|(name, strike, on)| {
         on.iter().map(move |(database, routers)| Row::new(name, strike, *database, *routers))
@@ -187,6 +198,9 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     let place = Place::new(row, seed).await;
     let mut council = Council::linked(&place.ledger, &place.amqp, seed).await;
     council.time_out_after(PATIENCE);
+    if row.strike == Strike::NestedLists {
+        council.limit_memory(LITTLE);
+    }
     let plans = plans(row.strike, seed, &mut dice);
     strike::prepare(row.strike, &council);
     let mut troupe = Troupe::start(&council, row.routers, &plans).await;
@@ -201,12 +215,16 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     strike::heal(row.strike, &council);
     troupe.fill().await;
     drain::drain(&*ledger, &council, &troupe, &published).await;
+    let peak = troupe.peak_memory();
     troupe.stop().await;
 
     let evidence = gather(&*ledger, &council, &mut client, published).await;
     let mut verdict = check(&evidence).with_all_work_ended(&evidence);
     if plans.must_kill && troupe.fell == 0 {
         verdict.findings.push("the point was not reached: no router fell".to_owned());
+    }
+    if row.strike == Strike::NestedLists && (peak > PEAK || troupe.fell > 0) {
+        verdict.findings.push(format!("{} routers fell, and one held {peak} bytes", troupe.fell));
     }
     Played { verdict, took: began.elapsed(), logs: troupe.logs }
 }
@@ -227,6 +245,7 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         Strike::LateWrites => format!("written=error:5%:{seed}"),
         Strike::FailingWrites => format!("writing=error:5%:{seed}"),
         Strike::Tour => crash::LEAVES_SOMETHING.to_owned(),
+        Strike::Deadly => format!("deadly:{}", load::DEADLY),
         Strike::AcknowledgesFirst => format!("acknowledge_first;accepting=kill@{}", dice.random_range(3..8)),
         Strike::Kill
         | Strike::Freeze
@@ -237,16 +256,17 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
-        | Strike::LostAnswers => String::new(),
+        | Strike::LostAnswers
+        | Strike::NestedLists => String::new(),
     };
-    let later = if matches!(strike, Strike::LateWrites | Strike::FailingWrites) {
+    let later = if matches!(strike, Strike::LateWrites | Strike::FailingWrites | Strike::Deadly) {
         first.clone()
     } else if strike == Strike::Tour {
         "any=tell".to_owned()
     } else {
         String::new()
     };
-    let must_kill = matches!(strike, Strike::Crash(_) | Strike::AcknowledgesFirst);
+    let must_kill = matches!(strike, Strike::Crash(_) | Strike::AcknowledgesFirst | Strike::Deadly);
     Plans { first, later, must_kill }
 }
 

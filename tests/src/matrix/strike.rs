@@ -49,7 +49,9 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         | Strike::Link
         | Strike::FullDisk
         | Strike::LateWrites
-        | Strike::FailingWrites => rate(Fault::LostAnswer, 0.05),
+        | Strike::FailingWrites
+        | Strike::Deadly
+        | Strike::NestedLists => rate(Fault::LostAnswer, 0.05),
     };
     for kind in Kind::ALL {
         council.simulator(kind).set_faults(faults.clone());
@@ -165,7 +167,15 @@ pub(super) async fn strike(
         | Strike::Errors
         | Strike::LostAnswers
         | Strike::LateWrites
-        | Strike::FailingWrites => {}
+        | Strike::FailingWrites
+        | Strike::NestedLists => {}
+        Strike::Deadly => {
+            // Once beside others, once with those that came back beside it, and twice alone.
+            for falls in 1..=4 {
+                troupe.fallen_times(falls, FALLS * 2).await;
+                troupe.fill().await;
+            }
+        }
     }
 }
 

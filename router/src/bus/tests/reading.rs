@@ -154,6 +154,33 @@ async fn no_more_is_given_out_than_may_wait_for_its_acknowledgement() {
 }
 
 #[tokio::test]
+async fn no_more_bytes_are_given_out_than_may_wait_for_their_acknowledgement() {
+    const EACH: usize = 2_000_000;
+    let mut rig = Rig::start_with(|settings| settings.unacknowledged_bytes = 3 * EACH).await;
+    rig.wait_for(|state| matches!(state, State::Connected { .. })).await;
+    rig.bus.pause(Queue::Intake);
+    rig.queue_has(&rig.topology.intake, 0, 0).await;
+    for _ in 0..12 {
+        let (exchange, body) = (rig.topology.requests.as_str(), vec![b' '; EACH]);
+        rig.client.publish(exchange, "key", "text/plain", Vec::new(), &body).await.unwrap();
+    }
+    rig.bus.resume(Queue::Intake);
+    let mut given = Vec::new();
+    while let Ok(next) = timeout(Duration::from_secs(1), rig.intake.recv()).await {
+        given.push(next.unwrap());
+    }
+    assert_eq!(given.len(), 3, "the fourth is not read while three wait");
+    for left in (0..12).rev() {
+        assert!(given.remove(0).ack().await);
+        if left > 2 {
+            given.push(rig.next().await);
+        }
+    }
+    rig.queue_has(&rig.topology.intake, 0, 1).await;
+    rig.finish().await;
+}
+
+#[tokio::test]
 async fn what_is_given_back_too_often_is_set_aside_by_the_broker() {
     let mut rig = Rig::start_with(|settings| settings.topology.delivery_limit = 2).await;
     rig.wait_for(|state| matches!(state, State::Connected { .. })).await;

@@ -17,8 +17,8 @@ impl SqlLedger {
         .texts("delivery", deliveries, String::as_str);
         let mut times = HashMap::new();
         for mut row in self.alone(statement).await? {
-            let read = u64::try_from(row.int("suspects.times")?).unwrap_or_default();
-            times.insert(row.text("suspects.delivery")?, read);
+            let delivery = row.text("suspects.delivery")?;
+            times.insert(delivery, u64::try_from(row.int("suspects.times")?).unwrap_or_default());
         }
         Ok(times)
     }
