@@ -338,7 +338,10 @@ mod tests {
 
         assert_eq!(check("<Body><Poke><id>7</id><secret>s3cret</secret></Poke></Body>"), Ok(()));
         let large = format!("<Poke>{}<secret>s3cret</secret></Poke>", "<a/>".repeat(10_000));
-        assert!(matches!(check(&large), Err(Refused::Excess(Excess::Nodes { found: 10_002, limit: 10_000 }))));
+        assert!(matches!(
+            check(&large),
+            Err(Refused::Excess(Excess::Nodes { found: 10_002, limit: 10_000 }))
+        ));
         let deep = format!("<Poke><secret>s3cret</secret>{}", "<a>".repeat(65));
         assert!(matches!(check(&deep), Err(Refused::Excess(Excess::Depth { .. }))));
         let wrong = Err(Refused::Wrong("the secret in the body".into()));
@@ -420,12 +423,18 @@ mod tests {
             encoding: Encoding::Hex,
             prefix: "sha256=".into(),
         };
-        let header =
-            Verify::SharedSecret { place: SecretPlace::Header("X-Poke".into()), value: Secret::new("s3cret".into()) };
+        let header = Verify::SharedSecret {
+            place: SecretPlace::Header("X-Poke".into()),
+            value: Secret::new("s3cret".into()),
+        };
         let basic = Verify::Basic { username: "u".into(), password: Secret::new("p".into()) };
         let standard = Verify::StandardWebhooks { secret: secret() };
         let stamped = |timestamp, signature| {
-            headers(&[("webhook-id", "1"), ("webhook-timestamp", timestamp), ("webhook-signature", signature)])
+            headers(&[
+                ("webhook-id", "1"),
+                ("webhook-timestamp", timestamp),
+                ("webhook-signature", signature),
+            ])
         };
         for (rule, wrong) in [
             (&hmac, HeaderMap::new()),

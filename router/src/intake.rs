@@ -179,7 +179,8 @@ pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Unde
     // A refusal keeps its own event, not the batch: else what is kept would grow with the square of the batch.
     let each = envelopes.into_iter().map(|envelope| {
         let (kept, length) = beginning(envelope.to_json().to_string().as_bytes());
-        let own = Door { name: door.name, kept, length, traceparent: door.traceparent.clone(), now: door.now };
+        let own =
+            Door { name: door.name, kept, length, traceparent: door.traceparent.clone(), now: door.now };
         understand(&own, envelope, catalogue)
     });
     each.collect()

@@ -90,7 +90,10 @@ mod tests {
         let first = memory.enter(8 * UNIT).await.expect("memory");
         assert!(memory.enter_now(4 * UNIT).is_none());
         let mut second = std::pin::pin!(memory.enter(100 * UNIT));
-        assert!(futures::poll!(second.as_mut()).is_pending(), "larger than the whole, it waits for the whole");
+        assert!(
+            futures::poll!(second.as_mut()).is_pending(),
+            "larger than the whole, it waits for the whole"
+        );
         assert!(memory.enter_now(UNIT).is_none(), "nobody passes who waits");
         drop(first);
         let second = second.await.expect("memory");

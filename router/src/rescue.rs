@@ -249,7 +249,8 @@ pub async fn watch_dead_letters(
         if count > 0 {
             tracing::warn!(count, "the broker has set messages aside: see dovetail dead list");
         }
-        readiness.send_if_modified(|readiness| std::mem::replace(&mut readiness.dead_letters, count) != count);
+        readiness
+            .send_if_modified(|readiness| std::mem::replace(&mut readiness.dead_letters, count) != count);
         tokio::select! {
             () = shutdown.cancelled() => return,
             changed = letters.changed() => if changed.is_err() { return },

@@ -27,11 +27,13 @@ async fn what_would_take_gigabytes_as_a_tree_is_refused_at_every_door_over_http(
     let program = council.start().await;
     let nested = nested_lists("CRM-1", 75_000);
     let deep = format!("{{\"a\": {}{}}}", "[".repeat(70), "]".repeat(70)).into_bytes();
-    let elements = format!("<ServiceNotification>{}</ServiceNotification>", "<a/>".repeat(200_000)).into_bytes();
+    let elements =
+        format!("<ServiceNotification>{}</ServiceNotification>", "<a/>".repeat(200_000)).into_bytes();
     let attributes: String = (0..200_000).map(|number| format!(" a{number}='1'")).collect();
     let attributes = format!("<ServiceNotification{attributes}/>").into_bytes();
     let batch = [b"[".as_slice(), &nested, b"]"].concat();
-    let binary = serde_json::from_slice::<Value>(&nested_lists("CRM-2", 1)).expect("JSON")["data"].to_string();
+    let binary =
+        serde_json::from_slice::<Value>(&nested_lists("CRM-2", 1)).expect("JSON")["data"].to_string();
     let structured = "application/cloudevents+json";
     for (path, kind, body, part) in [
         ("/v1/requests", structured, nested.clone(), "levels deep on line 1; expected 64 at most"),

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn what_ends_in_the_middle_is_measured_as_far_as_it_goes() {
-        for (text, nodes) in [("<", 1), ("<a", 1), ("<a x='", 2), ("<a><!-- ", 1), ("</a></b>", 0), ("<é", 1)] {
+        for (text, nodes) in [("<", 1), ("<a", 1), ("<a x='", 2), ("<a><!-- ", 1), ("</a></b>", 0), ("<é", 1)]
+        {
             assert_eq!(extent(text).nodes, nodes, "{text}");
         }
         assert_eq!(extent(&"<a>".repeat(500)).depth, 500);

@@ -27,7 +27,12 @@ pub(super) struct Whole {
 ///
 /// # Errors
 /// 413 when it is larger, 400 when it breaks off, 503 when too much is under way already.
-pub(super) async fn read(body: Body, headers: &HeaderMap, most: usize, memory: &Memory) -> Result<Whole, Problem> {
+pub(super) async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    most: usize,
+    memory: &Memory,
+) -> Result<Whole, Problem> {
     let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = said.and_then(|said| said.parse::<usize>().ok());
     if announced.is_some_and(|announced| announced > most) {

@@ -50,15 +50,12 @@ async fn receive(
     body: Body,
 ) -> Result<Response, Problem> {
     let key = admit(&doors.keys, &headers)?;
-    let Whole { bytes, part: _part } =
-        body::read(body, &headers, doors.bounds.bytes, &doors.bodies).await?;
+    let Whole { bytes, part: _part } = body::read(body, &headers, doors.bounds.bytes, &doors.bodies).await?;
     let _memory = body::admit(&bytes, &doors.bounds, &doors.memory).await?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let message = match crm {
         Some(crm) => Message::native("http", crm, bytes, &doors.bounds),
-        None => {
-            Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &doors.bounds))
-        }
+        None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &doors.bounds)),
     };
     permit(key, &message.delivery)?;
     let message = Message { traceparent, ..message };

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use lapin::{BasicProperties, Channel};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel};
 
+use super::TIMEOUT;
 use super::error::{Error, within};
 use super::link::{Open, address, open, short};
 use super::publisher::properties;
-use super::TIMEOUT;
 use super::topology::Topology;
 use crate::envelope::{Envelope, STRUCTURED};
 
@@ -78,9 +78,8 @@ impl Client {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<(), Error> {
-        let published = async {
-            self.channel.basic_publish(exchange, key, options, body, properties).await?.await
-        };
+        let published =
+            async { self.channel.basic_publish(exchange, key, options, body, properties).await?.await };
         let word = within(TIMEOUT, "publishing", published).await?;
         let nacked = word.is_nack();
         match word.take_message() {

@@ -4,12 +4,12 @@ use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 
+use super::TIMEOUT;
 use super::client::Client;
 use super::error::{Error, within};
 use super::inbound::texts;
 use super::link::short;
 use super::topology::Topology;
-use super::TIMEOUT;
 
 /// Headers that the broker adds when it sets a message aside.
 const OF_THE_BROKER: [&str; 8] = [
@@ -90,18 +90,19 @@ impl<'a> DeadLetters<'a> {
     pub async fn give_back(&self, letter: &DeadLetter) -> Result<(), Error> {
         let delivery = &letter.message.delivery;
         let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        headers = headers
-            .inner()
-            .iter()
-            .filter(|(name, _)| !OF_THE_BROKER.contains(&name.as_str()))
-            .fold(FieldTable::default(), |mut kept, (name, value)| {
+        headers = headers.inner().iter().filter(|(name, _)| !OF_THE_BROKER.contains(&name.as_str())).fold(
+            FieldTable::default(),
+            |mut kept, (name, value)| {
                 kept.insert(name.clone(), value.clone());
                 kept
-            });
+            },
+        );
         let properties = delivery.properties.clone().with_headers(headers);
         let exchange = short(letter.exchange.as_deref().unwrap_or_default())?;
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        self.client.publish_as(exchange, short(&letter.routing_key)?, options, &letter.body, properties).await?;
+        self.client
+            .publish_as(exchange, short(&letter.routing_key)?, options, &letter.body, properties)
+            .await?;
         self.take_away(letter).await
     }
 

@@ -80,8 +80,12 @@ impl Inbound {
             redelivered: delivery.redelivered,
             delivery_count,
             queue,
-            receipt: Receipt { acker: delivery.acker, _held: held, _unacknowledged: unacknowledged,
-                _weight: Arc::new(weight) },
+            receipt: Receipt {
+                acker: delivery.acker,
+                _held: held,
+                _unacknowledged: unacknowledged,
+                _weight: Arc::new(weight),
+            },
         }
     }
 

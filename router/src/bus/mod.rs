@@ -28,8 +28,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use client::{Client, reach};
-pub use error::Error;
 pub use dead::{DeadLetter, DeadLetters};
+pub use error::Error;
 pub use inbound::{Inbound, Receipt};
 pub use publisher::{Closed, Confirmed, Fate, Outgoing, Publisher};
 pub use state::State;

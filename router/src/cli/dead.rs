@@ -169,9 +169,13 @@ async fn find(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result<Vec<
 }
 
 fn done(args: &DeadArgs, word: &str, then: &str, letters: &[DeadLetter]) -> Shown {
-    let missing = args.ids.iter().any(|id| !letters.iter().any(|letter| digest(letter).starts_with(id.as_str())));
+    let missing =
+        args.ids.iter().any(|id| !letters.iter().any(|letter| digest(letter).starts_with(id.as_str())));
     if missing {
-        return Shown { json: json!({word: letters.iter().map(line).collect::<Vec<_>>()}), ..not_found(args) };
+        return Shown {
+            json: json!({word: letters.iter().map(line).collect::<Vec<_>>()}),
+            ..not_found(args)
+        };
     }
     Shown {
         text: format!("{} {word}. {then}\n", letters.len()),

@@ -12,9 +12,13 @@ mod armed;
 mod plan;
 
 #[cfg(not(debug_assertions))]
-pub use absent::{acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, reading, sent};
+pub use absent::{
+    acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, reading, sent,
+};
 #[cfg(debug_assertions)]
-pub use armed::{acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, reading, sent};
+pub use armed::{
+    acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, reading, sent,
+};
 
 /// A place on the way of a request, in the order in which a request comes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

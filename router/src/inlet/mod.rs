@@ -22,10 +22,10 @@ use crate::bus::{Bus, Inbound, Queue};
 use crate::clock::Clock;
 use crate::complete;
 use crate::envelope::{self, Data, Delivery};
-use crate::reading::{Memory, memory_of};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
 use crate::ledger::{Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::reading::{Memory, memory_of};
 use pressure::{Pressure, Turn};
 use suspects::{Rest, Returned, Suspect, TOGETHER};
 
@@ -83,7 +83,8 @@ impl Inlet {
             let held = under_way.len() + returned.len() + suspects.len();
             gauge.set(u32::try_from(held).map_or(f64::INFINITY, f64::from));
             if careful.is_none() {
-                careful = self.next_step(&mut returned, &mut suspects, rest.is_some(), (&pressure, &shutdown));
+                careful =
+                    self.next_step(&mut returned, &mut suspects, rest.is_some(), (&pressure, &shutdown));
             }
             if careful.is_none() {
                 rest = None;

@@ -195,7 +195,12 @@ impl Inlet {
     }
 
     /// Reads one suspect with nobody beside it, or refuses it when routers have ended too often.
-    pub(super) async fn take_alone(&self, suspect: Suspect, pressure: &Pressure, shutdown: &CancellationToken) {
+    pub(super) async fn take_alone(
+        &self,
+        suspect: Suspect,
+        pressure: &Pressure,
+        shutdown: &CancellationToken,
+    ) {
         let Suspect { returned: Returned { inbound, counted: _counted }, times } = suspect;
         if !inbound.receipt.is_live() {
             return;
@@ -207,7 +212,8 @@ impl Inlet {
             tracing::error!(queue = %queue, times, digest = noted[0], "a delivery that routers did not survive is refused");
             metrics::counter!("dovetail_deadly_deliveries_total").increment(1);
             let refusal = self.not_survived(&inbound, times);
-            let refused = patiently(shutdown, || self.intake.accept(vec![Err(Box::new(refusal.clone()))])).await;
+            let refused =
+                patiently(shutdown, || self.intake.accept(vec![Err(Box::new(refusal.clone()))])).await;
             if refused.is_some() && inbound.receipt.ack().await {
                 patiently(shutdown, || self.ledger.clear(&noted)).await;
             }
