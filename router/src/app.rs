@@ -191,7 +191,7 @@ impl App {
             keys: Arc::new(config.http.keys.clone()),
             listeners,
             catalogue: Arc::clone(&catalogue),
-            readiness: ready,
+            readiness: ready.clone(),
             metrics,
             clock: clock.clone(),
             bounds,
@@ -203,6 +203,7 @@ impl App {
             Arc::clone(&ledger),
             Arc::clone(&catalogue),
             clock.clone(),
+            ready,
         ));
         let stop = inward.stop.clone();
         inward.tasks.spawn(async move {

@@ -55,6 +55,28 @@ async fn what_would_take_gigabytes_as_a_tree_is_refused_at_every_door_over_http(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_as_large_as_may_be_is_taken_and_told_in_little_memory() {
+    let database = FreshSqlite::new();
+    let council = Council::without_broker(&database.url(), 26).await;
+    let program = council.start().await;
+    let ticket = council.open_simulated(1).await.remove(0);
+    let mut data = request(&ticket, 0);
+    let nested = (0..50).fold(json!([]), |inner, _| json!([inner]));
+    data["details"]["lists"] = Value::from(vec![nested; 1900]);
+    data["details"]["text"] = json!("x".repeat(15_000_000));
+    let body = submitted("large", &data).to_string().into_bytes();
+    let (status, answer) = post(&program, "/v1/requests", "application/cloudevents+json", body).await;
+    assert_eq!(status, 202, "{answer}");
+    until("the ticket closes", Duration::from_secs(60), async || {
+        let page = http().get(program.url(&format!("/tickets/harlow/{ticket}"))).send().await.ok()?;
+        page.text().await.ok()?.contains("All work has ended").then_some(())
+    })
+    .await;
+    let peak = program.peak_memory().expect("it runs");
+    assert!(peak < PEAK, "{peak} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_batch_takes_memory_and_room_by_its_size_and_not_by_its_square() {
     let database = FreshSqlite::new();
     let council = Council::without_broker(&database.url(), 22).await;

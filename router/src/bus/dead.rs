@@ -2,7 +2,7 @@
 
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::types::{AMQPValue, FieldTable};
 
 use super::TIMEOUT;
 use super::client::Client;
@@ -122,23 +122,16 @@ impl DeadLetter {
         let properties = &message.delivery.properties;
         let table = properties.headers().clone().unwrap_or_default();
         // The latest death comes first.
-        let death = table.inner().get("x-death").and_then(|value| match value {
-            AMQPValue::FieldArray(deaths) => deaths.as_slice().first().cloned(),
-            _ => None,
-        });
-        let death = match death {
-            Some(AMQPValue::FieldTable(death)) => death,
-            Some(_) | None => FieldTable::default(),
+        let death = table.inner().get("x-death").and_then(first);
+        let of_death = |name: &str| {
+            let Some(AMQPValue::FieldTable(death)) = death else { return None };
+            death.inner().get(name)
         };
-        let of_death = |name: &str| death.inner().get(name).and_then(text);
-        let key = death.inner().get("routing-keys").and_then(|keys| match keys {
-            AMQPValue::FieldArray(keys) => keys.as_slice().first().and_then(text),
-            _ => None,
-        });
+        let key = of_death("routing-keys").and_then(first).and_then(text);
         Self {
-            queue: of_death("queue"),
-            reason: of_death("reason"),
-            exchange: of_death("exchange"),
+            queue: of_death("queue").and_then(text),
+            reason: of_death("reason").and_then(text),
+            exchange: of_death("exchange").and_then(text),
             routing_key: key.unwrap_or_else(|| message.delivery.routing_key.to_string()),
             content_type: properties.content_type().as_ref().map(ToString::to_string),
             headers: texts(&table)
@@ -151,13 +144,17 @@ impl DeadLetter {
     }
 }
 
+fn first(list: &AMQPValue) -> Option<&AMQPValue> {
+    let AMQPValue::FieldArray(list) = list else { return None };
+    list.as_slice().first()
+}
+
 fn text(value: &AMQPValue) -> Option<String> {
-    let long = |text: &LongString| String::from_utf8_lossy(text.as_bytes()).into_owned();
-    match value {
-        AMQPValue::LongString(value) => Some(long(value)),
-        AMQPValue::ShortString(value) => Some(value.to_string()),
-        _ => None,
+    if let AMQPValue::LongString(text) = value {
+        return Some(String::from_utf8_lossy(text.as_bytes()).into_owned());
     }
+    let AMQPValue::ShortString(text) = value else { return None };
+    Some(text.to_string())
 }
 
 fn is_not_found(error: &lapin::Error) -> bool {

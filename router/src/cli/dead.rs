@@ -65,10 +65,9 @@ async fn list(letters: &DeadLetters<'_>, topology: &Topology, most: usize) -> an
         let text = format!("Nothing lies in {}.\n", topology.dead);
         return Ok(Shown { text, json: json!({"count": 0, "messages": []}), exit: Exit::Ok });
     }
-    let word = |row: &Value, key: &str| match &row[key] {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+    let word = |row: &Value, key: &str| {
+        let bytes = row[key].as_u64().map(|bytes| bytes.to_string());
+        row[key].as_str().map(str::to_owned).or(bytes).unwrap_or_default()
     };
     let keys = ["id", "queue", "reason", "bytes", "ticket"];
     let mut text = columns(

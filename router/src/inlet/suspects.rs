@@ -23,7 +23,7 @@ use crate::ledger::{InboxKey, Refusal};
 
 /// How often a router may end while it reads a delivery before it is refused.
 pub(super) const MOST: u64 = 3;
-/// Before the broker sets a delivery aside by its own count, the ledger refuses it.
+/// So near to the broker's own limit, a delivery that was read alone already is not read again.
 const BEFORE_THE_LIMIT: u32 = 3;
 /// How many that come back for the first time are read together.
 pub(super) const TOGETHER: usize = 50;
@@ -208,7 +208,8 @@ impl Inlet {
         let noted = [envelope::digest(&inbound.body)];
         let queue = inbound.queue;
         let _alone = self.suspects.0.reading.write().await;
-        if times >= MOST || inbound.delivery_count + BEFORE_THE_LIMIT >= self.delivery_limit {
+        let is_near = inbound.delivery_count.saturating_add(BEFORE_THE_LIMIT) >= self.delivery_limit;
+        if times >= MOST || (times > 1 && is_near) {
             tracing::error!(queue = %queue, times, digest = noted[0], "a delivery that routers did not survive is refused");
             metrics::counter!("dovetail_deadly_deliveries_total").increment(1);
             let refusal = self.not_survived(&inbound, times);
