@@ -120,7 +120,7 @@ impl Listener {
                     })),
                     ..Facts::at(self.clock.now())
                 };
-                let read = self.connector.read(steps, context(&Value::Null, &facts), facts.now).await;
+                let read = self.connector.read_soon(steps, context(&Value::Null, &facts), facts.now).await;
                 told.extend(read.map_err(|failure| Refused::NotReadBack(failure.to_string()))?);
             }
             reports = told;
@@ -148,7 +148,8 @@ impl Listener {
             if rounds.unless_ended(self.connector.granted()).await.is_none() {
                 return;
             }
-            if let Err(error) = self.poll(every).await {
+            // Nothing is lost by breaking it off: the position has not moved, and what was taken is recognised.
+            if let Some(Err(error)) = rounds.unless_ended(self.poll(every)).await {
                 metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
                     .increment(1);
                 tracing::warn!(system = %self.system, error = format!("{error:#}"), "the system could not be polled");

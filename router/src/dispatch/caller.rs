@@ -24,7 +24,7 @@ pub(super) enum Told {
     Failed {
         /// Why, in plain words.
         reason: String,
-        /// The pause it asked for as a whole: 503 with `Retry-After`, between a second and an hour.
+        /// The pause it asked for with this call: `Retry-After`, between a second and an hour.
         pause: Option<Duration>,
     },
     /// Nothing was sent.
@@ -347,8 +347,9 @@ fn told(performed: &Performed) -> Told {
         Outcome::Delivered { .. } | Outcome::Rejected { .. } | Outcome::Absent => return Told::Answered,
     };
     match performed.status {
+        // Too much is asked of it, or it takes nothing: it says so of one call, and of itself when it goes on so.
+        Some(429 | 503) => Told::Failed { reason: reason.clone(), pause },
         Some(..500) => Told::Answered,
-        Some(503) => Told::Failed { reason: reason.clone(), pause },
         Some(_) | None => Told::Failed { reason: reason.clone(), pause: None },
     }
 }
