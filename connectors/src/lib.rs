@@ -11,6 +11,7 @@ mod classify;
 mod connector;
 mod draft;
 mod exchange;
+mod handshake;
 mod mask;
 mod outcome;
 mod retry_after;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mappings::mapping::{HostKey, Login, Secret, Sftp};
+use russh::AlgorithmKind;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKeyBase64, PublicKeyOrCertificate};
 use russh_sftp::client::SftpSession;
@@ -265,11 +266,11 @@ async fn connect(server: &Sftp) -> io::Result<Handle<Known>> {
         let algorithm: Algorithm =
             algorithm.parse().map_err(|_| refused(format!("host_key: {algorithm} is no kind of key")))?;
         if matches!(algorithm, Algorithm::Rsa { .. }) {
-            return Err(refused(
-                "host_key: an RSA key; expected ssh-ed25519 or ecdsa-sha2-nistp256".to_owned(),
-            ));
+            return Err(refused(format!("host_key: an RSA key; {NOT_RSA}")));
         }
         config.preferred.key = Cow::Owned(vec![algorithm]);
+    } else {
+        config.preferred.key.to_mut().retain(|algorithm| !matches!(algorithm, Algorithm::Rsa { .. }));
     }
     let known = Known(server.host_key.clone());
     let address = (server.host.as_str(), server.port);
@@ -307,6 +308,10 @@ fn private(key: &Secret) -> io::Result<russh::keys::PrivateKey> {
     Ok(key)
 }
 
+/// What to do about a host key of RSA.
+const NOT_RSA: &str = "RSA keys are not taken: ask the supplier for a host key of Ed25519 or ECDSA beside it (on \
+     OpenSSH ssh-keygen -A makes them), and put its line or fingerprint there";
+
 fn refused(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
@@ -325,6 +330,11 @@ enum Broken {
 fn io_of(broken: Broken) -> io::Error {
     match broken {
         Broken::Ssh(russh::Error::IO(error)) => error,
+        Broken::Ssh(russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, theirs, .. })
+            if theirs.iter().any(|theirs| theirs.contains("rsa")) =>
+        {
+            refused(format!("the server has no host_key but {}; {NOT_RSA}", theirs.join(", ")))
+        }
         Broken::Ssh(error) => io::Error::other(error),
         Broken::Stranger(_) => refused(broken.to_string()),
     }
