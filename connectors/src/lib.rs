@@ -6,6 +6,7 @@
 //! the folder into which they put files.
 
 pub mod callback;
+mod carried;
 mod charset;
 mod classify;
 mod connector;
@@ -22,6 +23,7 @@ mod stored;
 mod token;
 mod walk;
 
+pub use carried::Carried;
 pub use charset::{Undecodable, encoding_of};
 pub use connector::Connector;
 pub use draft::preview;

@@ -32,6 +32,16 @@ pub fn after(
     match outcome {
         Outcome::Delivered { job, note } => Next::Delivered { job, note },
         Outcome::Retry { after, reason } => again(phase, after, reason),
+        Outcome::Pending { after, reason, carried } => match again(Phase::Send, after, reason.clone()) {
+            Next::Again { at, .. } => {
+                Next::Pending { at, job: carried.job.clone(), reason, carried: carried.json() }
+            }
+            // The job stands all the same.
+            Next::Park { reason, .. } if carried.job.is_some() => {
+                Next::Delivered { job: carried.job, note: Some(reason) }
+            }
+            given_up => given_up,
+        },
         Outcome::Rejected { disposition: Some(disposition), reason, say } => {
             Next::Rejected { disposition, reason, say }
         }

@@ -22,7 +22,7 @@ pub(super) struct Rules {
     done: Vec<(Test, Expression)>,
     absent: Vec<Test>,
     rejected: Vec<Refusal>,
-    retry: Vec<(Test, Option<Expression>)>,
+    retry: Vec<Retry>,
     accepted: Option<Test>,
     job: Option<Expression>,
 }
@@ -32,6 +32,12 @@ struct Refusal {
     disposition: Option<Disposition>,
     reason: Option<Expression>,
     say: Option<Expression>,
+}
+
+struct Retry {
+    when: Test,
+    reason: Option<Expression>,
+    renew: bool,
 }
 
 impl Rules {
@@ -53,9 +59,10 @@ impl Rules {
             let say = fields.get("say").and_then(|node| answer(check, node));
             rules.rejected.extend(when.map(|when| Refusal { when, disposition, reason, say }));
         }
-        for fields in each(check, step, "retry", &["when", "reason"]) {
+        for fields in each(check, step, "retry", &["when", "reason", "renew"]) {
             let reason = fields.get("reason").and_then(|node| answer(check, node));
-            rules.retry.extend(when(check, fields, "retry").map(|when| (when, reason)));
+            let renew = fields.get("renew").is_some_and(|node| check.flag(node, "renew"));
+            rules.retry.extend(when(check, fields, "retry").map(|when| Retry { when, reason, renew }));
         }
         if let Some(node) = step.get("accepted")
             && let Some(fields) = check.fields(node, "accepted", &["when", "job"])
@@ -90,9 +97,10 @@ impl Rules {
                 say: refusal.say.as_ref().and_then(say),
             };
         }
-        if let Some((_, reason)) = self.retry.iter().find(|(when, _)| holds(when)) {
-            let reason = reason.as_ref().and_then(say);
-            return Verdict::Retry { reason: reason.unwrap_or_else(|| format!("HTTP {}", answer.status)) };
+        if let Some(retry) = self.retry.iter().find(|retry| holds(&retry.when)) {
+            let reason = retry.reason.as_ref().and_then(say);
+            let reason = reason.unwrap_or_else(|| format!("HTTP {}", answer.status));
+            return Verdict::Retry { reason, renew: retry.renew };
         }
         let success = (200..300).contains(&answer.status);
         let accepted = match &self.accepted {
@@ -183,7 +191,10 @@ mod tests {
         let refused =
             Verdict::Rejected { disposition: None, reason: "refused with HTTP 400".into(), say: None };
         assert_eq!(read(STEP, 400, r#"{"error": "no"}"#), refused);
-        assert_eq!(read(STEP, 200, r#"{"error": "busy"}"#), Verdict::Retry { reason: "busy".into() });
+        assert_eq!(
+            read(STEP, 200, r#"{"error": "busy"}"#),
+            Verdict::Retry { reason: "busy".into(), renew: false }
+        );
         assert_eq!(read(STEP, 201, r#"{"id": 7}"#), Verdict::Accepted { job: Job::parse("7").ok() });
         assert!(not_accepted(STEP, 500, r#"{"id": 7}"#).contains("no rule of the mapping matches"));
     }

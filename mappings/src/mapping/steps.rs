@@ -132,6 +132,12 @@ impl Steps {
         self.steps.first()?.lacks(request)
     }
 
+    /// Whether this step and all after it only read, but for what they store: they may be made again at will.
+    pub fn only_reads_from(&self, step: &str) -> bool {
+        let left = self.steps.iter().skip_while(|left| left.name != step);
+        left.into_iter().all(|left| left.is_get() || left.store.is_some())
+    }
+
     /// Whether some step reads reports, and each that does reads a status.
     pub(super) fn reads_reports(&self) -> bool {
         self.steps.iter().any(|step| step.reports.as_ref().is_some_and(Reports::has_status))

@@ -95,6 +95,7 @@ create table handovers (
     state text collate "C" not null,
     call text collate "C" not null,
     job text collate "C",
+    former_job text collate "C",
     progress text,
     disposition text,
     reason text,
@@ -108,10 +109,12 @@ create table handovers (
     asked_at bigint not null,
     operation text,
     payload text,
+    carried text,
     waiting bigint not null default 0,
     primary key (council, request, id)
 ) with (fillfactor = 90);
 create index handovers_by_job on handovers (system, job) where job is not null;
+create index handovers_by_former_job on handovers (system, former_job) where former_job is not null;
 create index handovers_by_ticket on handovers (system, ticket);
 create index handovers_parked on handovers (council, request) where state = 'parked';
 create index handovers_to_ask on handovers (system, asked_at) where state = 'awaiting';

@@ -95,6 +95,7 @@ create table handovers (
     state text not null,
     call text not null,
     job text,
+    former_job text,
     progress text,
     disposition text,
     reason text,
@@ -108,10 +109,12 @@ create table handovers (
     asked_at integer not null,
     operation text,
     payload text,
+    carried text,
     waiting integer not null default 0,
     primary key (council, request, id)
 ) strict;
 create index handovers_by_job on handovers (system, job) where job is not null;
+create index handovers_by_former_job on handovers (system, former_job) where former_job is not null;
 create index handovers_by_ticket on handovers (system, ticket);
 create index handovers_parked on handovers (council, request) where state = 'parked';
 create index handovers_to_ask on handovers (system, asked_at) where state = 'awaiting';

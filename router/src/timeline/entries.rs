@@ -239,6 +239,9 @@ fn told(tried: &Tried, handover: &Handover, name: &str) -> String {
             format!("{aim}, and it took note.")
         }
         ("retry", _, _) => format!("{aim}, but did not get through. It is tried again by itself."),
+        ("pending", _, _) => {
+            format!("{name} has it, and has yet to say the rest: it is asked again by itself.{}", reference())
+        }
         ("absent", _, _) => format!("{aim}: it has not, so it is sent again."),
         ("rejected", _, _) => match handover.disposition {
             Some(disposition) => format!("{aim}, and it refused: {}.", words::ended(disposition)),

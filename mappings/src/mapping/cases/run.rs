@@ -170,7 +170,7 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
                 job = found.or(job);
                 made.end = End::Verdict(Verdict::Accepted { job: job.clone() }, notes.clone());
             }
-            Verdict::Retry { reason } | Verdict::NotAccepted { reason } if step.optional => {
+            Verdict::Retry { reason, .. } | Verdict::NotAccepted { reason } if step.optional => {
                 notes.push(reason)
             }
             Verdict::Rejected { reason, .. } if step.optional => notes.push(reason),
@@ -248,7 +248,7 @@ fn ended(then: &Then, verdict: &Verdict, notes: &[String]) -> Result<(), String>
             }
             say.as_ref().map_or(Ok(()), |say| same("say", say, told.as_deref().unwrap_or("nothing")))
         }
-        (Then::Retry(reason), Verdict::Retry { reason: found }) => held("retry", reason, found),
+        (Then::Retry(reason), Verdict::Retry { reason: found, .. }) => held("retry", reason, found),
         (Then::Unknown(reason), Verdict::NotAccepted { reason: found }) => held("unknown", reason, found),
         (Then::Absent, Verdict::Absent) => Ok(()),
         (

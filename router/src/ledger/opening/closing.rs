@@ -1,7 +1,7 @@
 //! How an opening closes: at once, or after a time in which it can still be stopped.
 
 use jiff::Timestamp;
-use mappings::domain::{Disposition, HandoverState, RequestState};
+use mappings::domain::{Disposition, HandoverState, Operation, RequestState};
 use serde_json::{Value, json};
 
 use super::{Effects, Opening, Piece, revised};
@@ -82,7 +82,11 @@ impl Opening {
 
     /// What the closing rules say now.
     fn ruling(&self, closer: &dyn Fn(&Standing) -> Decision) -> Decision {
-        let asked = |piece: &Piece| piece.state == HandoverState::Ended && piece.operation.is_some();
+        // Work that is done needs no number any more.
+        let orders = |piece: &Piece| piece.operation == Some(Operation::Create) && piece.carried.is_some();
+        let asked = |piece: &Piece| {
+            piece.state == HandoverState::Ended && piece.operation.is_some() && !orders(piece)
+        };
         // What was asked last of an ended piece is still under way: what it comes to is part of the decision.
         if self.pieces.iter().any(asked) { Decision::Wait } else { closer(&self.standing()) }
     }

@@ -71,6 +71,10 @@ pub(super) struct Piece {
     /// The numbers of calls that wait no more, but do so in the database.
     pub(super) gone: BTreeSet<i64>,
     pub(super) job: Option<Job>,
+    /// The reference that the system gave first, where it gave another later: a token before the number.
+    pub(super) former_job: Option<Job>,
+    /// How far the live or parked call was carried out.
+    pub(super) carried: Option<Value>,
     pub(super) progress: Option<Progress>,
     pub(super) disposition: Option<Disposition>,
     pub(super) reason: Option<String>,
@@ -155,6 +159,8 @@ impl Piece {
             queue: Vec::new(),
             gone: BTreeSet::new(),
             job: None,
+            former_job: None,
+            carried: None,
             progress: None,
             disposition: None,
             reason: None,
@@ -180,6 +186,17 @@ impl Piece {
             job: None,
             due_at,
         }
+    }
+
+    /// Whether the system knows its job by this reference, or did at first.
+    pub(super) fn is_known_by(&self, job: &Job) -> bool {
+        self.job.as_ref() == Some(job) || self.former_job.as_ref() == Some(job)
+    }
+
+    /// Takes a reference that the system gave after another.
+    fn rename(&mut self, job: Option<Job>) {
+        let Some(job) = job.filter(|job| self.job.as_ref() != Some(job)) else { return };
+        self.former_job = self.job.replace(job);
     }
 
     fn touch(&mut self) {

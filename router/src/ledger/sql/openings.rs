@@ -42,8 +42,8 @@ impl Openings {
             openings.all.push(opening);
         }
         let statement = Statement::new(
-            "with v as ({rows}) select h.request, h.id, h.system, h.closure, h.state, h.call, h.job, h.progress, \
-             h.disposition, h.reason, h.class, h.say, h.said, h.said_at, h.latest_at, h.doubt, h.ended_at, \
+            "with v as ({rows}) select h.request, h.id, h.system, h.closure, h.state, h.call, h.job, h.former_job, \
+             h.carried, h.progress, h.disposition, h.reason, h.class, h.say, h.said, h.said_at, h.latest_at, h.doubt, h.ended_at, \
              h.operation, h.payload, h.waiting from v join handovers h on h.council = v.council and h.request = v.id order by h.id",
         );
         let mut waiting = BTreeMap::new();
@@ -147,6 +147,8 @@ fn piece(row: &mut Row) -> Result<Piece, Error> {
         state: row.get("handovers.state", str::parse)?,
         call: row.get("handovers.call", CallId::parse)?,
         job: row.maybe("handovers.job", Job::parse)?,
+        former_job: row.maybe("handovers.former_job", Job::parse)?,
+        carried: row.maybe("handovers.carried", str::parse)?,
         progress: row.maybe("handovers.progress", str::parse)?,
         disposition: row.maybe("handovers.disposition", str::parse)?,
         reason: row.maybe_text("handovers.reason")?,

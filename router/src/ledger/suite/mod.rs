@@ -10,6 +10,7 @@ mod leasing;
 mod linking;
 mod model;
 mod ordering;
+mod pending;
 mod polling;
 mod publishing;
 mod reading;
