@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::book::{Book, Course, Last, Order, Phase, Text};
+use super::book::{Book, Course, Index, Last, Order, Phase, Text};
 use super::call::{Call, Fields, Reply, same};
 use super::markers::{End, Refusal};
 use super::markup::put;
@@ -20,6 +20,9 @@ use super::{Ending, Shared, clock};
 pub(super) const DONE: &str = "fixed";
 pub(super) const UNHEARD: &str = "archived";
 
+/// How the tokens begin that are given before a number.
+const TOKEN: &str = "T-";
+
 const SERVICES: [&str; 4] = ["SL01", "PH01", "AV01", "LF01"];
 
 pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
@@ -28,6 +31,7 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
         (&Method::GET, "/v2/requests.xml") => (call.asked(), requests),
         (&Method::POST, "/v2/servicerequestupdates.xml") => (call.form(), take_update),
         (&Method::GET, "/v2/servicerequestupdates.xml") => (call.asked(), updates),
+        (&Method::GET, path) if token_of(path).is_some() => (call.asked(), |_, _| error(404, "not found")),
         _ => return error(404, "not found"),
     };
     let allowed = &shared.settings.credentials;
@@ -37,7 +41,39 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
     if fields.get("jurisdiction_id") != allowed.jurisdiction {
         return error(404, "jurisdiction_id was not found");
     }
-    act(shared, &fields)
+    match token_of(&call.path) {
+        Some(token) => number_of(shared, token),
+        None => act(shared, &fields),
+    }
+}
+
+/// The token that a path asks about.
+fn token_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/v2/tokens/")?.strip_suffix(".xml")
+}
+
+/// What a token stands for: the number is not there at the first question, and at every one that follows.
+fn number_of(shared: &Shared, token: &str) -> Reply {
+    let mut book = shared.book();
+    let Some(index) = find(&book, token) else { return error(404, "token was not found") };
+    let asked_before = !book.taken.insert(format!("token {token}").into());
+    let mut out = String::from("<service_requests><request>");
+    let number = book.number(index);
+    put(&mut out, "service_request_id", if asked_before { &number } else { "" });
+    put(&mut out, "token", token);
+    out.push_str("</request></service_requests>");
+    Reply::xml(200, out)
+}
+
+/// The job of this number or token.
+fn find(book: &Book, id: &str) -> Option<Index> {
+    book.find(id).or_else(|| book.find(id.strip_prefix(TOKEN)?))
+}
+
+/// The number of a job; a token is none.
+fn job_number(book: &Book, index: Index) -> String {
+    let id = book.id(index);
+    if id.starts_with(TOKEN) { book.number(index) } else { id }
 }
 
 fn create(shared: &Shared, fields: &Fields) -> Reply {
@@ -77,8 +113,10 @@ fn create(shared: &Shared, fields: &Fields) -> Reply {
     let index = book.open(order, course(shared, markers.end), shared.now());
     let id = book.id(index);
     let mut out = String::from("<service_requests><request>");
-    if markers.short {
-        put(&mut out, "token", &format!("T-{id}"));
+    if id.starts_with(TOKEN) {
+        put(&mut out, "token", &id);
+    } else if markers.short {
+        put(&mut out, "token", &format!("{TOKEN}{id}"));
     } else {
         put(&mut out, "service_request_id", &id);
         out.push_str("<service_notice/>");
@@ -114,7 +152,7 @@ fn take_update(shared: &Shared, fields: &Fields) -> Reply {
     }
     let (update, id) = (fields.get("update_id"), fields.get("service_request_id"));
     let mut book = shared.book();
-    let Some(index) = book.find(id.strip_prefix("T-").unwrap_or(id)) else {
+    let Some(index) = find(&book, id) else {
         return error(404, "service_request_id was not found");
     };
     if book.taken.insert(update.into()) {
@@ -136,7 +174,7 @@ fn requests(shared: &Shared, fields: &Fields) -> Reply {
     let book = shared.book();
     let mut out = String::from("<service_requests>");
     for id in fields.get("service_request_id").split(',') {
-        let Some(index) = book.find(id) else { continue };
+        let Some(index) = find(&book, id) else { continue };
         let job = book.job(index);
         out.push_str("<request>");
         put(&mut out, "service_request_id", id.trim());
@@ -160,7 +198,7 @@ fn updates(shared: &Shared, fields: &Fields) -> Reply {
     for (number, change) in book.changes_since(start).take_while(|(_, change)| change.at <= end) {
         out.push_str("<request_update>");
         put(&mut out, "update_id", &update_id(&book, number));
-        put(&mut out, "service_request_id", &book.id(change.job));
+        put(&mut out, "service_request_id", &job_number(&book, change.job));
         put(&mut out, "status", &change.status);
         put(&mut out, "updated_datetime", &clock::utc(change.at));
         put(&mut out, "description", change.note.as_deref().unwrap_or_default());
@@ -177,7 +215,7 @@ pub(super) fn update(shared: &Shared, book: &Book, number: usize) -> Message {
     let id = update_id(book, number);
     let body = json!({
         "update_id": id,
-        "service_request_id": book.id(change.job),
+        "service_request_id": job_number(book, change.job),
         "status": change.status,
         "updated_datetime": clock::utc(change.at),
         "description": change.note.as_deref().unwrap_or_default(),

@@ -274,6 +274,7 @@ fn partner(call: &Call) -> &'static str {
         ("POST", "/v2/requests.xml") => "create",
         ("POST", _) if call.form().get("status") == "CLOSED" => "cancel",
         ("POST", _) => "amend",
+        (_, path) if path.starts_with("/v2/tokens/") => "look up",
         _ => "poll",
     }
 }

@@ -358,9 +358,7 @@ impl<'a> Walk<'a> {
             }
             Verdict::Accepted { job } => {
                 self.job = job.or(self.job.take());
-                // PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
-                let repeatable = step.repeatable || !matches!(call.method, "POST" | "PATCH");
-                if !repeatable && step.store.is_none() && !step.optional {
+                if step.would_double() {
                     self.changed = Some(&step.name);
                 }
                 Came::Accepted

@@ -236,8 +236,8 @@ impl Step {
         paths.iter().any(|path| self.sends.iter().any(|sent| has(path, sent)))
     }
 
-    /// Whether making the call a second time would do something again.
-    pub(super) fn would_double(&self) -> bool {
+    /// Whether making the call a second time would do something again: once accepted, it must not be repeated.
+    pub fn would_double(&self) -> bool {
         self.outgoing.is_unsafe_to_repeat() && !self.repeatable && !self.optional && self.store.is_none()
     }
 

@@ -49,6 +49,11 @@ struct Made {
 
 enum End {
     Verdict(Verdict, Vec<String>),
+    /// The system has it, and a step that only reads is made again later.
+    Pending {
+        job: Option<String>,
+        reason: String,
+    },
     NoAnswer,
     NotRendered(RenderError),
     NotRead(ReadError),
@@ -83,7 +88,28 @@ fn made(case: &Case, system: &System, steps: &Steps, operation: &str) -> Result<
     match (&case.then, &made.end) {
         (None, _) => Ok(()),
         (Some(then), End::Verdict(verdict, notes)) => ended(then, verdict, notes),
+        (Some(then), End::Pending { job, reason }) => pending(then, job.as_deref(), reason),
         (Some(_), _) => Err("the case ends without an answer to every call".into()),
+    }
+}
+
+fn pending(then: &Then, job: Option<&str>, reason: &str) -> Result<(), String> {
+    let (expected_job, expected) = match then {
+        Then::Pending { job, reason } => (job.as_deref(), reason.as_deref().unwrap_or_default()),
+        Then::Retry(reason) => (None, reason.as_str()),
+        Then::Delivered { .. }
+        | Then::Rejected { .. }
+        | Then::Unknown(_)
+        | Then::Absent
+        | Then::Request { .. } => return Err(format!("another end: got pending, {reason:?}")),
+    };
+    if let Some(expected) = expected_job {
+        same("job", expected, job.unwrap_or("none"))?;
+    }
+    if reason.contains(expected) {
+        Ok(())
+    } else {
+        Err(format!("pending: expected a reason with {expected:?}, got {reason:?}"))
     }
 }
 
@@ -112,7 +138,7 @@ fn calls(case: &Case, calls: &[Call]) -> Result<(), String> {
 fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made {
     let mut context = context(case, system, operation);
     let mut answers = case.answers.iter();
-    let (mut notes, mut job) = (Vec::new(), None);
+    let (mut notes, mut job, mut changed) = (Vec::new(), None, false);
     let mut made = Made {
         calls: vec![],
         items: vec![],
@@ -168,6 +194,7 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
         match verdict {
             Verdict::Accepted { job: found } => {
                 job = found.or(job);
+                changed |= step.would_double();
                 made.end = End::Verdict(Verdict::Accepted { job: job.clone() }, notes.clone());
             }
             Verdict::Retry { reason, .. } | Verdict::NotAccepted { reason } if step.optional => {
@@ -175,6 +202,11 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
             }
             Verdict::Rejected { reason, .. } if step.optional => notes.push(reason),
             Verdict::Absent if step.optional => notes.push("absent".into()),
+            Verdict::Retry { reason, .. } if changed && step.is_get() => {
+                made.end = End::Pending { job: job.map(|job| job.to_string()), reason };
+                made.unused = answers.count();
+                return made;
+            }
             stop @ (Verdict::Done { .. }
             | Verdict::Absent
             | Verdict::Rejected { .. }
@@ -254,6 +286,7 @@ fn ended(then: &Then, verdict: &Verdict, notes: &[String]) -> Result<(), String>
         (
             Then::Delivered { .. }
             | Then::Rejected { .. }
+            | Then::Pending { .. }
             | Then::Retry(_)
             | Then::Unknown(_)
             | Then::Absent
