@@ -28,6 +28,8 @@ pub(crate) const LOOK: Duration = Duration::from_secs(15);
 const ROUND: usize = 200;
 /// How many of them at once.
 const AT_ONCE: usize = 8;
+/// How many open jobs a poll names that wants to know them: their numbers go into one address.
+const NAMED: usize = 100;
 
 /// The correlator's door for one system.
 #[derive(Clone)]
@@ -194,7 +196,12 @@ impl Listener {
         };
         let steps = system.call(call).ok_or_else(|| anyhow::anyhow!("its mapping names no call {call}"))?;
         let since = position.unwrap_or(now) - overlap;
-        let facts = Facts { since: Some(since), ..Facts::at(now) };
+        let mut facts = Facts { since: Some(since), ..Facts::at(now) };
+        if steps.names_jobs {
+            // Those that nobody asked about for the longest time first; all others have their turn at a later poll.
+            let open = self.ledger.claim_checks(&self.system, now, now, NAMED).await?;
+            facts.jobs = open.into_iter().map(|check| check.job).collect();
+        }
         let reports = self.connector.read(steps, context(&Value::Null, &facts), now).await?;
         let taken = self.take(reports, Way::Poll).await?;
         if let Some(gap) = position.and_then(|position| reconcile::gap(position, every, overlap, now)) {

@@ -1,7 +1,8 @@
 //! A partner agency: Open311 GeoReport v2 with service request updates; forms in, XML out.
 //!
 //! A request is made for every create call, and none can be looked up by a reference of the caller's.
-//! Updates are pushed as signed JSON (Standard Webhooks), and can be listed.
+//! Updates are pushed as signed JSON (Standard Webhooks), and can be listed. A plain server has neither: it says of its
+//! requests whether they are open or closed, under a root element of its own.
 
 use axum::http::Method;
 use base64::Engine;
@@ -26,6 +27,10 @@ const TOKEN: &str = "T-";
 const SERVICES: [&str; 4] = ["SL01", "PH01", "AV01", "LF01"];
 
 pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
+    if shared.is_plain() && call.path == "/v2/servicerequestupdates.xml" {
+        let page = "<!DOCTYPE html><title>404</title>Not found".to_owned();
+        return Reply::of(404, "text/html; charset=utf-8", page);
+    }
     let (fields, act): (Fields, fn(&Shared, &Fields) -> Reply) = match (&call.method, call.path.as_str()) {
         (&Method::POST, "/v2/requests.xml") => (call.form(), create),
         (&Method::GET, "/v2/requests.xml") => (call.asked(), requests),
@@ -171,19 +176,21 @@ fn take_update(shared: &Shared, fields: &Fields) -> Reply {
 
 /// Where requests stand, by their numbers: open or closed, as GeoReport has it. What is not known is left out.
 fn requests(shared: &Shared, fields: &Fields) -> Reply {
+    let root = if shared.is_plain() { "ServiceRequests" } else { "service_requests" };
     let book = shared.book();
-    let mut out = String::from("<service_requests>");
+    let mut out = format!("<{root}>");
     for id in fields.get("service_request_id").split(',') {
         let Some(index) = find(&book, id) else { continue };
         let job = book.job(index);
         out.push_str("<request>");
         put(&mut out, "service_request_id", id.trim());
-        put(&mut out, "status", if job.ended() { "closed" } else { "open" });
+        let closed = job.ended() || job.status.eq_ignore_ascii_case("closed");
+        put(&mut out, "status", if closed { "closed" } else { "open" });
         put(&mut out, "status_notes", job.note.as_deref().unwrap_or_default());
         put(&mut out, "updated_datetime", &clock::utc(job.updated));
         out.push_str("</request>");
     }
-    out.push_str("</service_requests>");
+    out.push_str(&format!("</{root}>"));
     Reply::xml(200, out)
 }
 

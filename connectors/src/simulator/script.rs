@@ -64,6 +64,7 @@ pub struct Told {
 pub(super) struct Script {
     refusals: VecDeque<Refusal>,
     calls: Vec<&'static str>,
+    plain: bool,
 }
 
 impl Simulator {
@@ -75,6 +76,11 @@ impl Simulator {
         *shared.book() = Shared::empty_book(shared.kind, &shared.settings);
         *shared.tickets() = Tickets::new(shared.settings.time.clone());
         *shared.script() = Script::default();
+    }
+
+    /// A partner that speaks GeoReport v2 and no more, until it forgets everything.
+    pub fn speak_plainly(&self) {
+        self.shared.script().plain = true;
     }
 
     /// The next job is called so.
@@ -224,6 +230,11 @@ impl Shared {
         let markers = Markers::read(text);
         let scripted = self.script().refusals.pop_front();
         Markers { refusal: scripted.or(markers.refusal), ..markers }
+    }
+
+    /// Whether a partner speaks GeoReport v2 and no more.
+    pub(super) fn is_plain(&self) -> bool {
+        self.settings.plain || self.script().plain
     }
 
     /// Notes what a call asks.

@@ -31,6 +31,8 @@ pub(super) struct Check<'a> {
     pub(super) sent: BTreeSet<String>,
     /// Whether a call is being compiled.
     pub(super) in_call: bool,
+    /// Whether the call that is compiled names the jobs that are open.
+    pub(super) names_jobs: bool,
     /// Elements of the system's XML that are always lists.
     pub(super) xml_lists: Arc<[String]>,
     /// Promises that a target may name.
@@ -73,6 +75,7 @@ impl<'a> Check<'a> {
             secrets: Vec::new(),
             sent: BTreeSet::new(),
             in_call: false,
+            names_jobs: false,
             xml_lists: Arc::from([]),
             presets: Arc::default(),
         }

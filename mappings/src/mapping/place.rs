@@ -145,6 +145,7 @@ fn known(check: &mut Check<'_>, line: usize, path: &Path) {
         check.warn(line, format!("the path {text}"), format!("one of {}", REQUEST.join(", ")), hint);
         return;
     }
+    check.names_jobs |= names.starts_with(&["dovetail", "jobs"]);
     if *root == "steps" {
         step(check, line, &names, &text);
         return;

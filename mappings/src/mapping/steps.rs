@@ -45,6 +45,8 @@ pub struct Steps {
     pub steps: Vec<Step>,
     /// The mapping says that making the calls twice does no harm.
     pub repeatable: bool,
+    /// It names `$.dovetail.jobs`: it wants to know which jobs are open.
+    pub names_jobs: bool,
 }
 
 /// One call of an operation, and how its answer is read.
@@ -81,6 +83,7 @@ impl Steps {
     /// Compiles an operation: `steps: […]`, or the keys of its one step. A single step is named after it.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node, name: &str) -> Option<Self> {
         check.in_call = true;
+        check.names_jobs = false;
         check.steps.clear();
         let repeatable = node.get("repeatable").is_some_and(|node| check.flag(node, "repeatable"));
         let steps = match node.get("steps") {
@@ -96,7 +99,7 @@ impl Steps {
         if steps.iter().all(|step| step.optional) {
             check.error(node.line, format!("{name} with no step but optional ones"), "one step that decides");
         }
-        Some(Self { steps, repeatable })
+        Some(Self { steps, repeatable, names_jobs: check.names_jobs })
     }
 
     fn several(check: &mut Check<'_>, node: &Node) -> Option<Vec<Step>> {
@@ -255,13 +258,15 @@ impl Step {
         self.rules.read(answer, &self.xml_lists)
     }
 
-    /// The reports in an answer; empty when the step reads none. Ask [`Step::read`] first whether the answer
+    /// The reports in an answer; empty when the step reads none, and where the answer is no success, which a rule may
+    /// accept all the same. Ask [`Step::read`] first whether the answer
     /// is one at all: an error document simply holds no reports.
     ///
     /// # Errors
     /// [`ReadError`] when the body cannot be read, or should be one report and names no job.
     pub fn reports(&self, answer: &Answer) -> Result<Vec<Report>, ReadError> {
         match &self.reports {
+            Some(_) if !(200..300).contains(&answer.status) => Ok(Vec::new()),
             Some(reports) => reports.read(answer, &self.xml_lists),
             None => Ok(Vec::new()),
         }

@@ -54,6 +54,9 @@ pub struct SimArgs {
     /// Number that makes a run repeatable
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Of partner: speak Open311 GeoReport v2 and no more, without service request updates
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// Which mappings are meant.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connectors::Connector;
-use connectors::simulator::Simulator;
+use connectors::simulator::{Kind, Simulator};
 use mappings::domain::{Council, SystemName, Ticket};
 use mappings::mapping::{Catalogue, Limits};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -92,6 +92,10 @@ impl<'b> World<'b> {
     ) -> anyhow::Result<Self> {
         let clock = Clock::stopped_at(scenario.given.time);
         bench.begin(&clock).await?;
+        if scenario.given.plain {
+            let partner = SystemName::parse(Kind::Partner.as_str())?;
+            bench.simulators.get(&partner).context("there is no simulator of partner")?.speak_plainly();
+        }
         let stop = CancellationToken::new();
         let catalogue = Arc::clone(&bench.catalogue);
         let (place, url) = make_room(database).await?;
