@@ -70,6 +70,11 @@ async fn a_request_of_nested_lists_is_refused_in_little_memory_and_its_neighbour
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_refused_call_in_twenty_costs_each_its_own_time_and_no_more() {
+    holds(Row::new("one-in-twenty", Strike::OneInTwenty, Database::Sqlite, 1), 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fail_point_is_come_by_in_a_journey() {
     let played = holds(Row::new("tour", Strike::Tour, Database::Postgres, 1), 9).await;
     let log = played.logs.join("\n");

@@ -409,4 +409,38 @@ mod tests {
         post(&rig, "/v2/servicerequestupdates.xml", &closing).await;
         assert_eq!(updates(&rig).await.last().unwrap()[2], "cancelled");
     }
+
+    #[tokio::test]
+    async fn a_token_stands_for_a_number_that_is_there_at_the_second_question() {
+        let rig = Rig::start(Kind::Partner, still()).await;
+        report(&rig, "CRM-1", "Lamp out [short answer]").await;
+        let path = "/v2/tokens/T-293944.xml?api_key=dovetail&jurisdiction_id=dovetail.example";
+        for number in ["", "293944", "293944"] {
+            let answer = send(rig.call(Method::GET, path)).await.unwrap();
+            let document = Element::read(&answer.body).unwrap();
+            assert_eq!(document.text_at(&["request", "service_request_id"]).unwrap_or_default(), number);
+            assert_eq!(document.text_at(&["request", "token"]), Some("T-293944"));
+        }
+        let unknown = path.replace("T-293944", "T-9");
+        assert_eq!(send(rig.call(Method::GET, &unknown)).await.unwrap().status, 404);
+    }
+
+    #[tokio::test]
+    async fn a_plain_server_has_no_updates_and_says_open_and_closed_under_its_own_root() {
+        let rig = Rig::start(Kind::Partner, Settings { plain: true, ..still() }).await;
+        report(&rig, "CRM-1", "Lamp out").await;
+        let credentials = "api_key=dovetail&jurisdiction_id=dovetail.example";
+        let updates =
+            format!("/v2/servicerequestupdates.xml?{credentials}&start_date=2026-01-01T00%3A00%3A00Z");
+        assert_eq!(send(rig.call(Method::GET, &updates)).await.unwrap().status, 404);
+        assert!(rig.sim.callback("293944").is_none(), "it pushes nothing");
+        for status in ["open", "closed"] {
+            let path = format!("/v2/requests.xml?{credentials}&service_request_id=293944,7");
+            let answer = send(rig.call(Method::GET, &path)).await.unwrap();
+            assert!(answer.body.starts_with("<ServiceRequests><request>"), "{}", answer.body);
+            let list = Element::read(&answer.body).unwrap();
+            assert_eq!(list.text_at(&["request", "status"]), Some(status));
+            rig.sim.end("293944", "fixed", None);
+        }
+    }
 }

@@ -155,6 +155,9 @@ impl Simulator {
         let book = self.shared.book();
         let index = book.find(job)?;
         let change = (0..book.changes()).rev().find(|change| book.change(*change).job == index)?;
+        if self.shared.is_plain() {
+            return None;
+        }
         let message = pusher::message(&self.shared, &book, change)?;
         Some(Callback { headers: message.headers, body: message.body })
     }

@@ -209,7 +209,10 @@ mod tests {
         for next in ["$.dovetail.since", "{template: \"/jobs?since={$.dovetail.since}&page={$.page}\"}"] {
             let system = format!("{SYSTEM}calls: {{list: {{get: /jobs, next: {next}}}}}\n");
             let all = compiled(&system, "create: {post: /, json: {}}");
-            assert!(all.contains("found the path $.dovetail.since; expected a path into the answer"), "{all}");
+            assert!(
+                all.contains("found the path $.dovetail.since; expected a path into the answer"),
+                "{all}"
+            );
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) fn requests(strike: Strike) -> usize {
     match strike {
         Strike::Crash(_) | Strike::AcknowledgesFirst => 30,
         Strike::Freeze => 120,
+        // Half of them before, as the control.
+        Strike::OneInTwenty => 240,
         Strike::Kill
         | Strike::Sessions
         | Strike::RestartDatabase
@@ -40,7 +42,7 @@ pub(super) fn requests(strike: Strike) -> usize {
 /// The time between two requests: some strikes need many under way at once.
 fn gap(strike: Strike) -> Duration {
     match strike {
-        Strike::Freeze => Duration::from_millis(2),
+        Strike::Freeze | Strike::OneInTwenty => Duration::from_millis(2),
         Strike::Crash(_) | Strike::AcknowledgesFirst => Duration::from_millis(20),
         Strike::Kill
         | Strike::Sessions

@@ -1,6 +1,7 @@
 //! The matrix of faults: each row is one thing that goes wrong while requests are carried, on one database with so
 //! many routers. [`play`] plays a row with a seed and has the checker judge what is left.
 
+mod control;
 mod crash;
 mod drain;
 mod load;
@@ -61,6 +62,9 @@ pub enum Strike {
     AppliedThenSilent,
     /// Systems answer with 500 and 503.
     Errors,
+    /// Systems refuse one call in twenty with 503 and `Retry-After`. What goes on beside is compared with the same number
+    /// of requests before they began to.
+    OneInTwenty,
     /// Systems carry calls out and cut the connection before the answer, and call back twice.
     LostAnswers,
     /// The disk of the ledger is full for a while, twice; the second time the router is stopped and started again.
@@ -128,7 +132,7 @@ pub fn rows() -> Vec<Row> {
     use Database::{Postgres, Sqlite};
     let everywhere = [(Postgres, 1), (Postgres, 3), (Sqlite, 1)];
     let several = [(Postgres, 1), (Postgres, 3)];
-    let matrix: [Strikes<'_>; 14] = [
+    let matrix: [Strikes<'_>; 15] = [
         ("kill", Strike::Kill, &everywhere),
         ("freeze", Strike::Freeze, &[(Postgres, 3)]),
         ("sessions", Strike::Sessions, &several),
@@ -138,6 +142,7 @@ pub fn rows() -> Vec<Row> {
         ("link", Strike::Link, &everywhere),
         ("applied-then-silent", Strike::AppliedThenSilent, &everywhere),
         ("errors", Strike::Errors, &everywhere),
+        ("one-in-twenty", Strike::OneInTwenty, &everywhere),
         ("lost-answers", Strike::LostAnswers, &everywhere),
         ("late-writes", Strike::LateWrites, &everywhere),
         ("failing-writes", Strike::FailingWrites, &everywhere),
@@ -208,18 +213,29 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     let tickets = council.open_simulated(load::requests(row.strike)).await;
     let ledger = open(&place.ledger).await;
 
-    let (published, ()) = tokio::join!(
-        load::publish(&mut client, &tickets, row.strike, seed),
+    let mut control = control::Control::default();
+    let (before, tickets) = tickets.split_at(control::share(row.strike, tickets.len()));
+    if !before.is_empty() {
+        control = control::Control::begin();
+        control.published = load::publish(&mut client, before, row.strike, seed).await;
+        drain::drain(&*ledger, &council, &troupe, &control.published).await;
+        control.ended(&council);
+    }
+    let (mut published, ()) = tokio::join!(
+        load::publish(&mut client, tickets, row.strike, seed),
         strike::strike(row.strike, &mut troupe, &place, &council, &mut dice),
     );
     strike::heal(row.strike, &council);
     troupe.fill().await;
+    published.append(&mut control.published);
     drain::drain(&*ledger, &council, &troupe, &published).await;
     let peak = troupe.peak_memory();
+    let held_up = control.compare(&*ledger).await;
     troupe.stop().await;
 
     let evidence = gather(&*ledger, &council, &mut client, published).await;
     let mut verdict = check(&evidence).with_all_work_ended(&evidence);
+    verdict.findings.extend(held_up);
     if plans.must_kill && troupe.fell == 0 {
         verdict.findings.push("the point was not reached: no router fell".to_owned());
     }
@@ -256,6 +272,7 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
+        | Strike::OneInTwenty
         | Strike::LostAnswers
         | Strike::NestedLists => String::new(),
     };

@@ -52,6 +52,8 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         | Strike::FailingWrites
         | Strike::Deadly
         | Strike::NestedLists => rate(Fault::LostAnswer, 0.05),
+        // The control comes first.
+        Strike::OneInTwenty => Faults::default(),
     };
     for kind in Kind::ALL {
         council.simulator(kind).set_faults(faults.clone());
@@ -61,7 +63,7 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
 /// Takes back what is wrong, but for what the routers do wrong by their plan.
 pub(super) fn heal(strike: Strike, council: &Council) {
     // The calls under way may still be slow: what is drained is what was published under the fault.
-    if !matches!(strike, Strike::LateWrites | Strike::FailingWrites) {
+    if !matches!(strike, Strike::LateWrites | Strike::FailingWrites | Strike::OneInTwenty) {
         for kind in Kind::ALL {
             council.simulator(kind).set_faults(Faults::default());
         }
@@ -165,6 +167,7 @@ pub(super) async fn strike(
         }
         Strike::AppliedThenSilent
         | Strike::Errors
+        | Strike::OneInTwenty
         | Strike::LostAnswers
         | Strike::LateWrites
         | Strike::FailingWrites
