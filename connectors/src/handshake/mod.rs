@@ -9,24 +9,29 @@ use std::io;
 
 use rustls::AlertDescription;
 
+/// What a server says that wants a certificate of a client that shows none, or does not take the one it shows.
+const OF_CERTIFICATES: [AlertDescription; 9] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::NoCertificate,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+];
+
 /// What a person can act on, where a system broke off the handshake because of who we are; else `None`.
 pub(crate) fn broken_off(error: &(dyn Error + 'static)) -> Option<String> {
     let alert = alert(error)?;
-    let reason = match alert {
-        AlertDescription::CertificateRequired
-        | AlertDescription::NoCertificate
-        | AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateExpired
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::UnknownCA
-        | AlertDescription::AccessDenied => "the system wants a client certificate",
+    let reason = if OF_CERTIFICATES.contains(&alert) {
+        "the system wants a client certificate"
+    } else if alert == AlertDescription::HandshakeFailure {
         // Before TLS 1.3 this alert stands for much.
-        AlertDescription::HandshakeFailure => {
-            "the system wants a client certificate, or has no TLS version or cipher in common with us"
-        }
-        _ => return None,
+        "the system wants a client certificate, or has no TLS version or cipher in common with us"
+    } else {
+        return None;
     };
     Some(format!("{reason} (TLS alert {alert:?})"))
 }

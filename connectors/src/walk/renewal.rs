@@ -48,7 +48,9 @@ impl<'a> Walk<'a> {
         for step in stale {
             match Box::pin(self.take(step)).await {
                 Came::Accepted => {}
-                other => return Renewal::Failed(other),
+                other @ (Came::Done(_) | Came::Failed(_) | Came::NotRendered(_)) => {
+                    return Renewal::Failed(other);
+                }
             }
         }
         Renewal::Done

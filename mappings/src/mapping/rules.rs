@@ -200,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_says_whether_credentials_are_fetched_anew() {
+        let step = "create:\n  post: /\n  retry:\n    - {when: {path: $.error, is: session over}, reason: over, renew: true}\n    \
+                    - {when: {path: $.error, is: busy}}\n";
+        let over = Verdict::Retry { reason: "over".into(), renew: true };
+        assert_eq!(read(step, 200, r#"{"error": "session over"}"#), over);
+        let busy = Verdict::Retry { reason: "HTTP 400".into(), renew: false };
+        assert_eq!(read(step, 400, r#"{"error": "busy"}"#), busy);
+    }
+
+    #[test]
     fn an_answer_without_the_job_reference_is_not_accepted() {
         assert!(not_accepted(STEP, 200, "{}").contains("no job reference"));
         assert!(not_accepted(STEP, 200, r#"{"id": "  "}"#).contains("no job reference"));

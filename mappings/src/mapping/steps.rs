@@ -353,6 +353,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_an_operation_only_reads_or_does_not() {
+        let system = system("", STEPS);
+        let steps = create(&system);
+        assert!(!steps.only_reads_from("token") && !steps.only_reads_from("create"));
+        assert!(steps.only_reads_from("gone"), "nothing is left");
+        let number = "create:\n  steps:\n    - {name: submit, post: /}\n    - {name: session, post: /t, store: {seconds: 9}}\n    \
+                      - {name: number, get: /n}\n";
+        let system = super::super::fixture::system("", number);
+        let steps = create(&system);
+        assert!(!steps.only_reads_from("submit") && steps.only_reads_from("session"));
+        assert!(steps.only_reads_from("number"));
+    }
+
+    #[test]
+    fn only_a_call_that_wants_to_know_is_told_which_jobs_are_open() {
+        let calls = "calls:\n  all: {get: /all}\n  some: {get: /some, query: {ids: {join: [\"$.dovetail.jobs[*]\"], with: \",\"}}}\n";
+        let system = system(calls, STEPS);
+        let names = |call: &str| system.call(call).expect("a call").names_jobs;
+        assert!(names("some") && !names("all") && !create(&system).names_jobs);
+    }
+
+    #[test]
     fn a_list_says_where_its_next_page_is() {
         let system = system("calls: {list: {get: /a, next: \"$['@odata.nextLink']\"}}\n", STEPS);
         let list = &system.call("list").expect("a call").steps[0];
