@@ -12,8 +12,8 @@ use crate::draft::Draft;
 use crate::handshake;
 use crate::mask::{HIDDEN, Mask, is_sensitive};
 
-/// The most that is read of an answer, after decompression.
-const LARGEST: usize = 1 << 20;
+/// The most that is read of an answer that is no list, after decompression.
+pub(crate) const LARGEST: usize = 1 << 20;
 /// The most that is kept of an answer's text for the record.
 const KEPT: usize = 16 << 10;
 
@@ -24,6 +24,25 @@ pub(crate) struct Reply {
     pub(crate) answer: Answer,
     /// Why the body could not be read.
     pub(crate) unreadable: Option<String>,
+    /// It was larger than it may be.
+    pub(crate) too_large: bool,
+}
+
+/// How much of an answer is read, and whether it may be a list, of which one item may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// One document of at most so many bytes, read whole or not at all.
+    Document(usize),
+    /// A list of at most so many bytes.
+    List(usize),
+}
+
+impl Room {
+    fn most(self) -> usize {
+        match self {
+            Self::Document(most) | Self::List(most) => most,
+        }
+    }
 }
 
 /// No complete answer.
@@ -35,8 +54,13 @@ pub(crate) enum Broken {
     NotAnswered(String),
 }
 
-/// Sends a request and reads its answer, which must begin within `patience`.
-pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> Result<Reply, Broken> {
+/// Sends a request and reads its answer, which must begin within `patience` and is read as far as there is `room`.
+pub(crate) async fn send(
+    client: &Client,
+    draft: &Draft,
+    patience: Duration,
+    room: Room,
+) -> Result<Reply, Broken> {
     let origin = draft.url.origin().ascii_serialization();
     let request = client
         .request(draft.method.clone(), draft.url.clone())
@@ -48,10 +72,10 @@ pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> 
         return Err(Broken::NotAnswered(reason));
     };
     let response = response.map_err(|error| unanswered(&error, &origin))?;
-    read(response).await.map_err(|error| broken(&error, &origin))
+    read(response, room).await.map_err(|error| broken(&error, &origin))
 }
 
-async fn read(mut response: Response) -> Result<Reply, reqwest::Error> {
+async fn read(mut response: Response, room: Room) -> Result<Reply, reqwest::Error> {
     let status = response.status().as_u16();
     let headers = response
         .headers()
@@ -65,22 +89,33 @@ async fn read(mut response: Response) -> Result<Reply, reqwest::Error> {
     let mut bytes = Vec::new();
     let mut too_large = false;
     while let Some(chunk) = response.chunk().await? {
-        if bytes.len() + chunk.len() > LARGEST {
+        if bytes.len() + chunk.len() > room.most() {
             too_large = true;
             break;
         }
         bytes.extend_from_slice(&chunk);
     }
-    let body = if too_large {
-        Err("the answer is larger than 1 MiB".to_owned())
-    } else {
-        charset::decode(&bytes, content_type.as_deref()).map_err(|error| error.to_string())
+    let body = match room {
+        _ if too_large => Err(format!("the answer is larger than {}", size(room.most()))),
+        Room::Document(_) => {
+            charset::decode(&bytes, content_type.as_deref()).map(|body| (body, None)).map_err(said)
+        }
+        Room::List(_) => charset::decode_marked(bytes, content_type.as_deref()).map_err(said),
     };
     let (body, unreadable) = match body {
-        Ok(body) => (body, None),
+        Ok((body, invalid)) => (body, invalid.map(said)),
         Err(reason) => (String::new(), Some(reason)),
     };
-    Ok(Reply { answer: Answer { status, headers, body }, unreadable })
+    Ok(Reply { answer: Answer { status, headers, body }, unreadable, too_large })
+}
+
+fn said(error: charset::Undecodable) -> String {
+    error.to_string()
+}
+
+/// A size for people.
+fn size(bytes: usize) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }
 
 /// No byte of an answer came. A handshake that the system broke off is a connection that was never made, although under
@@ -177,7 +212,7 @@ mod tests {
         let base = draft::base(url).expect("a base URL");
         let client = client(&connection, &base, 1).expect("a client");
         let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
-        (send(&client, &draft, answer_timeout).await, draft.text(&Mask::default()))
+        (send(&client, &draft, answer_timeout, Room::Document(LARGEST)).await, draft.text(&Mask::default()))
     }
 
     fn post(body: Body) -> Call {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::domain::{Disposition, Job};
-use crate::{form, json, xml};
+use crate::{UNDECODABLE, form, json, xml};
 
 /// A body that cannot be read as the document it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +82,9 @@ impl Answer {
         if body.is_empty() {
             return Ok(Value::Null);
         }
+        if !self.is_text() {
+            return Err(ReadError { reason: "bytes that are not text in its character set".into() });
+        }
         let label = self.header("content-type").unwrap_or_default().to_ascii_lowercase();
         let kind = label.split(';').next().unwrap_or_default().trim();
         let html = is_html(body);
@@ -104,6 +107,11 @@ impl Answer {
             };
         }
         Ok(Value::String(body.to_owned()))
+    }
+
+    /// Whether all of the body was text in its character set.
+    pub fn is_text(&self) -> bool {
+        !self.body.contains(UNDECODABLE)
     }
 
     /// `{status, headers, body}` with header names in lower case.

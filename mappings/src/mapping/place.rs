@@ -79,6 +79,7 @@ const MEMBERS: &[(&[&str], &[&str])] = &[
             "traceparent",
             "callback_url",
             "since",
+            "until",
         ],
     ),
     (

@@ -3,9 +3,10 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::domain::Operation;
+use crate::domain::{Job, Operation};
 use crate::mapping::{
-    Call, Intake, Meaning, ReadError, RenderError, Rendered, Report, Step, Steps, System, Verdict, add_step,
+    Call, Intake, Meaning, Poll, ReadError, RenderError, Rendered, Report, Row, Step, Steps, System, Verdict,
+    add_step,
 };
 
 use super::compare::{call, documents, same};
@@ -26,12 +27,16 @@ pub(super) fn run(case: &Case, system: &System) -> Result<(), String> {
         Subject::Webhook => {
             let webhook = system.webhook.as_ref().ok_or_else(|| format!("{} has no webhook", system.name))?;
             let event = case.event.as_ref().ok_or("the case has no event")?;
-            read(case, system, webhook.reports(event))
+            read(case, system, webhook.reports(event).map(|reading| reading.reports))
         }
         Subject::Files => {
             let files = system.files.as_ref().ok_or_else(|| format!("{} tells by no files", system.name))?;
-            let reports = case.rows.iter().map(|row| files.report(row)).collect::<Result<_, _>>();
-            read(case, system, reports)
+            let rows = case.rows.iter().map(|row| files.row(row)).collect::<Result<Vec<_>, _>>();
+            let said = |row| match row {
+                Row::Says(reports) => reports,
+                Row::PassedOver => Vec::new(),
+            };
+            read(case, system, rows.map(|rows| rows.into_iter().flat_map(said).collect()))
         }
         Subject::Intake => translated(case, system),
     }
@@ -139,6 +144,7 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
     let mut context = context(case, system, operation);
     let mut answers = case.answers.iter();
     let (mut notes, mut job, mut changed) = (Vec::new(), None, false);
+    let about = about(system, operation, &context);
     let mut made = Made {
         calls: vec![],
         items: vec![],
@@ -175,10 +181,19 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
             made.end = End::NoAnswer;
             return made;
         };
+        let mut answer = answer.clone();
+        let list = match step.separate(&mut answer) {
+            Ok(list) => list,
+            Err(error) => {
+                made.end = End::NotRead(error);
+                return made;
+            }
+        };
+        let answer = &answer;
         let verdict = step.read(answer);
         if matches!(verdict, Verdict::Accepted { .. }) {
-            match step.reports(answer) {
-                Ok(mut reports) => made.reports.append(&mut reports),
+            match step.reports(answer, list.as_ref(), about.as_ref()) {
+                Ok(mut reading) => made.reports.append(&mut reading.reports),
                 Err(error) => {
                     made.end = End::NotRead(error);
                     return made;
@@ -225,6 +240,15 @@ fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made
     made
 }
 
+/// The job that a call is about, where each call is about one.
+fn about(system: &System, call: &str, context: &Value) -> Option<Job> {
+    let polls = matches!(&system.poll, Some(Poll::EachJob { call: each, .. }) if each == call);
+    let asks = system.status.as_ref().is_some_and(|status| status.batch.is_none() && status.call == call);
+    let reads = system.webhook.as_ref().and_then(|webhook| webhook.read_back.as_deref()) == Some(call);
+    let job = context.pointer("/dovetail/job").and_then(Value::as_str).filter(|_| polls || asks || reads);
+    job.and_then(|job| Job::parse(job).ok())
+}
+
 fn context(case: &Case, system: &System, operation: &str) -> Value {
     let mut context = json!({"dovetail": {
         "key": "00000000-0000-7000-8000-00000000000a",
@@ -240,7 +264,7 @@ fn context(case: &Case, system: &System, operation: &str) -> Value {
     if by_name {
         merge(
             &mut context,
-            json!({"dovetail": {"since": "2026-11-22T09:00:00Z", "jobs": ["JOB-1", "JOB-2"]}}),
+            json!({"dovetail": {"since": "2026-11-22T09:00:00Z", "until": "2026-11-22T09:15:00Z", "jobs": ["JOB-1", "JOB-2"]}}),
         );
     }
     if let Some(event) = &case.event {
