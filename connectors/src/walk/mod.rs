@@ -1,5 +1,6 @@
 //! The calls of one operation, made in order.
 
+mod lists;
 mod renewal;
 
 use std::collections::HashSet;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use jiff::Timestamp;
 use mappings::domain::Job;
-use mappings::mapping::{Answer, Call, List, Reading, RenderError, Rendered, Step, Steps, Verdict, add_step};
+use mappings::mapping::{Answer, Call, Reading, RenderError, Rendered, Step, Steps, Verdict, add_step};
 use serde_json::{Map, Value};
 
 use crate::carried::Carried;
@@ -24,8 +25,6 @@ use renewal::{Renewal, Used};
 
 /// More pages than any list has: a list that leads back into itself ends here.
 const PAGES: usize = 1_000;
-/// The most that is read of a list whose items cannot be told in its text, so that it becomes a tree as a whole.
-const TREE: usize = 4 << 20;
 
 /// One attempt under way.
 pub(crate) struct Walk<'a> {
@@ -337,49 +336,6 @@ impl<'a> Walk<'a> {
                 self.record(step, draft, Some(reply.answer));
                 Made { came, next, refused }
             }
-        }
-    }
-
-    /// How much of an answer is read: lists may be long, and what is gathered as a tree less so.
-    fn room_for(&self, step: &Step) -> Room {
-        match &self.reading {
-            Some(_) if step.reads_long_lists() => Room::List(self.room),
-            Some(_) if step.reads_reports() => Room::List(self.room.min(TREE)),
-            None if self.gathers => Room::Document(TREE),
-            Some(_) | None => Room::Document(exchange::LARGEST),
-        }
-    }
-
-    /// Takes the items of a list out of an answer. Bytes that are no text are then those of the items that hold them.
-    fn separate(&mut self, step: &Step, reply: &mut Reply) -> Option<List> {
-        self.too_large |= reply.too_large;
-        if self.reading.is_none() || reply.too_large {
-            return None;
-        }
-        self.room = self.room.saturating_sub(reply.answer.body.len());
-        match step.separate(&mut reply.answer) {
-            Ok(list) => {
-                if list.is_some() && reply.answer.is_text() {
-                    reply.unreadable = None;
-                }
-                list
-            }
-            Err(error) => {
-                reply.unreadable = Some(error.reason);
-                reply.answer.body.clear();
-                None
-            }
-        }
-    }
-
-    /// Reads the reports of an answer that was accepted.
-    fn read_list(&mut self, step: &Step, answer: &Answer, list: Option<List>) {
-        let Some(reading) = &mut self.reading else { return };
-        let about = self.context.pointer("/dovetail/job").and_then(Value::as_str);
-        let about = about.and_then(|job| Job::parse(job).ok());
-        match step.reports(answer, list.as_ref(), about.as_ref()) {
-            Ok(read) => reading.append(read),
-            Err(error) => self.unread = self.unread.take().or(Some(error.reason)),
         }
     }
 
