@@ -5,12 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
-use mappings::mapping::{Answer, Encoding, Secret, SecretPlace, Verify};
+use mappings::mapping::{Answer, Encoding, ReadError, Received, Secret, SecretPlace, Verify};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::charset;
-pub use crate::charset::Undecodable;
 
 /// How far a signed timestamp may be off, before or after.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -47,17 +44,19 @@ pub enum Refused {
 /// The event of a callback as text: what the webhook's `reports` read.
 ///
 /// # Errors
-/// [`Undecodable`] when the body is not text in the character set it is said to be in.
-pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, Undecodable> {
+/// [`ReadError`] when the body is not text in the character set it is said to be in, or no whole MIME message.
+pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, ReadError> {
     let headers: Vec<(String, String)> = headers
         .iter()
         .map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    let event = Answer { status: 200, headers, body: String::new() };
-    let body = charset::decode(body, event.header("content-type"))?;
-    Ok(Answer { body, ..event })
+    let Received { answer, unreadable, .. } = Received::new(200, headers, body);
+    match unreadable {
+        Some(reason) => Err(ReadError { reason }),
+        None => Ok(answer),
+    }
 }
 
 /// Makes sure that a callback comes from the system. Secrets and signatures are compared in constant time.

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mappings::domain::SystemName;
-use mappings::mapping::{Auth, Connection, Report, Steps, System};
+use mappings::mapping::{Auth, Connection, Report, Steps, System, address};
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
 
-use crate::draft;
 use crate::exchange;
 use crate::mask::Mask;
 use crate::outcome::{Error, Gathered, Performed, ReadFailure};
@@ -49,7 +48,7 @@ impl Connector {
             found: found.to_owned(),
             reason,
         };
-        let base = draft::base(&connection.base_url)
+        let base = address::base(&connection.base_url)
             .map_err(|reason| unusable("base_url", &connection.base_url, reason))?;
         let pool = |url: &Url, concurrency: usize| {
             client(&connection, url, concurrency).map_err(|source| Error::Client { system: named(), source })

@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use mappings::mapping::Answer;
+use http::Version;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use mappings::mapping::{Answer, Received};
 use reqwest::{Client, Response, Url};
 
-use crate::charset;
 use crate::draft::Draft;
 use crate::mask::{HIDDEN, Mask, is_sensitive};
 
@@ -15,15 +15,6 @@ use crate::mask::{HIDDEN, Mask, is_sensitive};
 const LARGEST: usize = 1 << 20;
 /// The most that is kept of an answer's text for the record.
 const KEPT: usize = 16 << 10;
-
-/// A complete answer.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    /// The answer; its body is empty where it could not be read.
-    pub(crate) answer: Answer,
-    /// Why the body could not be read.
-    pub(crate) unreadable: Option<String>,
-}
 
 /// No complete answer.
 #[derive(Debug)]
@@ -35,7 +26,7 @@ pub(crate) enum Broken {
 }
 
 /// Sends a request and reads its answer, which must begin within `patience`.
-pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> Result<Reply, Broken> {
+pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> Result<Received, Broken> {
     let origin = draft.url.origin().ascii_serialization();
     let request = client
         .request(draft.method.clone(), draft.url.clone())
@@ -50,7 +41,7 @@ pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> 
     read(response).await.map_err(|error| broken(&error, &origin))
 }
 
-async fn read(mut response: Response) -> Result<Reply, reqwest::Error> {
+async fn read(mut response: Response) -> Result<Received, reqwest::Error> {
     let status = response.status().as_u16();
     let headers = response
         .headers()
@@ -59,8 +50,7 @@ async fn read(mut response: Response) -> Result<Reply, reqwest::Error> {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    let content_type =
-        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let is_open_ended = is_open_ended(&response);
     let mut bytes = Vec::new();
     let mut too_large = false;
     while let Some(chunk) = response.chunk().await? {
@@ -70,16 +60,21 @@ async fn read(mut response: Response) -> Result<Reply, reqwest::Error> {
         }
         bytes.extend_from_slice(&chunk);
     }
-    let body = if too_large {
-        Err("the answer is larger than 1 MiB".to_owned())
-    } else {
-        charset::decode(&bytes, content_type.as_deref()).map_err(|error| error.to_string())
-    };
-    let (body, unreadable) = match body {
-        Ok(body) => (body, None),
-        Err(reason) => (String::new(), Some(reason)),
-    };
-    Ok(Reply { answer: Answer { status, headers, body }, unreadable })
+    if too_large {
+        return Ok(Received::unread(status, headers, "the answer is larger than 1 MiB".to_owned()));
+    }
+    Ok(Received { is_open_ended, ..Received::new(status, headers, &bytes) })
+}
+
+/// Whether nothing but the end of the connection ends the body (RFC 9112, section 6.3, rule 8).
+fn is_open_ended(response: &Response) -> bool {
+    let headers = response.headers();
+    let closes = headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+    // The client takes the length away from a body that it unpacked; such a one knows its own end.
+    response.version() < Version::HTTP_2
+        && (closes || response.version() < Version::HTTP_11)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// A connection that was never made is told from everything that may have happened after it.
@@ -142,12 +137,11 @@ mod tests {
 
     use super::*;
     use crate::connector::client;
-    use crate::draft;
     use crate::scripted::{Scripted, Turn, answer, cut_answer};
 
     const WHOLE: Duration = Duration::from_millis(500);
 
-    async fn exchange(url: &str, call: Call) -> (Result<Reply, Broken>, String) {
+    async fn exchange(url: &str, call: Call) -> (Result<Received, Broken>, String) {
         exchange_within(url, call, WHOLE).await
     }
 
@@ -155,7 +149,7 @@ mod tests {
         url: &str,
         call: Call,
         answer_timeout: Duration,
-    ) -> (Result<Reply, Broken>, String) {
+    ) -> (Result<Received, Broken>, String) {
         let connection = Connection {
             base_url: url.to_owned(),
             auth: Auth::Basic { username: "u".into(), password: Secret::new("p4ssword".into()) },
@@ -164,7 +158,7 @@ mod tests {
             answer_timeout,
             headers: vec![("X-Council".into(), "harlow".into())],
         };
-        let base = draft::base(url).expect("a base URL");
+        let base = mappings::mapping::address::base(url).expect("a base URL");
         let client = client(&connection, &base, 1).expect("a client");
         let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
         (send(&client, &draft, answer_timeout).await, draft.text(&Mask::default()))
@@ -174,7 +168,7 @@ mod tests {
         Call { method: "POST", path: "/jobs?x=1".into(), headers: Vec::new(), body }
     }
 
-    async fn reply(turn: Turn) -> Reply {
+    async fn reply(turn: Turn) -> Received {
         let system = Scripted::start([turn]).await;
         exchange(&system.url, post(Body::Json("{}".into()))).await.0.expect("an answer")
     }

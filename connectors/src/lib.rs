@@ -6,7 +6,6 @@
 //! the folder into which they put files.
 
 pub mod callback;
-mod charset;
 mod classify;
 mod connector;
 mod draft;
@@ -21,7 +20,6 @@ mod stored;
 mod token;
 mod walk;
 
-pub use charset::{Undecodable, encoding_of};
 pub use connector::Connector;
 pub use draft::preview;
 pub use outcome::{Error, Gathered, Outcome, Performed, ReadFailure};

@@ -7,6 +7,9 @@ pub mod domain;
 pub mod mapping;
 pub mod sla;
 
+pub mod charset;
 pub mod form;
 pub mod json;
+mod media_type;
+pub mod multipart;
 pub mod xml;

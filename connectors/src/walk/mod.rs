@@ -3,16 +3,17 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use http::StatusCode;
 use jiff::Timestamp;
 use mappings::domain::Job;
-use mappings::mapping::{Answer, Call, RenderError, Rendered, Report, Step, Steps, Verdict, add_step};
+use mappings::mapping::{
+    Answer, Call, Received, RenderError, Rendered, Report, Step, Steps, Verdict, add_step, address,
+};
 use serde_json::Value;
 
 use crate::classify;
 use crate::connector::Connector;
 use crate::draft::Draft;
-use crate::exchange::{self, Broken, Reply};
+use crate::exchange::{self, Broken};
 use crate::mask::Mask;
 use crate::outcome::{Gathered, Outcome, Performed, ReadFailure};
 use crate::stored::Key;
@@ -258,9 +259,10 @@ impl<'a> Walk<'a> {
                 (Came::Failed(classify::unanswered(call.method, broken)), None)
             }
             Ok(reply) => {
-                let came = self.judge(step, call, &reply);
+                let came = self.judge(step, &reply);
                 self.keep(step, key.cloned(), &came, &reply);
-                let link = step.next(&reply.answer).and_then(|link| draft.beside(&self.way.base, &link));
+                let link = step.next(&reply.answer);
+                let link = link.and_then(|link| address::beside(&draft.url, &self.way.base, &link));
                 if matches!(came, Came::Accepted) && self.shown {
                     self.answers.push((step, reply.answer.clone()));
                 }
@@ -272,7 +274,7 @@ impl<'a> Walk<'a> {
 
     /// Sends a call, under an access token where the system wants one. A token that is no longer honoured is
     /// fetched anew, once an attempt.
-    async fn send(&mut self, draft: &mut Draft) -> Result<Reply, Unsent> {
+    async fn send(&mut self, draft: &mut Draft) -> Result<Received, Unsent> {
         let client = &self.way.client;
         let patience = self.way.connection.answer_timeout;
         let Some(tokens) = self.way.tokens.as_ref().filter(|_| !draft.is_authorized()) else {
@@ -291,27 +293,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The rules of the mapping first; where none of them matched, the status.
-    fn judge(&mut self, step: &'a Step, call: &Call, reply: &Reply) -> Came {
+    /// What the mapping makes of an answer.
+    fn judge(&mut self, step: &'a Step, reply: &Received) -> Came {
         let answer = &reply.answer;
-        let unmatched = |why: &str| Came::Failed(classify::unmatched(call.method, answer, why, self.now));
-        if let Some(why) = &reply.unreadable {
-            return unmatched(why);
-        }
-        match step.read(answer) {
-            Verdict::Accepted { .. } if is_success(answer) && classify::is_html(answer) => {
-                unmatched("a web page came where an answer should be")
-            }
-            Verdict::NotAccepted { reason } => {
-                // The status goes before the reason in any case.
-                let status = format!("HTTP {}, and ", answer.status);
-                unmatched(reason.strip_prefix(&status).unwrap_or(&reason))
-            }
+        match step.read(reply) {
             Verdict::Accepted { job } => {
                 self.job = job.or(self.job.take());
-                // PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
-                let repeatable = step.repeatable || !matches!(call.method, "POST" | "PATCH");
-                if !repeatable && step.store.is_none() && !step.optional {
+                if step.changes() {
                     self.changed = Some(&step.name);
                 }
                 Came::Accepted
@@ -324,12 +312,15 @@ impl<'a> Walk<'a> {
             Verdict::Retry { reason } => {
                 Came::Failed(Outcome::Retry { after: classify::pause(answer, self.now), reason })
             }
+            Verdict::Unmatched { reason, by_status } => {
+                Came::Failed(classify::unmatched(answer, by_status, reason, self.now))
+            }
         }
     }
 
     /// Shows the answer to later steps, and to later operations where it is stored. Credentials that were
     /// refused are fetched anew by the next attempt.
-    fn keep(&mut self, step: &'a Step, key: Option<Key>, came: &Came, reply: &Reply) {
+    fn keep(&mut self, step: &'a Step, key: Option<Key>, came: &Came, reply: &Received) {
         if self.shown || key.is_some() {
             let seen = step.seen(&reply.answer);
             if let (Came::Accepted, Some(key), Some(lasts)) = (came, key, step.store) {
@@ -387,10 +378,6 @@ fn reason(outcome: &Outcome) -> String {
         Outcome::Absent => "the system has nothing of that kind".to_owned(),
         Outcome::Delivered { note, .. } => note.clone().unwrap_or_default(),
     }
-}
-
-fn is_success(answer: &Answer) -> bool {
-    StatusCode::from_u16(answer.status).is_ok_and(|status| status.is_success())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! checked then, and all mistakes are told at once as [`Finding`]s. Afterwards rendering and reading cannot
 //! fail for a reason that lies in the mapping alone.
 
+pub mod address;
 mod answer;
 mod calendars;
 mod call;
@@ -17,6 +18,7 @@ mod connection;
 mod context;
 mod date;
 mod expression;
+mod failure;
 mod files;
 mod finding;
 #[cfg(test)]
@@ -45,9 +47,11 @@ mod system;
 mod targets;
 mod template;
 mod test;
+mod unmatched;
+pub mod wire;
 pub mod yaml;
 
-pub use answer::{Answer, ReadError, Verdict};
+pub use answer::{Answer, ByStatus, ReadError, Received, Verdict};
 pub use call::{Body, Call};
 pub use cases::{CaseResult, run_cases};
 pub use catalogue::Catalogue;

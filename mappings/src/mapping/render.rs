@@ -66,6 +66,11 @@ impl Outgoing {
         self.method == "GET"
     }
 
+    /// The method of the call.
+    pub(super) fn method(&self) -> &'static str {
+        self.method
+    }
+
     /// Fills it.
     pub(super) fn render(&self, context: &Value) -> Result<Rendered, RenderError> {
         let scope = Scope::over(context);

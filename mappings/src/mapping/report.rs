@@ -10,7 +10,7 @@ use super::date;
 use super::expression::Expression;
 use super::path::Path;
 use super::place::{self, Place};
-use super::scope::{Scope, Trail, is_empty};
+use super::scope::{Scope, Trail};
 use super::yaml::Node;
 use super::{Answer, ReadError};
 
@@ -96,10 +96,12 @@ impl Reports {
 
     /// Reads every report in an answer or event.
     ///
-    /// In a list an item without a reference is still reported, so that nothing is dropped unseen.
+    /// In a list an item without a reference is still reported, so that nothing is dropped unseen. A list is empty
+    /// where it has its place in the document, and where the system says 204: it has nothing to say.
     ///
     /// # Errors
-    /// [`ReadError`] when the body cannot be read, or when it should be one report and names no job.
+    /// [`ReadError`] when the body cannot be read, holds no place for the list, or should be one report and names
+    /// no job.
     pub(super) fn read(&self, answer: &Answer, xml_lists: &[String]) -> Result<Vec<Report>, ReadError> {
         let document = answer.document(xml_lists)?;
         let scope = Scope::of(answer, &document);
@@ -110,8 +112,16 @@ impl Reports {
             }
             return Ok(vec![report]);
         };
-        let items = scope.each(each).into_iter().filter(|item| !is_empty(item));
-        Ok(items.map(|item| self.one(scope.at(item))).collect())
+        if answer.status == 204 && document.is_null() {
+            return Ok(Vec::new());
+        }
+        let items = scope.list(each)?;
+        Ok(items.into_iter().map(|item| self.one(scope.at(item))).collect())
+    }
+
+    /// Whether it reads a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.each.is_some()
     }
 
     /// Reads a row of a file, which is one report and must be whole.
@@ -219,10 +229,26 @@ mod tests {
 
     #[test]
     fn an_empty_list_is_no_report() {
-        for body in ["<R/>", "<R><Worksheet/></R>", ""] {
+        for body in ["<R/>", "<R><Worksheet/></R>"] {
             assert_eq!(read(LIST, body), Ok(vec![]), "{body}");
         }
         assert!(read(LIST, "<html/>").is_err());
+        let jobs = "{each: $.result.jobs, job: \"@.id\", status: \"@.s\"}";
+        for body in [r#"{"result": {"jobs": []}}"#, r#"{"result": {}}"#, r#"{"result": null}"#] {
+            assert_eq!(read(jobs, body), Ok(vec![]), "{body}");
+        }
+        let nothing = Answer { status: 204, headers: vec![], body: String::new() };
+        assert_eq!(reports(jobs).read(&nothing, &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn an_answer_without_the_place_of_the_list_is_no_empty_list() {
+        let jobs = "{each: $.result.jobs, job: \"@.id\", status: \"@.s\"}";
+        for body in ["", "OK", "7", "{}", r#"{"message": "maintenance"}"#, "[]"] {
+            let error = read(jobs, body).expect_err(body);
+            assert!(error.reason.contains("where a list was expected at $.result.jobs"), "{error}");
+        }
+        assert!(read(LIST, "").is_err());
     }
 
     #[test]

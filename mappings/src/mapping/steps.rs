@@ -12,11 +12,11 @@ use super::path::Path;
 use super::place::Place;
 use super::render::{self, Outgoing};
 use super::report::Reports;
-use super::rules::{self, Rules};
+use super::rules::{self, Reading, Rules};
 use super::scope::{Scope, Trail, is_empty};
 use super::test::Test;
 use super::yaml::{Node, Yaml};
-use super::{Answer, Call, ReadError, Report, Verdict};
+use super::{Answer, Call, ReadError, Received, Report, Verdict};
 
 /// Why a call cannot be rendered: the request lacks or misstates something the system needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +155,11 @@ impl Step {
         let when = fields.get("when").map(|node| Test::compile(check, node, Place::REQUEST));
         let outgoing = Outgoing::compile(check, fields);
         let rules = Rules::compile(check, fields);
+        if let Some(soap) = fields.get("soap").filter(|_| !rules.prove()) {
+            let expected = "accepted: {when: …}, by something that only such an answer holds";
+            let hint = "a SOAP system often refuses under HTTP 200; only a fault is known as a refusal without a rule";
+            check.warn(soap.line, "a soap step whose accepted proves nothing", expected, Some(hint.into()));
+        }
         let reports = fields.get("reports").map(|node| Reports::compile(check, node));
         let next = fields.get("next").map(|node| next(check, fields, node));
         let next = match next {
@@ -209,18 +214,31 @@ impl Step {
         self.requires.iter().find(lacking).map(|(field, _)| field.as_str())
     }
 
+    /// Whether making the call a second time would do something again: `PUT` and `DELETE` may be repeated (RFC 9110,
+    /// section 9.2.2).
+    pub fn changes(&self) -> bool {
+        let repeatable = self.repeatable || !matches!(self.outgoing.method(), "POST" | "PATCH");
+        !repeatable && self.store.is_none() && !self.optional
+    }
+
     /// Whether the call only reads, so that it may be made again at will.
     pub fn is_get(&self) -> bool {
         self.outgoing.is_get()
     }
 
-    /// What the answer rules say: `done`, `absent`, `rejected`, `retry`, `accepted`, the first that matches.
+    /// What the answer rules say: `done`, `absent`, `rejected`, `retry`, `accepted`, the first that matches, and where
+    /// none does, the status.
     ///
     /// A rule that looks into the body does not match a body that cannot be read; without an `accepted` test,
-    /// any 2xx with a body that can be read, or without one, is accepted. Where the mapping reads a job
-    /// reference and the answer has none, the answer is not accepted.
-    pub fn read(&self, answer: &Answer) -> Verdict {
-        self.rules.read(answer, &self.xml_lists)
+    /// any 2xx with a body that can be read, or without one, is accepted, unless it states a failure. Where the
+    /// mapping reads a job reference and the answer has none, the answer is not accepted.
+    pub fn read(&self, received: &Received) -> Verdict {
+        let reading = Reading {
+            method: self.outgoing.method(),
+            reads_reports: self.reports.is_some(),
+            xml_lists: &self.xml_lists,
+        };
+        self.rules.read(received, reading)
     }
 
     /// The reports in an answer; empty when the step reads none. Ask [`Step::read`] first whether the answer
