@@ -17,6 +17,7 @@ mod completion;
 mod connection;
 mod context;
 mod date;
+mod escape;
 mod expression;
 mod failure;
 mod files;

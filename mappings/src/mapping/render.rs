@@ -23,7 +23,7 @@ const METHODS: &[&str] = &["get", "post", "put", "patch", "delete"];
 const BODIES: &[&str] = &["json", "xml", "soap", "form", "text"];
 
 /// The unreserved characters of RFC 3986 stay as they are.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The request of one step, before a context fills it.
 pub(super) struct Outgoing {

@@ -280,7 +280,7 @@ fn next(check: &mut Check<'_>, step: Fields<'_>, node: &Node) -> Option<Expressi
     if step.get("get").is_none() {
         check.error(node.line, "next in a step that is no get", "next only beside get");
     }
-    Expression::compile(check, node, Place::ANSWER)
+    Expression::compile(check, node, Place::NEXT)
 }
 
 fn seconds(check: &mut Check<'_>, node: &Node) -> Option<Duration> {
@@ -345,6 +345,24 @@ mod tests {
         {
             assert_eq!(list.next(&answer(last)), None, "{last}");
         }
+    }
+
+    #[test]
+    fn a_cursor_is_encoded_in_the_address_of_the_next_page() {
+        let next = |expression: &str, body: &str| {
+            let calls = format!("calls: {{list: {{get: /a, next: {expression}}}}}\n");
+            let system = system(&calls, STEPS);
+            let answer = Answer { status: 200, headers: vec![], body: body.into() };
+            system.call("list").expect("a call").steps[0].next(&answer)
+        };
+        let cursor = r#"{"next": "b64/+=&page=9", "link": "/a?since=1%2B1"}"#;
+        let template = "{template: \"/a?cursor={$.next}\"}";
+        assert_eq!(next(template, cursor).as_deref(), Some("/a?cursor=b64%2F%2B%3D%26page%3D9"));
+        assert_eq!(next(template, "{}"), None, "without a cursor there is no next page");
+        let chosen = "{when: {path: $.next, exists: true}, then: {template: \"?cursor={$.next}\"}}";
+        assert_eq!(next(chosen, cursor).as_deref(), Some("?cursor=b64%2F%2B%3D%26page%3D9"));
+        let longer = "{template: \"{$.link}&limit=5\"}";
+        assert_eq!(next(longer, cursor).as_deref(), Some("/a?since=1%2B1&limit=5"));
     }
 
     #[test]
