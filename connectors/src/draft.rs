@@ -211,7 +211,7 @@ mod tests {
             ("Authorization".into(), "Bearer from-a-step".into()),
         ];
         let draft = draft(Auth::Bearer(Secret::new("ours".into())), &call).expect("drafted");
-        assert_eq!(draft.headers[CONTENT_TYPE], "application/merge-patch+json");
+        assert_eq!(draft.headers["content-type"], "application/merge-patch+json");
         assert_eq!(draft.headers["x-council"], "epping");
         assert_eq!(draft.headers[AUTHORIZATION], "Bearer from-a-step");
         assert!(!draft.text(&Mask::default()).contains("from-a-step"));

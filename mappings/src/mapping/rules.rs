@@ -107,6 +107,7 @@ impl Rules {
             let reason = reason.as_ref().and_then(say);
             return Verdict::Retry { reason: reason.unwrap_or_else(|| format!("HTTP {}", answer.status)) };
         }
+        let success = (200..300).contains(&answer.status);
         let unmatched = |why: &str| unmatched::by_status(step.method, answer, why);
         match &failure {
             Some(Failure { kind: Kind::Refusal, words }) if !unmatched::is_a_promise(answer.status) => {
@@ -115,12 +116,15 @@ impl Rules {
             Some(Failure { kind: Kind::Refusal | Kind::Fault, words }) => {
                 return unmatched::failed(step.method, answer, words);
             }
-            Some(Failure { kind: Kind::ErrorObject, words }) if !self.looks_and_accepts(holds) => {
-                return unmatched(words);
+            // A rule may name the status of an error that does no harm; a success that is an error it must look at.
+            Some(Failure { kind: Kind::ErrorObject, words })
+                if !self.accepted.as_ref().is_some_and(|when| holds(when) && (!success || when.reads_body())) =>
+            {
+                return unmatched::stated(step.method, answer, words);
             }
             Some(Failure { kind: Kind::ErrorObject, .. }) | None => {}
         }
-        if answer.is_page() && (200..300).contains(&answer.status) {
+        if answer.is_page() && success {
             return unmatched(&match unreadable {
                 Some(reason) => format!("the answer cannot be read: {reason}, a web page"),
                 None => "a web page came where an answer should be".to_owned(),
@@ -132,12 +136,13 @@ impl Rules {
             (Some(when), Some(_)) => {
                 received.unreadable.is_none() && !answer.is_structured() && holds(when)
             }
-            (None, unreadable) => (200..300).contains(&answer.status) && unreadable.is_none(),
+            (None, unreadable) => success && unreadable.is_none(),
         };
         if !accepted {
-            return unmatched(&match unreadable {
-                Some(reason) => format!("the answer cannot be read: {reason}"),
-                None => "no rule of the mapping matches".to_owned(),
+            return unmatched(&match (&received.unreadable, unreadable) {
+                (Some(reason), _) => reason.clone(),
+                (None, Some(reason)) => format!("the answer cannot be read: {reason}"),
+                (None, None) => "no rule of the mapping matches".to_owned(),
             });
         }
         if received.may_be_cut() && (step.reads_reports || self.reads_job_of_the_body(answer, scope)) {
@@ -151,11 +156,6 @@ impl Rules {
                 None => unmatched("the answer holds no job reference"),
             },
         }
-    }
-
-    /// Whether a rule of the mapping looks into the body and accepts what it finds.
-    fn looks_and_accepts(&self, holds: impl Fn(&Test) -> bool) -> bool {
-        self.accepted.as_ref().is_some_and(|when| when.reads_body() && holds(when))
     }
 
     /// Whether the job reference comes out of the body: a header is always whole.
@@ -344,6 +344,8 @@ mod tests {
         let looks = "create: {post: /, json: {}, accepted: {when: {path: $.error.code, is: -32000}}}\n";
         assert_eq!(read(looks, 200, error), Verdict::Accepted { job: None });
         assert!(not_accepted("create: {post: /, json: {}}\n", 400, error).contains("Out of order"));
+        let there = "create: {post: /, json: {}, accepted: {when: {status: [201, 412]}}}\n";
+        assert_eq!(read(there, 412, error), Verdict::Accepted { job: None });
     }
 
     #[test]

@@ -10,6 +10,12 @@ use super::{Answer, ByStatus, Verdict};
 /// are refused are put right by a person while the work waits. 500, 502 and 504 say nothing about what was
 /// done before, and neither does a success that does not read like one.
 pub(super) fn by_status(method: &str, answer: &Answer, why: &str) -> Verdict {
+    // Such a status says enough.
+    stated(method, answer, if is_a_promise(answer.status) { "" } else { why })
+}
+
+/// The same of an answer that says in words of its own what went wrong.
+pub(super) fn stated(method: &str, answer: &Answer, why: &str) -> Verdict {
     let answered = answered(answer);
     let full = if why.is_empty() { answered.clone() } else { format!("{answered}: {why}") };
     let (by_status, reason) = match answer.status {
@@ -29,7 +35,7 @@ pub(super) fn by_status(method: &str, answer: &Answer, why: &str) -> Verdict {
 /// call says what was done before.
 pub(super) fn failed(method: &str, answer: &Answer, why: &str) -> Verdict {
     if is_a_promise(answer.status) {
-        return by_status(method, answer, why);
+        return stated(method, answer, why);
     }
     Verdict::Unmatched { reason: format!("{}: {why}", answered(answer)), by_status: uncertain(method) }
 }
