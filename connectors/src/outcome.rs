@@ -88,6 +88,8 @@ pub struct ReadFailure {
     pub call: String,
     /// The answer, as text with secrets masked, cut to 16 KiB.
     pub answer: Option<String>,
+    /// The call cannot be made of what is known: asking again changes nothing.
+    pub render_failed: Option<RenderError>,
 }
 
 /// What was read out of a system.

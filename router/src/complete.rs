@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use connectors::callback;
+use connectors::{ReadFailure, callback};
 use jiff::Timestamp;
-use mappings::domain::SystemName;
+use mappings::domain::{SystemName, Ticket};
 use mappings::mapping::{Catalogue, Facts, Poll, Report, System, context};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ pub(crate) const LOOK: Duration = Duration::from_secs(15);
 const ROUND: usize = 200;
 /// How many of them at once.
 const AT_ONCE: usize = 8;
+/// The most that is kept of an event that is not taken.
+const KEPT: usize = 64 << 10;
 
 /// The correlator's door for one system.
 #[derive(Clone)]
@@ -87,28 +89,55 @@ impl Listener {
         let system = self.mapping().ok_or_else(|| unreadable("no mapping of this system is loaded"))?;
         let webhook = system.webhook.as_ref().ok_or_else(|| unreadable("the system has no webhook"))?;
         callback::verify(&webhook.verify, headers, body, self.clock.now())?;
-        let event = callback::event(headers, body).map_err(|error| Refused::Unreadable(error.to_string()))?;
-        let mut reports = webhook.reports(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
+        let event = callback::event(headers, body).and_then(|event| Ok((webhook.reports(&event)?, event)));
+        let (mut reports, event) = match event {
+            Ok(read) => read,
+            Err(error) => {
+                self.keep(body, None, format!("an event that cannot be read: {error}")).await?;
+                return Err(Refused::Unreadable(error.to_string()));
+            }
+        };
         if let Some(call) = &webhook.read_back {
             let steps = system.call(call).ok_or_else(|| unreadable("its mapping names no such call"))?;
+            let document = webhook.document(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
             let mut told = Vec::with_capacity(reports.len());
             for report in &reports {
                 let facts = Facts {
                     job: report.job.clone(),
-                    event: Some(json!({
-                        "job": report.job.as_ref().map(|job| job.as_str()),
-                        "reference": report.reference.as_ref().map(|ticket| ticket.as_str()),
-                        "said": report.said,
-                    })),
+                    event: Some(document.clone()),
                     ..Facts::at(self.clock.now())
                 };
-                let read = self.connector.read(steps, context(&Value::Null, &facts), facts.now).await;
-                told.extend(read.map_err(|failure| Refused::NotReadBack(failure.to_string()))?);
+                match self.connector.read(steps, context(&Value::Null, &facts), facts.now).await {
+                    Ok(read) => told.extend(read),
+                    // Sent again, it would say no more: a person has to look.
+                    Err(ReadFailure { render_failed: Some(error), .. }) => {
+                        let reason = format!("what it is about cannot be asked for: {error}");
+                        self.keep(body, report.reference.clone(), reason).await?;
+                    }
+                    Err(failure) => return Err(Refused::NotReadBack(failure.to_string())),
+                }
             }
             reports = told;
         }
         self.take(reports, Way::Webhook).await?;
         Ok(webhook.reply.clone())
+    }
+
+    /// Keeps an event that says nothing to us, so that a person sees it.
+    async fn keep(&self, body: &[u8], reference: Option<Ticket>, reason: String) -> Result<(), Failed> {
+        let kept = &body[..body.len().min(KEPT)];
+        let refusal = Refusal {
+            key: InboxKey { source: format!("/systems/{}", self.system), id: envelope::digest(body) },
+            council: None,
+            ticket: reference,
+            path: None,
+            reason,
+            body: kept.to_vec(),
+            received_at: self.clock.now(),
+            traceparent: None,
+        };
+        self.writer.refuse(refusal).await?;
+        Ok(())
     }
 
     /// Has the ledger take reports, and waits until it has.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use mappings::domain::{Council, InvalidRequest, Operation, Request, Revised, Revision, SystemName, Ticket};
-use mappings::mapping::Catalogue;
+use mappings::mapping::{Catalogue, Received};
 use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope};
@@ -149,8 +149,8 @@ pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Unde
                 ..*refusal
             }))];
         }
-        Ok(Delivery::Foreign { bytes, .. }) => match &crm {
-            Some(crm) => return vec![native(&door, crm, &bytes, catalogue)],
+        Ok(Delivery::Foreign { bytes, content_type }) => match &crm {
+            Some(crm) => return vec![native(&door, crm, &bytes, content_type, catalogue)],
             None => {
                 let reason = "it is not a CloudEvent: expected application/cloudevents+json, cloudEvents: headers, or the native door of a CRM";
                 return vec![Err(door.refuse(None, None, reason))];
@@ -196,14 +196,23 @@ fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Und
     })
 }
 
-fn native(door: &Door, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Understood {
+fn native(
+    door: &Door,
+    crm: &SystemName,
+    bytes: &[u8],
+    content_type: Option<String>,
+    catalogue: &Catalogue,
+) -> Understood {
     let Some(intake) = catalogue.system(crm).and_then(|system| system.intake()) else {
         let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
         return Err(door.refuse(None, None, &reason));
     };
-    let body = std::str::from_utf8(bytes).map_err(|error| {
-        door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to()))
-    })?;
+    let headers = content_type.map(|kind| ("content-type".to_owned(), kind)).into_iter().collect();
+    let message = Received::new(200, headers, bytes);
+    if let Some(reason) = &message.unreadable {
+        return Err(door.refuse(None, None, reason));
+    }
+    let body = &message.answer.body;
     let translated = match door.name {
         POLL => intake.understand(serde_json::from_str(body).unwrap_or_default(), door.now),
         _ => intake.translate(body, door.now),

@@ -154,14 +154,18 @@ impl<'a> Walk<'a> {
             Ok(Outcome::Delivered { .. }) => return Ok(true),
             Ok(Outcome::Retry { after, reason }) => (reason, after),
             Ok(Outcome::Rejected { reason, .. } | Outcome::Unknown { reason }) => (reason, None),
-            Err(error) => (error.to_string(), None),
+            Err(error) => {
+                let failure = self.failure(error.to_string(), None);
+                return Err(ReadFailure { render_failed: Some(error), ..failure });
+            }
         };
         Err(self.failure(reason, after))
     }
 
     fn failure(&mut self, reason: String, after: Option<Duration>) -> ReadFailure {
         let Wire { status, call, answer } = self.wire();
-        ReadFailure { reason: self.mask().text(&reason), after, status, call, answer }
+        let reason = self.mask().text(&reason);
+        ReadFailure { reason, after, status, call, answer, render_failed: None }
     }
 
     /// The exchange that decides, as text.
