@@ -8,6 +8,7 @@ pub mod mapping;
 pub mod sla;
 
 pub mod charset;
+pub mod digits;
 pub mod form;
 pub mod json;
 mod media_type;

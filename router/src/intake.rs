@@ -214,7 +214,7 @@ fn native(
     }
     let body = &message.answer.body;
     let translated = match door.name {
-        POLL => intake.understand(serde_json::from_str(body).unwrap_or_default(), door.now),
+        POLL => intake.understand(mappings::digits::from_str(body).unwrap_or_default(), door.now),
         _ => intake.translate(body, door.now),
     };
     let (id, document) = translated.map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;

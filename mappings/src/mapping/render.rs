@@ -322,6 +322,25 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_written_as_it_came_wherever_it_goes() {
+        let step = "create:\n  post: /a/{$.n}\n  query: {n: $.n}\n  headers: {X-N: $.n}\n  json: {n: $.n, \
+                    s: {from: $.n, as: string}, t: {template: \"no. {$.n}\"}, m: {from: $.text, as: number}, \
+                    i: {from: $.text, as: integer}}\n";
+        let system = system("", step);
+        for number in ["1.10", "12345678901234567890", "1e3", "-0", "3.14159265358979323846264338327950288"] {
+            let context: Value =
+                crate::digits::from_str(&format!("{{\"n\": {number}, \"text\": \"0012345678901234567890.0\"}}"))
+                    .expect("JSON");
+            let call = create(&system).steps[0].render(&context).expect(number).call;
+            assert_eq!(call.path, format!("/a/{number}?n={number}"));
+            assert_eq!(call.headers, [("X-N".to_owned(), number.to_owned())]);
+            let (m, i) = ("12345678901234567890", "12345678901234567890");
+            let json = format!(r#"{{"n":{number},"s":"{number}","t":"no. {number}","m":{m},"i":{i}}}"#);
+            assert_eq!(call.body, Body::Json(json));
+        }
+    }
+
+    #[test]
     fn a_path_with_a_hole_or_a_dot_is_not_sent() {
         assert_eq!(
             render("get: /a/{$.details.gone}").err().as_deref(),

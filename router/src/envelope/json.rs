@@ -17,7 +17,7 @@ pub(super) fn parse(bytes: &[u8], place: Place) -> Result<Value, Error> {
             return Err(Error::NotUtf8 { at, byte: bytes.get(at).copied().unwrap_or_default() });
         }
     };
-    serde_json::from_str(text).map_err(|error| {
+    mappings::digits::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = error.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);

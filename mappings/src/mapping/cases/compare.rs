@@ -138,6 +138,13 @@ pub(super) fn documents(expected: &Value, got: &Value) -> Result<(), String> {
     differ("$", expected, got)
 }
 
+/// Whether two numbers are the same; more digits than a computer's own number holds are compared one by one.
+fn is_same(one: &str, two: &str) -> bool {
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    let value = |text: &str| text.parse::<f64>().ok();
+    one == two || digits(one).max(digits(two)) <= 15 && value(one).is_some() && value(one) == value(two)
+}
+
 fn differ(path: &str, expected: &Value, got: &Value) -> Result<(), String> {
     match (expected, got) {
         (Value::Object(one), Value::Object(two)) => {
@@ -157,7 +164,7 @@ fn differ(path: &str, expected: &Value, got: &Value) -> Result<(), String> {
             .zip(two)
             .enumerate()
             .try_for_each(|(at, (one, two))| differ(&format!("{path}[{at}]"), one, two)),
-        (Value::Number(one), Value::Number(two)) if one.as_f64() == two.as_f64() => Ok(()),
+        (Value::Number(one), Value::Number(two)) if is_same(&one.to_string(), &two.to_string()) => Ok(()),
         (one, two) if one == two => Ok(()),
         (one, two) => Err(format!("{path}: expected {one}, got {two}")),
     }
