@@ -33,11 +33,10 @@ impl Draft {
         call: &Call,
         traceparent: Option<&str>,
     ) -> Result<Self, RenderError> {
-        let method = Method::from_bytes(call.method.as_bytes())
-            .map_err(|_| RenderError {
-                field: "method".into(),
-                reason: format!("{:?} is not an HTTP method", call.method),
-            })?;
+        let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| RenderError {
+            field: "method".into(),
+            reason: format!("{:?} is not an HTTP method", call.method),
+        })?;
         let body = match &call.body {
             Body::None => String::new(),
             Body::Soap { element, .. } => soap::envelope(element, &connection.auth),

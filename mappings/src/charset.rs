@@ -65,7 +65,8 @@ pub fn encoding_of(
     let labels = [content_type.and_then(|media_type| parameter(media_type, "charset")), xml_encoding(start)];
     for label in labels.into_iter().flatten() {
         let known = Encoding::for_label(label.as_bytes());
-        if known.map_or_else(|| is_four_bytes_wide(&label), is_two_bytes_wide) && is_read_byte_by_byte(start) {
+        if known.map_or_else(|| is_four_bytes_wide(&label), is_two_bytes_wide) && is_read_byte_by_byte(start)
+        {
             continue;
         }
         return match known {
@@ -247,7 +248,9 @@ mod tests {
 
     #[test]
     fn a_text_comes_back_out_of_the_bytes_that_it_is_written_as() {
-        for label in ["text/plain; charset=iso-8859-1", "text/plain; charset=utf-16", "text/plain", "a/b; charset=x"] {
+        for label in
+            ["text/plain; charset=iso-8859-1", "text/plain; charset=utf-16", "text/plain", "a/b; charset=x"]
+        {
             let bytes = encode("café £5", Some(label));
             if !label.contains("=x") {
                 assert_eq!(decode(&bytes, Some(label)).as_deref(), Ok("café £5"), "{label}");

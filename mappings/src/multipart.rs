@@ -73,7 +73,10 @@ struct Raw<'b> {
 
 impl Raw<'_> {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -175,7 +178,10 @@ fn quoted_printable(text: &[u8]) -> Result<Vec<u8>, ReadError> {
                 (b'=', [high, low, after @ ..]) => {
                     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
                     let value = digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low);
-                    bytes.push(value.ok_or_else(|| wrong("a part of a MIME message that is not quoted-printable"))?);
+                    bytes.push(
+                        value
+                            .ok_or_else(|| wrong("a part of a MIME message that is not quoted-printable"))?,
+                    );
                     rest = after;
                 }
                 (byte, after) => {
@@ -200,7 +206,8 @@ fn line_end(line: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    const TYPE: &str = "multipart/related; type=\"application/xop+xml\"; start=\"<root@works>\"; boundary=\"b-1\"";
+    const TYPE: &str =
+        "multipart/related; type=\"application/xop+xml\"; start=\"<root@works>\"; boundary=\"b-1\"";
 
     fn text(media_type: &str, body: &str) -> Result<(Option<String>, String), String> {
         let part = root(media_type, body.as_bytes()).map_err(|error| error.reason)?;
@@ -233,7 +240,10 @@ mod tests {
             text("multipart/related; boundary=b", &body).map(|(_, text)| text)
         };
         assert_eq!(of("base64", "PGE+\r\nMTwv\r\nYT4="), Ok("<a>1</a>".into()));
-        assert_eq!(of("Quoted-Printable", "<a=3D1>Zo=C3=AB =\r\ncame  \r\nhome</a>"), Ok("<a=1>Zoë came\r\nhome</a>".into()));
+        assert_eq!(
+            of("Quoted-Printable", "<a=3D1>Zo=C3=AB =\r\ncame  \r\nhome</a>"),
+            Ok("<a=1>Zoë came\r\nhome</a>".into())
+        );
         assert_eq!(of("8bit", "<a>é</a>"), Ok("<a>é</a>".into()));
         assert!(of("base64", "???").is_err());
         assert!(of("quoted-printable", "=XY").is_err());

@@ -99,7 +99,8 @@ impl Listener {
         };
         if let Some(call) = &webhook.read_back {
             let steps = system.call(call).ok_or_else(|| unreadable("its mapping names no such call"))?;
-            let document = webhook.document(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
+            let document =
+                webhook.document(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
             let mut told = Vec::with_capacity(reports.len());
             for report in &reports {
                 let facts = Facts {

@@ -82,7 +82,13 @@ mod tests {
         let next = beside(&url, &base, "https://internal/ws/jobs?cursor=b64%2F%2B%3D").expect("a link");
         assert_eq!(next, "https://waste.example:8443/ws/jobs?cursor=b64%2F%2B%3D");
         assert_eq!(below(&base, &super::url(&base, &next).expect("its own")), "/jobs?cursor=b64%2F%2B%3D");
-        assert_eq!(beside(&url, &base, "?page=2").as_deref(), Some("https://waste.example:8443/ws/jobs/7?page=2"));
-        assert_eq!(below(&base, &super::url(&base, "https://waste.example:8443/other").expect("same host")), "/other");
+        assert_eq!(
+            beside(&url, &base, "?page=2").as_deref(),
+            Some("https://waste.example:8443/ws/jobs/7?page=2")
+        );
+        assert_eq!(
+            below(&base, &super::url(&base, "https://waste.example:8443/other").expect("same host")),
+            "/other"
+        );
     }
 }

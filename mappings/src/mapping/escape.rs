@@ -71,7 +71,8 @@ fn has_a_tag(text: &str) -> bool {
         let ends = matches!(after, Some('>' | '/')) || after.is_some_and(char::is_whitespace);
         // An attribute, or the end of the tag, follows the name.
         let closes = rest.split_once('<').map_or(rest, |(tag, _)| tag);
-        let closes = closes.contains('>') && (!after.is_some_and(char::is_whitespace) || closes.contains('='));
+        let closes =
+            closes.contains('>') && (!after.is_some_and(char::is_whitespace) || closes.contains('='));
         xml::is_name(&name) && ends && closes
     })
 }
@@ -114,9 +115,7 @@ impl Inset {
         match self {
             Self::Plain | Self::Link | Self::JsonValue => Cow::Borrowed(text),
             Self::Content => Cow::Owned(markup(text, trail)),
-            Self::Attribute => {
-                Cow::Owned(markup(text, trail).replace('"', "&quot;").replace('\'', "&apos;"))
-            }
+            Self::Attribute => Cow::Owned(markup(text, trail).replace('"', "&quot;").replace('\'', "&apos;")),
             Self::CData => Cow::Owned(carried(text, trail).replace("]]>", "]]]]><![CDATA[>")),
             Self::JsonText => {
                 let quoted = serde_json::Value::String(text.to_owned()).to_string();
@@ -146,13 +145,30 @@ mod tests {
 
     #[test]
     fn what_a_text_looks_like_is_seen_in_its_marks() {
-        for text in ["<Job>x</Job>", "<Job id=\"x\"/>", "<?xml version='1.0'?><a/>", "x</Text>", "<![CDATA[x]]>", "<p>x<br>"] {
+        for text in [
+            "<Job>x</Job>",
+            "<Job id=\"x\"/>",
+            "<?xml version='1.0'?><a/>",
+            "x</Text>",
+            "<![CDATA[x]]>",
+            "<p>x<br>",
+        ] {
             assert_eq!(form(text), Form::Xml, "{text}");
         }
         for text in ["{\"a\": x}", " {\n \"a\": \"x\"}\n", "[\"x\", 1]", "[{\"a\": x}]"] {
             assert_eq!(form(text), Form::Json, "{text}");
         }
-        for text in ["x <\u{1}>", "Missed x bin", "[x] x", "[x]", "a < b and c > d", "if a <b then c", "{x}", "<someone@example.org>", "x->y"] {
+        for text in [
+            "x <\u{1}>",
+            "Missed x bin",
+            "[x] x",
+            "[x]",
+            "a < b and c > d",
+            "if a <b then c",
+            "{x}",
+            "<someone@example.org>",
+            "x->y",
+        ] {
             assert_eq!(form(text), Form::Plain, "{text}");
         }
     }

@@ -75,7 +75,9 @@ fn fault(document: &Value) -> Option<Failure> {
     let code = code.and_then(text_of).unwrap_or_default();
     let code = code.trim();
     let words = member(fault, "faultstring").and_then(words_of).or_else(|| reason_texts(fault));
-    let words = words.unwrap_or_else(|| format!("a SOAP fault without words, {code}").trim_end_matches([',', ' ']).to_owned());
+    let words = words.unwrap_or_else(|| {
+        format!("a SOAP fault without words, {code}").trim_end_matches([',', ' ']).to_owned()
+    });
     // Codes of SOAP 1.1 may say more after a dot: Client.Authentication.
     let local = code.rsplit(':').next().unwrap_or_default().split('.').next().unwrap_or_default();
     let blames_the_call =
@@ -88,7 +90,9 @@ fn reason_texts(fault: &Value) -> Option<String> {
     let texts = member(fault, "Reason")?.get("Text")?;
     let all = texts.as_array().map_or_else(|| std::slice::from_ref(texts), Vec::as_slice);
     let is_english = |text: &&Value| {
-        text.get("@lang").and_then(Value::as_str).is_some_and(|lang| lang.to_ascii_lowercase().starts_with("en"))
+        text.get("@lang")
+            .and_then(Value::as_str)
+            .is_some_and(|lang| lang.to_ascii_lowercase().starts_with("en"))
     };
     all.iter().find(is_english).and_then(words_of).or_else(|| all.iter().find_map(words_of))
 }
@@ -101,7 +105,10 @@ fn words_of(value: &Value) -> Option<String> {
 fn error_object(answer: &Answer, document: &Value) -> Option<Failure> {
     let members = document.as_object()?;
     let found = |words: Option<String>| {
-        Some(Failure { kind: Kind::ErrorObject, words: words.unwrap_or_else(|| "an error without words".into()) })
+        Some(Failure {
+            kind: Kind::ErrorObject,
+            words: words.unwrap_or_else(|| "an error without words".into()),
+        })
     };
     let media_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
     if media_type.starts_with("application/problem+") {
@@ -116,7 +123,9 @@ fn error_object(answer: &Answer, document: &Value) -> Option<Failure> {
             }
             // `{"error": "invalid_grant", "error_description": …}` of OAuth 2.0 and the like.
             Value::String(_) => members.keys().all(|name| name.starts_with("error")),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => members.contains_key("jsonrpc"),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                members.contains_key("jsonrpc")
+            }
         };
         if stated {
             let text = words_of(error).or_else(|| words_of_members(error, &["code", "message"]));
@@ -153,11 +162,8 @@ mod tests {
     use super::*;
 
     fn of(kind: &str, body: &str) -> Option<Failure> {
-        let answer = Answer {
-            status: 200,
-            headers: vec![("Content-Type".into(), kind.into())],
-            body: body.into(),
-        };
+        let answer =
+            Answer { status: 200, headers: vec![("Content-Type".into(), kind.into())], body: body.into() };
         let document = answer.document(&[]).expect("readable");
         Failure::of(&answer, &document)
     }
@@ -168,7 +174,9 @@ mod tests {
 
     #[test]
     fn a_fault_of_either_version_says_whom_it_blames_in_its_words() {
-        let one = |code: &str| format!("<q:Fault><faultcode>{code}</faultcode><faultstring> No </faultstring></q:Fault>");
+        let one = |code: &str| {
+            format!("<q:Fault><faultcode>{code}</faultcode><faultstring> No </faultstring></q:Fault>")
+        };
         for (code, kind) in [
             ("s:Client", Kind::Refusal),
             ("Client.Authentication", Kind::Refusal),

@@ -162,12 +162,12 @@ impl Cast {
         let trimmed = text.trim();
         match self {
             Self::String => Ok(Value::String(text.to_owned())),
-            Self::Integer => {
-                integer(trimmed).map(Value::Number).ok_or_else(|| format!("{trimmed:?} is not a whole number"))
-            }
-            Self::Number => number(trimmed)
+            Self::Integer => integer(trimmed)
                 .map(Value::Number)
-                .ok_or_else(|| format!("{trimmed:?} is not a number")),
+                .ok_or_else(|| format!("{trimmed:?} is not a whole number")),
+            Self::Number => {
+                number(trimmed).map(Value::Number).ok_or_else(|| format!("{trimmed:?} is not a number"))
+            }
             Self::Boolean => match trimmed.to_lowercase().as_str() {
                 "true" | "yes" | "y" | "1" | "on" => Ok(Value::Bool(true)),
                 "false" | "no" | "n" | "0" | "off" => Ok(Value::Bool(false)),

@@ -328,9 +328,10 @@ mod tests {
                     i: {from: $.text, as: integer}}\n";
         let system = system("", step);
         for number in ["1.10", "12345678901234567890", "1e3", "-0", "3.14159265358979323846264338327950288"] {
-            let context: Value =
-                crate::digits::from_str(&format!("{{\"n\": {number}, \"text\": \"0012345678901234567890.0\"}}"))
-                    .expect("JSON");
+            let context: Value = crate::digits::from_str(&format!(
+                "{{\"n\": {number}, \"text\": \"0012345678901234567890.0\"}}"
+            ))
+            .expect("JSON");
             let call = create(&system).steps[0].render(&context).expect(number).call;
             assert_eq!(call.path, format!("/a/{number}?n={number}"));
             assert_eq!(call.headers, [("X-N".to_owned(), number.to_owned())]);

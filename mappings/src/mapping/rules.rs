@@ -118,7 +118,10 @@ impl Rules {
             }
             // A rule may name the status of an error that does no harm; a success that is an error it must look at.
             Some(Failure { kind: Kind::ErrorObject, words })
-                if !self.accepted.as_ref().is_some_and(|when| holds(when) && (!success || when.reads_body())) =>
+                if !self
+                    .accepted
+                    .as_ref()
+                    .is_some_and(|when| holds(when) && (!success || when.reads_body())) =>
             {
                 return unmatched::stated(step.method, answer, words);
             }
@@ -133,9 +136,7 @@ impl Rules {
         let accepted = match (&self.accepted, &unreadable) {
             (Some(when), None) => holds(when),
             // A word that is no data says no more than the status does; half a document is half an answer.
-            (Some(when), Some(_)) => {
-                received.unreadable.is_none() && !answer.is_structured() && holds(when)
-            }
+            (Some(when), Some(_)) => received.unreadable.is_none() && !answer.is_structured() && holds(when),
             (None, unreadable) => success && unreadable.is_none(),
         };
         if !accepted {
@@ -146,7 +147,9 @@ impl Rules {
             });
         }
         if received.may_be_cut() && (step.reads_reports || self.reads_job_of_the_body(answer, scope)) {
-            return unmatched("the answer gives no length and may be cut short: what it says is not believed");
+            return unmatched(
+                "the answer gives no length and may be cut short: what it says is not believed",
+            );
         }
         match &self.job {
             None => Verdict::Accepted { job: None },
@@ -305,7 +308,8 @@ mod tests {
         ] {
             let step = format!("create: {{post: /, soap: {{A: }}{rules}}}\n");
             for status in [200, 400, 500] {
-                let refusal = Verdict::Rejected { disposition: None, reason: "Out of order".into(), say: None };
+                let refusal =
+                    Verdict::Rejected { disposition: None, reason: "Out of order".into(), say: None };
                 assert_eq!(fault(&step, status, "Client"), refusal, "{rules}");
                 let failed = fault(&step, status, "Server");
                 let Verdict::Unmatched { reason, by_status: ByStatus::Unknown } = failed else {
@@ -330,7 +334,8 @@ mod tests {
         assert_eq!(fault(&retry, 200, "Client"), Verdict::Retry { reason: "Out of order".into() });
         let by_status = step("retry: {when: {status: 500}, reason: busy}");
         assert_eq!(fault(&by_status, 500, "Server"), Verdict::Retry { reason: "busy".into() });
-        let refused = fault(&step(&format!("rejected: {{when: {about}, disposition: declined}}")), 200, "Server");
+        let refused =
+            fault(&step(&format!("rejected: {{when: {about}, disposition: declined}}")), 200, "Server");
         assert!(matches!(refused, Verdict::Rejected { disposition: Some(Disposition::Declined), .. }));
     }
 
@@ -367,7 +372,10 @@ mod tests {
         assert!(matches!(verdict(form, "{\"id\": 12", &[]), Verdict::Unmatched { .. }));
         let header = "create: {post: /, json: {}, accepted: {job: {header: Location}}}\n";
         assert!(matches!(verdict(header, "mad", &[("location", "7")]), Verdict::Accepted { job: Some(_) }));
-        assert!(matches!(verdict("create: {post: /, json: {}}\n", "O", &[]), Verdict::Accepted { job: None }));
+        assert!(matches!(
+            verdict("create: {post: /, json: {}}\n", "O", &[]),
+            Verdict::Accepted { job: None }
+        ));
     }
 
     #[test]

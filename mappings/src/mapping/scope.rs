@@ -65,7 +65,9 @@ impl<'v> Scope<'v> {
                 Value::Bool(_) | Value::Number(_) | Value::String(_) => "a bare word",
                 Value::Array(_) | Value::Object(_) => "a document",
             };
-            return Err(ReadError { reason: format!("{found} where a list was expected at {}", path.text()) });
+            return Err(ReadError {
+                reason: format!("{found} where a list was expected at {}", path.text()),
+            });
         }
         Ok(items.into_iter().filter(|item| !is_empty(item)).collect())
     }

@@ -1,7 +1,7 @@
 //! What a call says beside its path and body.
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::{Body, Call, Connection, RenderError};
 
@@ -43,8 +43,8 @@ fn media_type(body: &Body) -> Option<&'static str> {
 /// [`RenderError`] where HTTP cannot carry it.
 pub fn set(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), RenderError> {
     let wrong = |reason: &str| RenderError { field: format!("headers.{name}"), reason: reason.to_owned() };
-    let header = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| wrong("this is not a name of an HTTP header"))?;
+    let header =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("this is not a name of an HTTP header"))?;
     let value = HeaderValue::from_bytes(value.as_bytes())
         .map_err(|_| wrong("its value holds a line end or another control character"))?;
     headers.insert(header, value);

@@ -294,7 +294,9 @@ mod tests {
             let text = format!("<R xmlns:xsi='{xsi}'><d xsi:nil='{value}'/></R>");
             assert_eq!(read(&text, &[]), Ok(json!({"R": {"d": read_as}})));
         }
-        let inner = format!("<R xmlns:p='{xsi}'><a xmlns:p='urn:other'><d p:nil='1' id='7'/></a><d p:nil='1' id='7'/></R>");
+        let inner = format!(
+            "<R xmlns:p='{xsi}'><a xmlns:p='urn:other'><d p:nil='1' id='7'/></a><d p:nil='1' id='7'/></R>"
+        );
         let document = read(&inner, &[]).expect("readable");
         assert_eq!(document["R"], json!({"a": {"d": {"@nil": "1", "@id": "7"}}, "d": null}));
         let full = format!("<R xmlns:xsi='{xsi}'><d xsi:nil='true'>7</d></R>");

@@ -228,8 +228,14 @@ impl Asker {
 
     async fn turn(&self) -> Result<Option<Reading<'_>>, ReadFailure> {
         let Some(turns) = &self.turns else { return Ok(None) };
-        let none =
-            |reason| ReadFailure { reason, after: None, status: None, call: String::new(), answer: None, render_failed: None };
+        let none = |reason| ReadFailure {
+            reason,
+            after: None,
+            status: None,
+            call: String::new(),
+            answer: None,
+            render_failed: None,
+        };
         turns.to_read().await.map(Some).map_err(none)
     }
 }

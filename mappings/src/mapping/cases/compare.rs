@@ -43,7 +43,8 @@ pub(super) fn call(expected: &ExpectedCall, call: &Call, connection: &Connection
 /// Path and query as they go out, below the base URL. A case may write a page's link as the system gave it.
 fn below(connection: &Connection, path: &str) -> String {
     let Ok(base) = address::base(&connection.base_url) else { return path.to_owned() };
-    let path = if path.starts_with('/') { Some(path.to_owned()) } else { address::beside(&base, &base, path) };
+    let path =
+        if path.starts_with('/') { Some(path.to_owned()) } else { address::beside(&base, &base, path) };
     let url = path.as_ref().and_then(|path| address::url(&base, path).ok());
     url.map_or_else(|| path.unwrap_or_default(), |url| address::below(&base, &url))
 }

@@ -3,11 +3,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::domain::{Operation, Service};
-use crate::{charset, form};
 use crate::mapping::check::{Check, Fields, Resolve};
 use crate::mapping::finding::Finding;
 use crate::mapping::yaml::{self, Node, Yaml};
 use crate::mapping::{Received, Source};
+use crate::{charset, form};
 
 use super::expected::{ExpectedCall, ExpectedReport, Then};
 

@@ -85,8 +85,7 @@ pub(super) fn perform<'c>(
     if !ended_well {
         run.accepted.clear();
     }
-    let reports: Result<Vec<_>, _> =
-        run.accepted.iter().map(|(step, answer)| step.reports(answer)).collect();
+    let reports: Result<Vec<_>, _> = run.accepted.iter().map(|(step, answer)| step.reports(answer)).collect();
     let harvest = system.intake().and_then(Intake::harvest);
     Made {
         items: harvest.map_or(Ok(Vec::new()), |harvest| run.items(harvest)),
@@ -124,7 +123,11 @@ impl<'c> Run<'c> {
                 }
             }
         }
-        End::Verdict { verdict: self.last.clone(), status: self.status, notes: std::mem::take(&mut self.notes) }
+        End::Verdict {
+            verdict: self.last.clone(),
+            status: self.status,
+            notes: std::mem::take(&mut self.notes),
+        }
     }
 
     fn take(&mut self, step: &'c Step) -> Came {
@@ -158,7 +161,10 @@ impl<'c> Run<'c> {
                     self.last = Verdict::Accepted { job: self.job.clone() };
                     let link = step.next(answer);
                     let base = self.base.as_ref().ok();
-                    let beside = url.zip(base).zip(link).and_then(|((url, base), link)| address::beside(&url, base, &link));
+                    let beside = url
+                        .zip(base)
+                        .zip(link)
+                        .and_then(|((url, base), link)| address::beside(&url, base, &link));
                     next = beside.map(|path| Call { path, ..call });
                 }
                 Verdict::Done { note } => return Came::Done(note),

@@ -128,7 +128,8 @@ fn ended(then: &Then, verdict: &Verdict, status: u16, notes: &[String]) -> Resul
         }
         (
             Then::Retry(reason),
-            Verdict::Retry { reason: found } | Verdict::Unmatched { reason: found, by_status: ByStatus::Retry },
+            Verdict::Retry { reason: found }
+            | Verdict::Unmatched { reason: found, by_status: ByStatus::Retry },
         ) => held("retry", reason, found),
         (
             Then::Rejected { disposition: None, reason, say: None },

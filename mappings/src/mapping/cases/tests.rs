@@ -225,12 +225,15 @@ fn of_steps(create: &str, rest: &str) -> Vec<String> {
 
 #[test]
 fn an_operation_ends_as_it_does_when_the_calls_are_made() {
-    let two = "{steps: [{name: a, post: /a}, {name: b, post: /b, retry: {when: {status: 409}, reason: locked}}]}";
-    let after = "answers: [{status: 201}, {status: 409}], then: {unknown: locked; step a had been carried out}";
+    let two =
+        "{steps: [{name: a, post: /a}, {name: b, post: /b, retry: {when: {status: 409}, reason: locked}}]}";
+    let after =
+        "answers: [{status: 201}, {status: 409}], then: {unknown: locked; step a had been carried out}";
     assert_eq!(of_steps(two, after), Vec::<String>::new());
     let none = "{steps: [{name: a, when: {path: $.priority, is: urgent}, post: /a}]}";
     assert_eq!(of_steps(none, "then: {note: there was nothing to tell}"), Vec::<String>::new());
-    let optional = "{steps: [{name: a, post: /a}, {name: b, optional: true, post: \"/b/{$.steps.a.body.id}\"}]}";
+    let optional =
+        "{steps: [{name: a, post: /a}, {name: b, optional: true, post: \"/b/{$.steps.a.body.id}\"}]}";
     let noted = "answer: {status: 201, json: {}}, then: {delivered: {note: \"step b failed: path: \"}}";
     assert_eq!(of_steps(optional, noted), Vec::<String>::new());
 }
@@ -254,7 +257,10 @@ fn bytes_of_an_answer_are_read_as_they_are_read_over_the_wire() {
     let of = |answer: &str, then: &str| of_steps(create, &format!("answer: {{{answer}}}, then: {then}"));
     assert_eq!(of(&format!("body_base64: {bytes}"), "{delivered: {job: \"7\"}}"), Vec::<String>::new());
     let latin = "headers: {Content-Type: text/xml; charset=iso-8859-1}";
-    assert_eq!(of(&format!("{latin}, body: \"<R><No>Zoë</No></R>\""), "{delivered: {job: Zoë}}"), Vec::<String>::new());
+    assert_eq!(
+        of(&format!("{latin}, body: \"<R><No>Zoë</No></R>\""), "{delivered: {job: Zoë}}"),
+        Vec::<String>::new()
+    );
     // `<R><No>\xe9</No></R>`
     let one_byte = "body_base64: PFI+PE5vPuk8L05vPjwvUj4=";
     assert_eq!(of(&format!("{latin}, {one_byte}"), "{delivered: {job: é}}"), Vec::<String>::new());

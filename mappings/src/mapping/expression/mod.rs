@@ -393,7 +393,9 @@ fn escape(check: &mut Check<'_>, node: &Node, line: usize, template: &Template) 
     if template.paths().next().is_some() {
         let found = format!("a template that looks like {} and does not say so", word.to_uppercase());
         let expected = format!("escape: {word} beside it, or escape: none");
-        let hint = format!("it is taken for {word}: what is filled in is escaped, so that it adds nothing to the document");
+        let hint = format!(
+            "it is taken for {word}: what is filled in is escaped, so that it adds nothing to the document"
+        );
         check.warn(line, found, expected, Some(hint));
     }
     Some(form)

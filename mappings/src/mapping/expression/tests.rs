@@ -253,7 +253,8 @@ fn what_a_customer_writes_adds_nothing_to_a_document_in_a_template() {
     assert!(attribute.contains("&quot;y&quot;") && !attribute.contains("<Priority>"), "{attribute}");
     let (raw, findings) = fill("{template: \"<Text>{$.summary}</Text>\", escape: none}");
     assert!(raw.contains("<Priority>") && findings.is_empty(), "{raw}");
-    let (json, findings) = fill(r#"{template: '{"text": "{$.summary}", "n": {$.count}, "s": {$.summary}, "x": {$.none}}'}"#);
+    let (json, findings) =
+        fill(r#"{template: '{"text": "{$.summary}", "n": {$.count}, "s": {$.summary}, "x": {$.none}}'}"#);
     assert!(findings[0].contains("looks like JSON"), "{findings:?}");
     let read: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(read, json!({"text": document["summary"], "n": 3, "s": document["summary"], "x": null}));

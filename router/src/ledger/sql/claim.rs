@@ -127,9 +127,9 @@ fn leased(row: &mut Row) -> Result<Leased, Error> {
         spent: row.number("due.spent")?,
         begun: row.flag("due.begun")?,
         rescued: row.flag("due.rescued")?,
-        payload: row.maybe("due.payload", str::parse)?,
+        payload: row.maybe("due.payload", mappings::digits::from_str)?,
         due_at: row.time("due.due_at")?,
-        document: row.maybe("due.document", str::parse)?,
+        document: row.maybe("due.document", mappings::digits::from_str)?,
     })
 }
 
@@ -152,7 +152,7 @@ async fn about(tx: &mut Tx, leased: &[Leased]) -> Result<HashMap<HandoverId, Abo
                 ticket: row.get("requests.ticket", Ticket::parse)?,
                 service: row.get("requests.service", Service::parse)?,
                 traceparent: row.maybe_text("requests.traceparent")?,
-                document: Arc::new(row.get("documents.document", str::parse)?),
+                document: Arc::new(row.get("documents.document", mappings::digits::from_str)?),
             };
             Ok((handover, about))
         })

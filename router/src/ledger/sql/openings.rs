@@ -76,7 +76,7 @@ impl Openings {
                 number: row.int("waiting_calls.number")?,
                 call: row.get("waiting_calls.call", CallId::parse)?,
                 operation: row.get("waiting_calls.operation", str::parse)?,
-                payload: row.get("waiting_calls.payload", str::parse)?,
+                payload: row.get("waiting_calls.payload", mappings::digits::from_str)?,
                 kept: true,
             };
             let pieces = self.get(request).map(|opening| &mut opening.pieces);
@@ -101,7 +101,7 @@ impl Openings {
         .texts("id", &self.all, |opening| opening.request.to_string());
         for mut row in tx.run(statement).await? {
             let request = row.get("documents.request", RequestId::parse)?;
-            documents.insert(request, Arc::new(row.get("documents.document", str::parse)?));
+            documents.insert(request, Arc::new(row.get("documents.document", mappings::digits::from_str)?));
         }
         Ok(documents)
     }
@@ -155,7 +155,7 @@ fn piece(row: &mut Row) -> Result<Piece, Error> {
         said_at: row.maybe_time("handovers.said_at")?,
         ended_at: row.maybe_time("handovers.ended_at")?,
         operation: row.maybe("handovers.operation", str::parse)?,
-        payload: row.maybe("handovers.payload", str::parse)?,
+        payload: row.maybe("handovers.payload", mappings::digits::from_str)?,
         queue: Vec::new(),
         gone: BTreeSet::new(),
         kept: Kept::AsItIs,
@@ -186,7 +186,7 @@ pub(super) async fn add_documents(tx: &mut Tx, draft: &mut Draft<'_>) -> Result<
     .texts("id", wanted.iter().copied(), |work| work.request.to_string());
     for mut row in tx.run(statement).await? {
         let request = row.get("documents.request", RequestId::parse)?;
-        let document: Value = row.get("documents.document", str::parse)?;
+        let document: Value = row.get("documents.document", mappings::digits::from_str)?;
         draft.with_document(request, &Arc::new(document));
     }
     Ok(())
