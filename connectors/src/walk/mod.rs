@@ -387,4 +387,6 @@ fn reason(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod rehearsed;
+#[cfg(test)]
 mod tests;

@@ -54,7 +54,7 @@ pub mod yaml;
 
 pub use answer::{Answer, ByStatus, ReadError, Received, Verdict};
 pub use call::{Body, Call};
-pub use cases::{CaseResult, run_cases};
+pub use cases::{CaseResult, Message, Rehearsal, rehearse, run_cases};
 pub use catalogue::Catalogue;
 pub use close::{CloseRules, FollowOn, Together, When};
 pub use closed::ClosedHours;

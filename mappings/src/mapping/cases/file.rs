@@ -36,7 +36,7 @@ pub(in crate::mapping) struct Case {
     /// Every call.
     pub(super) calls: Option<Vec<ExpectedCall>>,
     /// What the system answers, in order.
-    pub(super) answers: Vec<Received>,
+    pub(super) answers: Vec<Message>,
     /// How it ends.
     pub(super) then: Option<Then>,
     /// What is read.
@@ -49,8 +49,26 @@ pub(in crate::mapping) struct Case {
     pub(super) warnings: Vec<String>,
 }
 
+/// An answer or event as it goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// HTTP status; 200 for an event.
+    pub status: u16,
+    /// Headers, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub bytes: Vec<u8>,
+}
+
+impl Message {
+    /// The message as it is read.
+    pub fn received(&self) -> Received {
+        Received::new(self.status, self.headers.clone(), &self.bytes)
+    }
+}
+
 /// What a case tests.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::mapping) enum Subject {
     /// An operation of a service.
     Operation(Service, Operation),
@@ -165,7 +183,8 @@ fn case(check: &mut Check<'_>, source: &Source, node: &Node, common: &Common) ->
             merge(&mut given, Value::Object(one));
         }
     }
-    let event = fields.get("event").and_then(|node| message(check, node, "event"));
+    let event =
+        fields.get("event").and_then(|node| message(check, node, "event")).map(|event| event.received());
     let rows = fields.get("rows").map(|node| check.items(node)).unwrap_or_default();
     let rows = rows.iter().map(|node| filled(check, node)).collect();
     let call = fields.get("call").filter(|node| matches!(node.value, Yaml::Map(_)));
@@ -260,7 +279,7 @@ fn subject(
 
 /// `{status, headers, body}`, with `body_base64`, `json` or `form` in place of `body`. A `body` is sent in the character
 /// set that it says it is in.
-fn message(check: &mut Check<'_>, node: &Node, what: &str) -> Option<Received> {
+fn message(check: &mut Check<'_>, node: &Node, what: &str) -> Option<Message> {
     let bodies = &["body", "body_base64", "json", "form"];
     let fields = check.fields(node, what, &[&["status", "headers"], bodies.as_slice()].concat())?;
     let status = fields.get("status").and_then(|node| check.number(node, "status", 100, 599)).unwrap_or(200);
@@ -296,7 +315,7 @@ fn message(check: &mut Check<'_>, node: &Node, what: &str) -> Option<Received> {
         }
         None => Vec::new(),
     };
-    Some(Received::new(u16::try_from(status).unwrap_or(200), headers, &bytes))
+    Some(Message { status: u16::try_from(status).unwrap_or(200), headers, bytes })
 }
 
 fn bytes_of(check: &mut Check<'_>, node: &Node) -> Option<Vec<u8>> {

@@ -5,6 +5,7 @@ mod context;
 mod expected;
 mod file;
 mod perform;
+mod rehearsal;
 mod run;
 
 use super::Source;
@@ -12,7 +13,9 @@ use super::catalogue::Catalogue;
 use super::check::Resolve;
 use super::finding::{Finding, Severity};
 
+pub use file::Message;
 pub(super) use file::{Case, Subject, read};
+pub use rehearsal::{Rehearsal, rehearse};
 
 /// How one case went.
 #[derive(Debug, Clone, PartialEq, Eq)]

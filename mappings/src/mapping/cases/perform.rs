@@ -5,9 +5,11 @@ use url::Url;
 
 use crate::domain::Job;
 use crate::mapping::{
-    Answer, ByStatus, Call, Harvest, Intake, ReadError, Received, RenderError, Report, Step, Steps, System,
-    Verdict, add_step, address,
+    Answer, ByStatus, Call, Harvest, Intake, ReadError, RenderError, Report, Step, Steps, System, Verdict,
+    add_step, address,
 };
+
+use super::file::Message;
 
 /// What came of an operation.
 pub(super) struct Made {
@@ -33,14 +35,14 @@ pub(super) enum End {
 /// One run through the steps.
 struct Run<'c> {
     base: Result<Url, String>,
-    answers: std::slice::Iter<'c, Received>,
+    answers: std::slice::Iter<'c, Message>,
     context: Value,
     calls: Vec<Call>,
     warnings: Vec<String>,
     notes: Vec<String>,
     /// A step that did something a second time would do again.
     changed: Option<&'c str>,
-    accepted: Vec<(&'c Step, &'c Answer)>,
+    accepted: Vec<(&'c Step, Answer)>,
     job: Option<Job>,
     last: Verdict,
     status: u16,
@@ -57,7 +59,7 @@ enum Came {
 
 /// Makes the calls, each answered by the next answer of the case.
 pub(super) fn perform<'c>(
-    answers: &'c [Received],
+    answers: &'c [Message],
     system: &'c System,
     steps: &'c Steps,
     context: Value,
@@ -146,20 +148,20 @@ impl<'c> Run<'c> {
                 Err(_) => None,
             };
             self.calls.push(call.clone());
-            let Some(received) = self.answers.next() else { return Came::NoAnswer };
-            let answer = &received.answer;
-            let verdict = step.read(received);
+            let Some(received) = self.answers.next().map(Message::received) else { return Came::NoAnswer };
+            let verdict = step.read(&received);
+            let answer = received.answer;
             self.status = answer.status;
-            add_step(&mut self.context, &step.name, step.seen(answer));
+            add_step(&mut self.context, &step.name, step.seen(&answer));
             match verdict {
                 Verdict::Accepted { job } => {
-                    self.accepted.push((step, answer));
                     if step.changes() {
                         self.changed = Some(&step.name);
                     }
                     self.job = job.or(self.job.take());
                     self.last = Verdict::Accepted { job: self.job.clone() };
-                    let link = step.next(answer);
+                    let link = step.next(&answer);
+                    self.accepted.push((step, answer));
                     let base = self.base.as_ref().ok();
                     let beside = url
                         .zip(base)
