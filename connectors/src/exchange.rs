@@ -331,6 +331,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_that_only_the_end_of_the_connection_ends_says_so() {
+        let say = |head: &str, body: &[u8]| Turn::Say([head.as_bytes(), b"\r\n\r\n", body].concat());
+        let open = reply(say("HTTP/1.0 200 OK\r\ncontent-type: text/plain", b"1234")).await;
+        assert_eq!((open.answer.body.as_str(), open.is_open_ended), ("1234", true));
+        let closed = reply(say("HTTP/1.1 200 OK\r\nconnection: close", b"1234")).await;
+        assert!(closed.is_open_ended);
+        let measured = reply(answer(200, &[], "1234")).await;
+        assert!(!measured.is_open_ended);
+        let chunked = say(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked",
+            b"4\r\n1234\r\n0\r\n\r\n",
+        );
+        assert!(!reply(chunked).await.is_open_ended);
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_own_end_is_missing_is_none() {
+        let chunks =
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n4\r\n1234\r\n"
+                .to_vec();
+        // Half of `printf '{"job":"7"}' | gzip -n`
+        let half = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV\xca\xca";
+        let zipped = [b"HTTP/1.0 200 OK\r\ncontent-encoding: gzip\r\n\r\n".as_slice(), half].concat();
+        for turn in [Turn::Say(chunks), Turn::Say(zipped)] {
+            let system = Scripted::start([turn]).await;
+            let broken = exchange(&system.url, post(Body::None)).await.0.expect_err("broken");
+            assert!(matches!(broken, Broken::NotAnswered(_)), "{broken:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_root_part_of_a_mime_message_is_the_answer() {
+        let kind = "content-type: multipart/related; type=\"application/xop+xml\"; boundary=b; start=\"<r>\"";
+        let body = b"--b\r\nContent-ID: <photo>\r\n\r\n\xff\xd8\r\n--b\r\nContent-ID: <r>\r\n\
+                     Content-Type: application/xop+xml; charset=iso-8859-1\r\n\r\n<No>\xe9</No>\r\n--b--";
+        let whole = reply(answer(200, &[kind], body)).await;
+        assert_eq!((whole.answer.body.as_str(), whole.unreadable), ("<No>é</No>", None));
+        let cut = reply(answer(200, &[kind], &body[..body.len() - 6])).await;
+        assert!(cut.unreadable.is_some_and(|reason| reason.contains("cut short")));
+    }
+
+    #[tokio::test]
     async fn a_redirect_is_an_answer_and_not_followed() {
         let system =
             Scripted::start([answer(302, &["location: /elsewhere"], ""), answer(200, &[], "")]).await;

@@ -90,7 +90,11 @@ async fn every_shipped_case_comes_to_the_same_over_http() {
     let tokens: Vec<Turn> = turns
         .iter()
         .map(|_| {
-            answer(200, &["content-type: application/json"], r#"{"access_token": "unguessable", "expires_in": 3600}"#)
+            answer(
+                200,
+                &["content-type: application/json"],
+                r#"{"access_token": "unguessable", "expires_in": 3600}"#,
+            )
         })
         .collect();
     let (office, doorman) = (Scripted::start(turns).await, Scripted::start(tokens).await);
