@@ -67,17 +67,14 @@ mod tests {
     }
 
     fn outcome(method: &str, status: u16) -> ByStatus {
-        match by_status(method, &answer(status, &[]), "no rule matched") {
-            Verdict::Unmatched { by_status, .. } => by_status,
-            other => panic!("{other:?}"),
-        }
+        let verdict = by_status(method, &answer(status, &[]), "no rule matched");
+        let Verdict::Unmatched { by_status, .. } = verdict else { panic!("{verdict:?}") };
+        by_status
     }
 
     fn reason(verdict: &Verdict) -> &str {
-        match verdict {
-            Verdict::Unmatched { reason, .. } => reason,
-            other => panic!("{other:?}"),
-        }
+        let Verdict::Unmatched { reason, .. } = verdict else { panic!("{verdict:?}") };
+        reason
     }
 
     #[test]

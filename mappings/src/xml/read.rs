@@ -231,8 +231,8 @@ fn element(start: &BytesStart<'_>, naming: Naming, open: &[Element]) -> Result<E
     }
     let is_instance = |key: &str| {
         let prefix = key.split_once(':').map(|(prefix, _)| prefix)?;
-        let declared = open.iter().flat_map(|element| &element.prefixes).chain(&prefixes);
-        declared.filter(|(name, _)| name == prefix).map(|(_, is_instance)| *is_instance).last()
+        let mut declared = open.iter().flat_map(|element| &element.prefixes).chain(&prefixes);
+        declared.rfind(|(name, _)| name == prefix).map(|(_, is_instance)| *is_instance)
     };
     // Without its namespace, as Rails writes it and as a part cut out of a document has it, it stands nearly alone.
     let is_bare = || attributes.iter().all(|(name, _)| name == "nil" || name == "type");

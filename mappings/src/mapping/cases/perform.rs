@@ -185,14 +185,15 @@ impl<'c> Run<'c> {
 
     /// What the failure of one step means for the operation as a whole.
     fn whole(&self, verdict: Verdict) -> Verdict {
-        match verdict {
-            Verdict::Retry { reason } | Verdict::Unmatched { reason, by_status: ByStatus::Retry }
-                if self.changed.is_some() =>
-            {
-                Verdict::Unmatched { reason: self.after_changes(reason), by_status: ByStatus::Unknown }
-            }
-            verdict => verdict,
+        let (Verdict::Retry { reason } | Verdict::Unmatched { reason, by_status: ByStatus::Retry }) =
+            &verdict
+        else {
+            return verdict;
+        };
+        if self.changed.is_none() {
+            return verdict;
         }
+        Verdict::Unmatched { reason: self.after_changes(reason.clone()), by_status: ByStatus::Unknown }
     }
 
     fn after_changes(&self, reason: String) -> String {
