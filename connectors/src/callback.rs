@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
+use mappings::bounds::{Bounds, Excess};
 use mappings::mapping::{Answer, Encoding, ReadError, Received, Secret, SecretPlace, Verify};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -36,6 +37,9 @@ pub enum Refused {
     /// The signed time is too far off: the callback may be an old one, sent again by a stranger.
     #[error("webhook-timestamp is {0} s away from now: at most 300 s are accepted")]
     Stale(i64),
+    /// The secret would stand in a body that is larger than is read of a stranger.
+    #[error("the secret in the body is not looked for: {0}")]
+    Excess(#[from] Excess),
     /// Our own setting is at fault.
     #[error("the secret in the mapping cannot be used: expected whsec_ and Base64")]
     Unusable,
@@ -59,6 +63,33 @@ pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, ReadError> {
     }
 }
 
+/// What is read of a body before its sender is known: a secret stands beside one event, not beside thousands.
+const OF_A_STRANGER: Bounds = Bounds { bytes: 1024 * 1024, depth: 64, nodes: 10_000 };
+
+/// Refuses what the headers alone give away, before the body is read: a wrong secret or password, and a signature that
+/// is missing, malformed or too old.
+///
+/// # Errors
+/// As [`verify`], which is still to be asked when the body is there.
+pub fn verify_headers(verify: &Verify, headers: &HeaderMap, now: Timestamp) -> Result<(), Refused> {
+    match verify {
+        Verify::None | Verify::SharedSecret { place: SecretPlace::Path(_), .. } => Ok(()),
+        Verify::SharedSecret { place: SecretPlace::Header(header), value } => {
+            believe(same(text(headers, header)?, value.expose()), || header.clone())
+        }
+        Verify::Basic { username, password } => basic(headers, username, password),
+        Verify::HmacSha256 { header, encoding, prefix, .. } => {
+            offered_hmac(headers, header, *encoding, prefix).map(drop)
+        }
+        Verify::StandardWebhooks { .. } => {
+            text(headers, ID)?;
+            let signatures = text(headers, SIGNATURE)?;
+            signed_at(headers, now)?;
+            believe(signatures.split(' ').any(|signature| signature.starts_with("v1,")), || SIGNATURE.into())
+        }
+    }
+}
+
 /// Makes sure that a callback comes from the system. Secrets and signatures are compared in constant time.
 ///
 /// # Errors
@@ -71,21 +102,17 @@ pub fn verify(verify: &Verify, headers: &HeaderMap, body: &[u8], now: Timestamp)
         }
         Verify::SharedSecret { place: place @ SecretPlace::Path(_), value } => {
             let name = || "the secret in the body".to_owned();
-            let found = event(headers, body).ok().and_then(|event| place.find(&event));
+            OF_A_STRANGER.admit(body.len())?;
+            let event = event(headers, body).map_err(|_| Refused::Missing(name()))?;
+            OF_A_STRANGER.measure(&event.body)?;
+            let found = place.find(&event);
             believe(same(&found.ok_or_else(|| Refused::Missing(name()))?, value.expose()), name)
         }
         Verify::Basic { username, password } => basic(headers, username, password),
         Verify::HmacSha256 { header, secret, encoding, prefix } => {
-            let offered = text(headers, header)?;
-            let form =
-                || Refused::Malformed { place: header.clone(), expected: "the prefix and a signature" };
-            let offered = offered.strip_prefix(prefix.as_str()).ok_or_else(form)?;
-            let offered = match encoding {
-                Encoding::Hex => from_hex(offered),
-                Encoding::Base64 => STANDARD.decode(offered).ok(),
-            };
+            let offered = offered_hmac(headers, header, *encoding, prefix)?;
             let mac = keyed(secret.expose().as_bytes())?.chain_update(body);
-            believe(mac.verify_slice(&offered.ok_or_else(form)?).is_ok(), || header.clone())
+            believe(mac.verify_slice(&offered).is_ok(), || header.clone())
         }
         Verify::StandardWebhooks { secret } => standard_webhooks(headers, body, secret, now),
     }
@@ -122,18 +149,39 @@ fn standard_webhooks(
     let id = text(headers, ID)?;
     let timestamp = text(headers, TIMESTAMP)?;
     let signatures = text(headers, SIGNATURE)?;
-    let malformed = || Refused::Malformed { place: TIMESTAMP.into(), expected: "seconds since 1970" };
-    let at: i64 = timestamp.parse().map_err(|_| malformed())?;
-    let at = Timestamp::from_second(at).map_err(|_| malformed())?;
+    signed_at(headers, now)?;
     let mac = signed(secret, id, timestamp, body)?;
     let believed = signatures
         .split(' ')
         .filter_map(|signature| signature.strip_prefix("v1,"))
         .filter_map(|signature| STANDARD.decode(signature).ok())
         .any(|signature| mac.clone().verify_slice(&signature).is_ok());
-    believe(believed, || SIGNATURE.into())?;
+    believe(believed, || SIGNATURE.into())
+}
+
+/// Refuses a signed time that is too far off.
+fn signed_at(headers: &HeaderMap, now: Timestamp) -> Result<(), Refused> {
+    let malformed = || Refused::Malformed { place: TIMESTAMP.into(), expected: "seconds since 1970" };
+    let at: i64 = text(headers, TIMESTAMP)?.parse().map_err(|_| malformed())?;
+    let at = Timestamp::from_second(at).map_err(|_| malformed())?;
     let off = now.duration_since(at).abs();
     if off > TOLERANCE { Err(Refused::Stale(off.as_secs())) } else { Ok(()) }
+}
+
+/// The signature of a body as a header offers it.
+fn offered_hmac(
+    headers: &HeaderMap,
+    header: &str,
+    encoding: Encoding,
+    prefix: &str,
+) -> Result<Vec<u8>, Refused> {
+    let form = || Refused::Malformed { place: header.to_owned(), expected: "the prefix and a signature" };
+    let offered = text(headers, header)?.strip_prefix(prefix).ok_or_else(form)?;
+    let offered = match encoding {
+        Encoding::Hex => from_hex(offered),
+        Encoding::Base64 => STANDARD.decode(offered).ok(),
+    };
+    offered.ok_or_else(form)
 }
 
 fn signed(secret: &Secret, id: &str, timestamp: &str, body: &[u8]) -> Result<Hmac<Sha256>, Refused> {
@@ -288,6 +336,13 @@ mod tests {
         let check = |body: &str| verify(rule, &HeaderMap::new(), body.as_bytes(), Timestamp::UNIX_EPOCH);
 
         assert_eq!(check("<Body><Poke><id>7</id><secret>s3cret</secret></Poke></Body>"), Ok(()));
+        let large = format!("<Poke>{}<secret>s3cret</secret></Poke>", "<a/>".repeat(10_000));
+        assert!(matches!(
+            check(&large),
+            Err(Refused::Excess(Excess::Nodes { found: 10_002, limit: 10_000 }))
+        ));
+        let deep = format!("<Poke><secret>s3cret</secret>{}", "<a>".repeat(65));
+        assert!(matches!(check(&deep), Err(Refused::Excess(Excess::Depth { .. }))));
         let wrong = Err(Refused::Wrong("the secret in the body".into()));
         assert_eq!(check("<Body><Poke><secret>guess</secret></Poke></Body>"), wrong);
         let missing = Err(Refused::Missing("the secret in the body".into()));
@@ -355,6 +410,51 @@ mod tests {
         }
         let headers = headers(&[("x-signature", "sha256=00")]);
         assert!(verify(&rule, &headers, b"", Timestamp::UNIX_EPOCH).is_err());
+    }
+
+    #[test]
+    fn what_the_headers_give_away_is_refused_before_the_body_is_there() {
+        let now = Timestamp::from_second(1_614_265_330).expect("a time");
+        let secret = || Secret::new(KEY.into());
+        let hmac = Verify::HmacSha256 {
+            header: "x-signature".into(),
+            secret: secret(),
+            encoding: Encoding::Hex,
+            prefix: "sha256=".into(),
+        };
+        let header = Verify::SharedSecret {
+            place: SecretPlace::Header("X-Poke".into()),
+            value: Secret::new("s3cret".into()),
+        };
+        let basic = Verify::Basic { username: "u".into(), password: Secret::new("p".into()) };
+        let standard = Verify::StandardWebhooks { secret: secret() };
+        let stamped = |timestamp, signature| {
+            headers(&[
+                ("webhook-id", "1"),
+                ("webhook-timestamp", timestamp),
+                ("webhook-signature", signature),
+            ])
+        };
+        for (rule, wrong) in [
+            (&hmac, HeaderMap::new()),
+            (&hmac, headers(&[("x-signature", "sha256=zz")])),
+            (&header, headers(&[("x-poke", "guess")])),
+            (&basic, headers(&[("authorization", "Basic dTpx")])),
+            (&standard, HeaderMap::new()),
+            (&standard, stamped("1", "v1,AAAA")),
+            (&standard, stamped("1614265330", "v2,AAAA")),
+        ] {
+            assert!(verify_headers(rule, &wrong, now).is_err(), "{rule:?} {wrong:?}");
+        }
+        for (rule, right) in [
+            (&hmac, headers(&[("x-signature", "sha256=00")])),
+            (&header, headers(&[("x-poke", "s3cret")])),
+            (&basic, headers(&[("authorization", "Basic dTpw")])),
+            (&standard, stamped("1614265330", "v1,AAAA")),
+            (&Verify::None, HeaderMap::new()),
+        ] {
+            assert_eq!(verify_headers(rule, &right, now), Ok(()), "{rule:?}");
+        }
     }
 
     #[test]

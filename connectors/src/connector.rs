@@ -8,6 +8,7 @@ use mappings::mapping::{Auth, Connection, Report, Steps, System, address};
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
 
+use crate::carried::Carried;
 use crate::exchange;
 use crate::mask::Mask;
 use crate::outcome::{Error, Gathered, Performed, ReadFailure};
@@ -22,8 +23,9 @@ const IDLE: Duration = Duration::from_secs(4);
 /// The way to one system: a pooled HTTP client with its time-outs, credentials and kept answers.
 ///
 /// An attempt is one attempt: nothing is sent a second time in here, redirects are not followed, and how
-/// many attempts run at once is for the caller to limit. The one exception is an access token that the system
-/// no longer honours: it is fetched anew and the call, which was not carried out, sent with the new one.
+/// many attempts run at once is for the caller to limit. The one exception are credentials that the system no longer
+/// honours, an access token or what a step stored: they are fetched anew and the call, which was not carried out, is sent
+/// with the new ones.
 pub struct Connector {
     pub(crate) system: SystemName,
     pub(crate) connection: Connection,
@@ -83,9 +85,20 @@ impl Connector {
     ///
     /// The verdict is that of the last step that is not optional; an optional step that fails leaves a note.
     /// Where a step was carried out and a later one is to be sent again, the outcome is `Unknown`: the
-    /// operation as a whole must not be repeated blindly.
+    /// operation as a whole must not be repeated blindly. Where that later step only reads, it is `Pending`.
     pub async fn perform(&self, steps: &Steps, context: Value, now: Timestamp) -> Performed {
         Walk::new(self, context, now).perform(steps).await
+    }
+
+    /// Makes the calls that are left of an operation whose outcome was `Pending`.
+    pub async fn resume(
+        &self,
+        steps: &Steps,
+        context: Value,
+        now: Timestamp,
+        carried: &Carried,
+    ) -> Performed {
+        Walk::new(self, context, now).after(carried).perform(steps).await
     }
 
     /// Makes the calls of a poll or a read-back in order, and reads the reports out of their answers.

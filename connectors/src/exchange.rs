@@ -9,6 +9,7 @@ use mappings::mapping::{Answer, Received};
 use reqwest::{Client, Response, Url};
 
 use crate::draft::Draft;
+use crate::handshake;
 use crate::mask::{HIDDEN, Mask, is_sensitive};
 
 /// The most that is read of an answer, after decompression.
@@ -37,7 +38,7 @@ pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> 
         let reason = format!("{origin} did not begin to answer within {} s", patience.as_secs_f64());
         return Err(Broken::NotAnswered(reason));
     };
-    let response = response.map_err(|error| broken(&error, &origin))?;
+    let response = response.map_err(|error| unanswered(&error, &origin))?;
     read(response).await.map_err(|error| broken(&error, &origin))
 }
 
@@ -77,6 +78,15 @@ fn is_open_ended(response: &Response) -> bool {
         && !headers.contains_key(TRANSFER_ENCODING)
 }
 
+/// No byte of an answer came. A handshake that the system broke off is a connection that was never made, although under
+/// TLS 1.3 the call may be on its way by then: nothing of it was looked at.
+fn unanswered(error: &reqwest::Error, origin: &str) -> Broken {
+    match handshake::broken_off(error) {
+        Some(reason) => Broken::NotSent(format!("cannot connect to {origin}: {reason}")),
+        None => broken(error, origin),
+    }
+}
+
 /// A connection that was never made is told from everything that may have happened after it.
 fn broken(error: &reqwest::Error, origin: &str) -> Broken {
     if error.is_connect() {
@@ -90,7 +100,7 @@ fn broken(error: &reqwest::Error, origin: &str) -> Broken {
 
 /// Why a system cannot be reached.
 pub(crate) fn unreached(error: &reqwest::Error, base: &Url) -> String {
-    match broken(error, &base.origin().ascii_serialization()) {
+    match unanswered(error, &base.origin().ascii_serialization()) {
         Broken::NotSent(reason) | Broken::NotAnswered(reason) => reason,
     }
 }

@@ -6,10 +6,12 @@
 //! the folder into which they put files.
 
 pub mod callback;
+mod carried;
 mod classify;
 mod connector;
 mod draft;
 mod exchange;
+mod handshake;
 mod mask;
 mod outcome;
 mod retry_after;
@@ -20,6 +22,7 @@ mod stored;
 mod token;
 mod walk;
 
+pub use carried::Carried;
 pub use connector::Connector;
 pub use draft::preview;
 pub use outcome::{Error, Gathered, Outcome, Performed, ReadFailure};

@@ -6,6 +6,8 @@ use mappings::domain::{Disposition, Job};
 use mappings::mapping::RenderError;
 use serde_json::Value;
 
+use crate::carried::Carried;
+
 /// What one attempt at a call came to.
 ///
 /// Every answer of a system, and every failure on the way to it, is one of these; none is an error of ours.
@@ -24,6 +26,16 @@ pub enum Outcome {
         after: Option<Duration>,
         /// Why, in plain words.
         reason: String,
+    },
+    /// The system has it, and has yet to say the rest, for which it is asked again: the job's number, where it gave a
+    /// token first.
+    Pending {
+        /// The pause the system asked for, between a second and an hour.
+        after: Option<Duration>,
+        /// What is waited for, in plain words.
+        reason: String,
+        /// What was carried out, with the system's reference so far.
+        carried: Box<Carried>,
     },
     /// The system refused.
     Rejected {
@@ -44,11 +56,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome in one word: `delivered`, `retry`, `rejected`, `unknown` or `absent`.
+    /// The outcome in one word: `delivered`, `retry`, `pending`, `rejected`, `unknown` or `absent`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Delivered { .. } => "delivered",
             Self::Retry { .. } => "retry",
+            Self::Pending { .. } => "pending",
             Self::Rejected { .. } => "rejected",
             Self::Unknown { .. } => "unknown",
             Self::Absent => "absent",
@@ -89,7 +102,7 @@ pub struct ReadFailure {
     /// The answer, as text with secrets masked, cut to 16 KiB.
     pub answer: Option<String>,
     /// The call cannot be made of what is known: asking again changes nothing.
-    pub render_failed: Option<RenderError>,
+    pub is_unrenderable: bool,
 }
 
 /// What was read out of a system.

@@ -3,6 +3,7 @@
 //! Everything here is pure: documents in, values out. Nothing reads a file, a socket or a clock;
 //! the time is always a parameter.
 
+pub mod bounds;
 pub mod domain;
 pub mod mapping;
 pub mod sla;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use connectors::Connector;
@@ -11,8 +12,6 @@ use mappings::mapping::{BreakerRule, Catalogue, RetryRule, Source, System};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api::{self, Doors, Readiness};
@@ -25,8 +24,10 @@ use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
+use crate::reading::Memory;
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
+use crate::stage::{self, Stage};
 use crate::{closing, console, inlet, library, relay, report, rescue, sla, undo};
 
 /// How many events are held in memory for the relay.
@@ -49,25 +50,11 @@ pub struct App {
     links: Stage,
     writes: Stage,
     readiness: watch::Sender<Readiness>,
+    stop_within: Duration,
 }
 
-/// Tasks that stop together.
-struct Stage {
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Stage {
-    fn new() -> Self {
-        Self { tasks: TaskTracker::new(), stop: CancellationToken::new() }
-    }
-
-    async fn finish(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-}
+/// How long a stop waits for the leases to be given up.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 impl App {
     /// Compiles the mappings, opens the ledger, and starts every part.
@@ -145,15 +132,21 @@ impl App {
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
         start_harvesters(config, &desk, &askers, &intake, &inward)?;
         start_watchers(config, &desk, &inward);
+        let bounds = config.reading.bounds(config.http.max_body_bytes);
+        let memory = Memory::new(config.reading.memory_bytes);
         if config.has_bus() {
             let ends = bus::open(config.bus.settings(), clock.clone()).context("bus.url cannot be used")?;
             let inlet = inlet::Inlet {
                 intake: intake.clone(),
                 writer: writer.clone(),
                 clock: clock.clone(),
-                body_limit: config.http.max_body_bytes,
+                bounds,
+                memory: memory.clone(),
                 bus: ends.bus.clone(),
                 most: usize::from(config.bus.prefetch.max(1)) * 2,
+                delivery_limit: u32::from(config.bus.settings().topology.delivery_limit),
+                ledger: Arc::clone(&ledger),
+                suspects: inlet::Suspects::default(),
             };
             let (stop, completions) = (&inward.stop, ends.completions);
             inward.tasks.spawn(inlet.clone().run(Queue::Intake, ends.intake, stop.clone()));
@@ -168,6 +161,8 @@ impl App {
             };
             outward.tasks.spawn(relay.run(to_relay, ends.publisher, ends.confirmed, outward.stop.clone()));
             links.tasks.spawn(rescue::watch_bus(ends.bus.state(), readiness.clone(), links.stop.clone()));
+            let letters = ends.bus.dead_letters();
+            links.tasks.spawn(rescue::watch_dead_letters(letters, readiness.clone(), links.stop.clone()));
             links.tasks.spawn(ends.supervisor.run(links.stop.clone()));
         }
         let undo = undo::Undo {
@@ -196,15 +191,19 @@ impl App {
             keys: Arc::new(config.http.keys.clone()),
             listeners,
             catalogue: Arc::clone(&catalogue),
-            readiness: ready,
+            readiness: ready.clone(),
             metrics,
             clock: clock.clone(),
-            max_body_bytes: config.http.max_body_bytes,
+            bounds,
+            bodies: Memory::new(config.http.bodies_bytes),
+            callbacks: Memory::new(config.http.bodies_bytes),
+            memory,
         };
         let routes = api::routes(doors).merge(console::routes(
             Arc::clone(&ledger),
             Arc::clone(&catalogue),
             clock.clone(),
+            ready,
         ));
         let stop = inward.stop.clone();
         inward.tasks.spawn(async move {
@@ -226,19 +225,25 @@ impl App {
             links,
             writes,
             readiness,
+            stop_within: config.worker.stop_within.0,
         })
     }
 
-    /// Stops in order: nothing new comes in, calls under way end, events go out, leases are given up.
+    /// Stops in order: nothing new comes in, calls under way end, events go out, leases are given up. What has not ended
+    /// when the time for stopping is over counts as if the router had been killed.
     pub async fn stop(self) {
         self.readiness.send_modify(|readiness| readiness.stopping = true);
-        self.inward.finish().await;
-        self.calls.finish().await;
-        self.outward.finish().await;
-        self.links.finish().await;
-        self.writes.finish().await;
-        if let Err(error) = self.ledger.release(self.worker).await {
-            tracing::warn!(error = %error, "leases could not be given up; others take them over when they are due");
+        let stages = [
+            ("what comes in", 0.25, &self.inward),
+            ("calls under way", 0.8, &self.calls),
+            ("events on their way", 0.9, &self.outward),
+            ("connections", 0.95, &self.links),
+            ("writes", 1.0, &self.writes),
+        ];
+        stage::finish(&stages, self.stop_within).await;
+        let released = tokio::time::timeout(LAST_WRITE, self.ledger.release(self.worker)).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::warn!(answer = ?released, "leases could not be given up; others take them over when they are due");
         }
         tracing::info!("stopped");
     }
@@ -382,7 +387,8 @@ fn start_harvesters(
 
 fn start_watchers(config: &Config, desk: &Desk, stage: &Stage) {
     for system in desk.catalogue.systems() {
-        let watcher = Watcher::new(&desk.catalogue, system, desk.writer.clone(), desk.clock.clone());
+        let (writer, clock) = (desk.writer.clone(), desk.clock.clone());
+        let watcher = Watcher::new(&desk.catalogue, system, writer, clock, config.files.bounds());
         if let Some((watcher, every)) = watcher {
             let every = config.pace.poll_every.given().unwrap_or(every);
             stage.tasks.spawn(watcher.run(every, stage.stop.clone()));

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use mappings::domain::{
     Council, Disposition, HandoverState, Job, Progress, RequestId, Service, SystemName, Ticket,
 };
-use mappings::mapping::{Catalogue, CloseRules, FollowOn, Meaning, System, When};
+use mappings::mapping::{Catalogue, CloseRules, FollowOn, InDoubt, Meaning, System, When};
 
 use crate::ledger::{Closer, Completion, Reader};
 use crate::timeline::words;
@@ -53,6 +53,8 @@ pub struct Part {
     pub said: Option<String>,
     /// When the system says it ended, or else when we heard of it.
     pub at: Option<Timestamp>,
+    /// What speaks against how it ended.
+    pub doubt: Option<String>,
 }
 
 /// What the closing rules make of a [`Standing`].
@@ -129,7 +131,12 @@ pub fn decide(standing: &Standing, catalogue: &Catalogue) -> Decision {
     let Some((part, disposition)) = whole else { return Decision::Wait };
     for (part, disposition) in &counted {
         let as_asked = standing.withdrawn && *disposition == Disposition::Cancelled;
-        if !as_asked && !closes(&rules_of(catalogue, standing, &part.system), *disposition) {
+        let rules = rules_of(catalogue, standing, &part.system);
+        if let Some(doubt) = part.doubt.as_ref().filter(|_| rules.in_doubt == InDoubt::Hold) {
+            let ended = words::ended(*disposition);
+            return Decision::Hold(format!("{} says {ended}, but that is {doubt}", part.system));
+        }
+        if !as_asked && !closes(&rules, *disposition) {
             let ended = words::ended(*disposition);
             return Decision::Hold(match &part.said {
                 Some(said) => format!("{} says {ended}: “{said}”", part.system),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use connectors::{ReadFailure, callback};
 use jiff::Timestamp;
+use mappings::bounds::Bounds;
 use mappings::domain::{SystemName, Ticket};
-use mappings::mapping::{Catalogue, Facts, Poll, Report, System, context};
+use mappings::mapping::{Catalogue, Facts, Poll, ReadError, Report, System, context};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,8 @@ const ROUND: usize = 200;
 const AT_ONCE: usize = 8;
 /// The most that is kept of an event that is not taken.
 const KEPT: usize = 64 << 10;
+/// How many open jobs a poll names that wants to know them: their numbers go into one address.
+const NAMED: usize = 100;
 
 /// The correlator's door for one system.
 #[derive(Clone)]
@@ -80,16 +83,35 @@ impl Listener {
         self.catalogue.system(&self.system).map(AsRef::as_ref)
     }
 
+    /// Refuses a caller whom the headers alone give away, before anything of the body is read.
+    ///
+    /// # Errors
+    /// [`Refused::Unverified`].
+    pub fn admit(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let webhook = self.mapping().and_then(|system| system.webhook.as_ref());
+        webhook.map_or(Ok(()), |webhook| {
+            Ok(callback::verify_headers(&webhook.verify, headers, self.clock.now())?)
+        })
+    }
+
     /// Takes an event that the system sent. When it returns `Ok`, the ledger has all of it.
     ///
     /// # Errors
     /// [`Refused`] says whether the caller, the event, the system or the ledger was in the way.
-    pub async fn hear(&self, headers: &HeaderMap, body: &[u8]) -> Result<(u16, String), Refused> {
+    pub async fn hear(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        bounds: &Bounds,
+    ) -> Result<(u16, String), Refused> {
         let unreadable = |reason: &str| Refused::Unreadable(reason.to_owned());
         let system = self.mapping().ok_or_else(|| unreadable("no mapping of this system is loaded"))?;
         let webhook = system.webhook.as_ref().ok_or_else(|| unreadable("the system has no webhook"))?;
         callback::verify(&webhook.verify, headers, body, self.clock.now())?;
-        let event = callback::event(headers, body).and_then(|event| Ok((webhook.reports(&event)?, event)));
+        let event = callback::event(headers, body).and_then(|event| {
+            bounds.measure(&event.body).map_err(|excess| ReadError { reason: excess.to_string() })?;
+            Ok((webhook.reports(&event)?, event))
+        });
         let (mut reports, event) = match event {
             Ok(read) => read,
             Err(error) => {
@@ -108,11 +130,11 @@ impl Listener {
                     event: Some(document.clone()),
                     ..Facts::at(self.clock.now())
                 };
-                match self.connector.read(steps, context(&Value::Null, &facts), facts.now).await {
+                match self.connector.read_soon(steps, context(&Value::Null, &facts), facts.now).await {
                     Ok(read) => told.extend(read),
                     // Sent again, it would say no more: a person has to look.
-                    Err(ReadFailure { render_failed: Some(error), .. }) => {
-                        let reason = format!("what it is about cannot be asked for: {error}");
+                    Err(ReadFailure { is_unrenderable: true, reason, .. }) => {
+                        let reason = format!("what it is about cannot be asked for: {reason}");
                         self.keep(body, report.reference.clone(), reason).await?;
                     }
                     Err(failure) => return Err(Refused::NotReadBack(failure.to_string())),
@@ -160,7 +182,8 @@ impl Listener {
             if rounds.unless_ended(self.connector.granted()).await.is_none() {
                 return;
             }
-            if let Err(error) = self.poll(every).await {
+            // Nothing is lost by breaking it off: the position has not moved, and what was taken is recognised.
+            if let Some(Err(error)) = rounds.unless_ended(self.poll(every)).await {
                 metrics::counter!("dovetail_polls_failed_total", "system" => self.system.to_string())
                     .increment(1);
                 tracing::warn!(system = %self.system, error = format!("{error:#}"), "the system could not be polled");
@@ -205,7 +228,12 @@ impl Listener {
         };
         let steps = system.call(call).ok_or_else(|| anyhow::anyhow!("its mapping names no call {call}"))?;
         let since = position.unwrap_or(now) - overlap;
-        let facts = Facts { since: Some(since), ..Facts::at(now) };
+        let mut facts = Facts { since: Some(since), ..Facts::at(now) };
+        if steps.names_jobs {
+            // Those that nobody asked about for the longest time first; all others have their turn at a later poll.
+            let open = self.ledger.claim_checks(&self.system, now, now, NAMED).await?;
+            facts.jobs = open.into_iter().map(|check| check.job).collect();
+        }
         let reports = self.connector.read(steps, context(&Value::Null, &facts), now).await?;
         let taken = self.take(reports, Way::Poll).await?;
         if let Some(gap) = position.and_then(|position| reconcile::gap(position, every, overlap, now)) {
@@ -288,19 +316,12 @@ fn named(reports: Vec<Report>, check: &Check) -> Vec<Report> {
     reports.into_iter().map(job).collect()
 }
 
-/// A report as the ledger takes it. Where the system numbers nothing, the same words about the same job at the
-/// same time are the same completion.
+/// A report as the ledger takes it.
 pub fn completion(system: &SystemName, report: Report, way: Way, received_at: Timestamp) -> Completion {
-    let key = report.key.unwrap_or_else(|| {
-        let job = report.job.as_ref().map_or("", |job| job.as_str());
-        let reference = report.reference.as_ref().map_or("", |ticket| ticket.as_str());
-        let at = report.at.map(|at| at.to_string()).unwrap_or_default();
-        let note = report.note.as_deref().unwrap_or_default();
-        envelope::digest([job, reference, &report.said, &at, note].join("\u{1f}").as_bytes())
-    });
-    Completion {
+    let word = report.key.as_deref().or(report.note.as_deref()).unwrap_or_default();
+    let mut completion = Completion {
         system: system.clone(),
-        key,
+        key: word.to_owned(),
         job: report.job,
         reference: report.reference,
         said: report.said,
@@ -308,5 +329,61 @@ pub fn completion(system: &SystemName, report: Report, way: Way, received_at: Ti
         said_at: report.at,
         received_at,
         way,
+    };
+    completion.key = key(&completion);
+    completion
+}
+
+/// What makes a completion the same one when it comes again: the number that the system gave it, or else its note, with
+/// its job, status and time. Systems count their updates anew for each job, and use a number again with another status.
+pub fn key(completion: &Completion) -> String {
+    let job = completion.job.as_ref().map(|job| job.as_str());
+    let about = job.or(completion.reference.as_ref().map(|ticket| ticket.as_str())).unwrap_or_default();
+    let at = completion.said_at.map(|at| at.to_string()).unwrap_or_default();
+    envelope::digest([about, &completion.key, &completion.said, &at].join("\u{1f}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use mappings::domain::{Job, Ticket};
+
+    use super::*;
+
+    fn report(job: &str, said: &str, at: &str) -> Report {
+        Report {
+            key: Some("1".into()),
+            job: Job::parse(job).ok(),
+            reference: Ticket::parse("CRM-1").ok(),
+            said: said.into(),
+            at: at.parse().ok(),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn an_update_is_known_again_by_its_job_its_number_its_word_and_its_time() {
+        let waste = SystemName::parse("waste").expect("a name");
+        let of = |report| completion(&waste, report, Way::Poll, Timestamp::UNIX_EPOCH).key;
+        let first = of(report("W-1", "Done", "2026-11-24T10:00:00Z"));
+        assert_eq!(first, of(report("W-1", "Done", "2026-11-24T10:00:00Z")));
+        let noted =
+            Report { note: Some("by the gate".into()), ..report("W-1", "Done", "2026-11-24T10:00:00Z") };
+        assert_eq!(first, of(noted), "its number says that it is the same");
+        for other in [
+            report("W-2", "Done", "2026-11-24T10:00:00Z"),
+            report("W-1", "Not Out", "2026-11-24T10:00:00Z"),
+            report("W-1", "Done", "2026-11-25T10:00:00Z"),
+        ] {
+            assert_ne!(first, of(other.clone()), "{other:?}");
+        }
+        let numbered = |number: Option<&str>, note: &str| {
+            let key = number.map(str::to_owned);
+            of(Report { key, note: Some(note.into()), ..report("W-1", "Done", "") })
+        };
+        assert_ne!(
+            numbered(None, "one"),
+            numbered(None, "two"),
+            "without a number the note tells them apart"
+        );
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use mappings::bounds::{Bounds, Excess};
 use mappings::domain::{Council, InvalidRequest, Operation, Request, Revised, Revision, SystemName, Ticket};
 use mappings::mapping::{Catalogue, Received};
 use serde_json::Value;
 
-use crate::envelope::{self, Data, Delivery, Envelope};
+use crate::envelope::{self, Data, Delivery, Envelope, Glimpse};
 use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer};
 use crate::sla;
 
@@ -33,31 +34,54 @@ pub struct Message {
     pub kept: Vec<u8>,
     /// How long the whole body is.
     pub length: usize,
+    /// Whose ticket a body is about that could not be read, as far as that shows at a glance.
+    pub subject: Glimpse,
     /// The W3C trace of the transport, where the envelope has none.
     pub traceparent: Option<String>,
 }
 
 impl Message {
-    /// A message of a CRM in its native form.
-    pub fn native(door: &'static str, crm: SystemName, body: Vec<u8>) -> Self {
+    /// A message of a CRM in its native form, which is read only within the bounds.
+    pub fn native(door: &'static str, crm: SystemName, body: Vec<u8>, bounds: &Bounds) -> Self {
+        let measured = bounds.admit(body.len()).and_then(|()| {
+            let read = Received::new(200, Vec::new(), &body);
+            match read.unreadable {
+                None => bounds.measure(&read.answer.body).map(drop),
+                // What is no text at all is told by whoever translates it.
+                Some(_) => Ok(()),
+            }
+        });
         let (kept, length) = beginning(&body);
-        let delivery = Ok(Delivery::Foreign { content_type: None, bytes: body });
-        Self { door, crm: Some(crm), delivery, kept, length, traceparent: None }
+        let delivery = match measured {
+            Ok(()) => Ok(Delivery::Foreign { content_type: None, bytes: body }),
+            Err(excess) => Err(excess.into()),
+        };
+        Self { door, crm: Some(crm), delivery, kept, length, subject: Glimpse::default(), traceparent: None }
     }
 
     /// A ticket that was read out of a CRM.
     pub fn polled(crm: SystemName, ticket: &Value) -> Self {
-        Self::native(POLL, crm, ticket.to_string().into_bytes())
+        let body = ticket.to_string().into_bytes();
+        let (kept, length) = beginning(&body);
+        let delivery = Ok(Delivery::Foreign { content_type: None, bytes: body });
+        let (crm, subject) = (Some(crm), Glimpse::default());
+        Self { door: POLL, crm, delivery, kept, length, subject, traceparent: None }
     }
 
     /// A message whose body `read` makes something of.
     pub fn read(
         door: &'static str,
-        body: Vec<u8>,
-        read: impl FnOnce(Vec<u8>) -> Result<Delivery, envelope::Error>,
+        body: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<Delivery, envelope::Error>,
     ) -> Self {
-        let (kept, length) = beginning(&body);
-        Self { door, crm: None, delivery: read(body), kept, length, traceparent: None }
+        let (kept, length) = beginning(body);
+        let delivery = read(body);
+        let subject = match &delivery {
+            // Not even looked at.
+            Ok(_) | Err(envelope::Error::Excess(Excess::Bytes { .. })) => Glimpse::default(),
+            Err(_) => Glimpse::of(body),
+        };
+        Self { door, crm: None, delivery, kept, length, subject, traceparent: None }
     }
 }
 
@@ -137,17 +161,13 @@ impl Intake {
 
 /// Reads a message into arrivals and refusals; a batch gives one for each of its events.
 pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Understood> {
-    let Message { door, crm, delivery, kept, length, traceparent } = message;
+    let Message { door, crm, delivery, kept, length, subject, traceparent } = message;
     let door = Door { name: door, kept, length, traceparent, now };
     let envelopes = match delivery {
         Err(error) => {
             let refusal = door.refuse(None, error.path().as_deref(), &error.to_string());
-            let data = envelope::salvage(&door.kept).unwrap_or_default();
-            return vec![Err(Box::new(Refusal {
-                council: council_of(&data),
-                ticket: ticket_of(&data),
-                ..*refusal
-            }))];
+            let Glimpse { council, ticket, .. } = subject;
+            return vec![Err(Box::new(Refusal { council, ticket, ..*refusal }))];
         }
         Ok(Delivery::Foreign { bytes, content_type }) => match &crm {
             Some(crm) => return vec![native(&door, crm, &bytes, content_type, catalogue)],
@@ -156,10 +176,17 @@ pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Unde
                 return vec![Err(door.refuse(None, None, reason))];
             }
         },
-        Ok(Delivery::Event(envelope)) => vec![envelope],
+        Ok(Delivery::Event(envelope)) => return vec![understand(&door, envelope, catalogue)],
         Ok(Delivery::Events(envelopes)) => envelopes,
     };
-    envelopes.into_iter().map(|envelope| understand(&door, envelope, catalogue)).collect()
+    // A refusal keeps its own event, not the batch: else what is kept would grow with the square of the batch.
+    let each = envelopes.into_iter().map(|envelope| {
+        let (kept, length) = beginning(envelope.to_json().to_string().as_bytes());
+        let own =
+            Door { name: door.name, kept, length, traceparent: door.traceparent.clone(), now: door.now };
+        understand(&own, envelope, catalogue)
+    });
+    each.collect()
 }
 
 fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Understood {

@@ -236,6 +236,28 @@ pub async fn watch_bus(
     }
 }
 
+/// Tells the readiness how many messages the broker has set aside, until shutdown.
+pub async fn watch_dead_letters(
+    mut letters: watch::Receiver<u64>,
+    readiness: watch::Sender<Readiness>,
+    shutdown: CancellationToken,
+) {
+    let gauge = metrics::gauge!("dovetail_dead_letters");
+    loop {
+        let count = *letters.borrow_and_update();
+        gauge.set(u32::try_from(count).map_or(f64::INFINITY, f64::from));
+        if count > 0 {
+            tracing::warn!(count, "the broker has set messages aside: see dovetail dead list");
+        }
+        readiness
+            .send_if_modified(|readiness| std::mem::replace(&mut readiness.dead_letters, count) != count);
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = letters.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
 /// Why the bus does not carry, where it does not.
 fn unready(state: &State) -> Option<String> {
     match state {

@@ -22,16 +22,27 @@ pub fn after(
     idempotency: &Idempotency,
     now: Timestamp,
 ) -> Next {
+    let given_up = |reason: &str| format!("gave up after {attempt} attempts; the last: {reason}");
+    let due = |wait: Option<Duration>| now + wait.unwrap_or_else(|| delay(rule, attempt));
     let again = |phase: Phase, wait: Option<Duration>, reason: String| {
         if attempt >= rule.attempts {
-            let reason = format!("gave up after {attempt} attempts; the last: {reason}");
-            return Next::Park { class: ParkClass::Technical, reason };
+            return Next::Park { class: ParkClass::Technical, reason: given_up(&reason) };
         }
-        Next::Again { at: now + wait.unwrap_or_else(|| delay(rule, attempt)), phase }
+        Next::Again { at: due(wait), phase }
     };
     match outcome {
         Outcome::Delivered { job, note } => Next::Delivered { job, note },
         Outcome::Retry { after, reason } => again(phase, after, reason),
+        // The job stands all the same.
+        Outcome::Pending { reason, carried, .. } if attempt >= rule.attempts && carried.job.is_some() => {
+            Next::Delivered { job: carried.job, note: Some(given_up(&reason)) }
+        }
+        Outcome::Pending { reason, .. } if attempt >= rule.attempts => {
+            Next::Park { class: ParkClass::Technical, reason: given_up(&reason) }
+        }
+        Outcome::Pending { after, reason, carried } => {
+            Next::Pending { at: due(after), job: carried.job.clone(), reason, carried: carried.json() }
+        }
         Outcome::Rejected { disposition: Some(disposition), reason, say } => {
             Next::Rejected { disposition, reason, say }
         }
@@ -92,6 +103,35 @@ mod tests {
         assert!(matches!(next(unknown(), 1, &key), Next::Again { phase: Phase::Send, .. }));
         let parked = next(unknown(), 1, &Idempotency::None);
         assert!(matches!(parked, Next::Park { class: ParkClass::Uncertain, .. }), "{parked:?}");
+    }
+
+    #[test]
+    fn work_that_is_there_is_asked_about_until_the_schedule_is_used_up_and_stands_then() {
+        let pending = |job: Option<&str>| Outcome::Pending {
+            after: None,
+            reason: "no number yet".into(),
+            carried: Box::new(connectors::Carried {
+                next: "number".into(),
+                changed: "submit".into(),
+                job: job.and_then(|job| mappings::domain::Job::parse(job).ok()),
+                steps: serde_json::Map::new(),
+            }),
+        };
+        for idempotency in [Idempotency::None, Idempotency::Key, Idempotency::LookUp("find".into())] {
+            let asked = next(pending(Some("T-1")), 2, &idempotency);
+            assert!(
+                matches!(&asked, Next::Pending { job: Some(job), .. } if job.as_str() == "T-1"),
+                "{asked:?}"
+            );
+            let Next::Delivered { job: Some(job), note: Some(note) } =
+                next(pending(Some("T-1")), 3, &idempotency)
+            else {
+                panic!("the job stands")
+            };
+            assert!(job.as_str() == "T-1" && note.contains("3 attempts; the last: no number yet"), "{note}");
+            let unnamed = next(pending(None), 3, &idempotency);
+            assert!(matches!(unnamed, Next::Park { class: ParkClass::Technical, .. }), "{unnamed:?}");
+        }
     }
 
     #[test]

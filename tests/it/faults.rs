@@ -37,6 +37,11 @@ async fn a_router_killed_before_a_confirmed_event_is_marked_tells_it_under_the_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_router_whose_disk_was_full_goes_on_when_there_is_room_again_and_ends_when_it_is_told_to() {
+    holds(Row::new("full-disk", Strike::FullDisk, Database::Sqlite, 1), 11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_routers_killed_at_random_lose_nothing_and_do_nothing_twice() {
     holds(Row::new("kill", Strike::Kill, Database::Postgres, 3), 6).await;
 }
@@ -49,6 +54,24 @@ async fn a_write_that_is_carried_out_and_reported_as_failed_changes_nothing_for_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zombie_that_stood_still_for_longer_than_its_leases_does_nothing_twice() {
     holds(Row::new("freeze", Strike::Freeze, Database::Postgres, 3), 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_kills_whoever_reads_it_is_refused_and_its_neighbours_close() {
+    let played = holds(Row::new("deadly", Strike::Deadly, Database::Postgres, 1), 11).await;
+    let log = played.logs.join("\n");
+    assert!(log.contains("a delivery that routers did not survive is refused"), "{log}");
+    assert_eq!(log.matches("aborted on purpose by what was read").count(), 4, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_nested_lists_is_refused_in_little_memory_and_its_neighbours_close() {
+    holds(Row::new("nested-lists", Strike::NestedLists, Database::Sqlite, 1), 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refused_call_in_twenty_costs_each_its_own_time_and_no_more() {
+    holds(Row::new("one-in-twenty", Strike::OneInTwenty, Database::Sqlite, 1), 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! takes none twice.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::journeys::counts;
-use crate::program::{Program, SYSTEMS, dovetail_with};
+use crate::program::{Program, SYSTEMS, dovetail, dovetail_with};
 use crate::project::root;
 use crate::services::{FreshSqlite, own_name, setting};
 use crate::wait::until;
@@ -127,6 +127,20 @@ impl Inbox {
         assert!(program.stop().await.success());
     }
 
+    /// What a person is told of files, as `dovetail problems` prints it, once it has `count` of them.
+    async fn told(&self, ledger: &FreshSqlite, count: usize) -> Vec<String> {
+        until("the problems", Duration::from_secs(60), async || {
+            let output = dovetail(&["problems", "--database", &ledger.url(), "--output", "json"]).await;
+            let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let reasons =
+                told["problems"].as_array()?.iter().filter_map(|problem| problem["reason"].as_str());
+            let mut reasons: Vec<String> = reasons.map(str::to_owned).collect();
+            reasons.sort();
+            (reasons.len() >= count).then_some(reasons)
+        })
+        .await
+    }
+
     /// What `dovetail check` says of the folder.
     async fn checked(&self) -> String {
         let ledger = FreshSqlite::new();
@@ -189,6 +203,73 @@ async fn files_on_a_server_are_taken_and_their_receipts_written_there() {
     assert!(program.stop().await.success() && other.stop().await.success());
     let rest: Vec<_> = fs::read_dir(inbox.folder.join("receipts")).expect("receipts").flatten().collect();
     assert!(rest.iter().all(|file| file.path().to_string_lossy().ends_with(".receipt.json")), "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_on_a_server_stays_there_and_is_told_once() {
+    let mut inbox = Inbox::on_a_server();
+    let ledger = FreshSqlite::new();
+    let row = "CT-1,,Done,2026-11-23T09:00:00Z,\n";
+    inbox.put("elsewhere.txt", row);
+    symlink("elsewhere.txt", inbox.folder.join("receipts-link.csv")).expect("a link");
+    inbox.put("receipts-locked.csv", row);
+    fs::set_permissions(inbox.folder.join("receipts-locked.csv"), Permissions::from_mode(0o000))
+        .expect("set");
+    inbox.put("receipts-large.csv", &row.repeat(1_000));
+    inbox.put("receipts-good.csv", "CT-2,,Done,2026-11-23T09:00:00Z,\n");
+    inbox.set("DOVETAIL__FILES__MAX_BYTES", "10000");
+    let program = Program::serve_with(&inbox.config(&ledger), &inbox.variables).await;
+    inbox.until_there("done/receipts-good.csv").await;
+    let told = inbox.told(&ledger, 3).await;
+    for (reason, part) in told.iter().zip([
+        "receipts-large.csv stays in the folder: it has 33057 bytes, and files may have 10000",
+        "receipts-link.csv stays in the folder: it is a symbolic link, which is not followed",
+        "receipts-locked.csv stays in the folder: it cannot be read: Permission denied",
+    ]) {
+        assert!(reason.starts_with(part), "{told:?}");
+    }
+    assert_eq!(counts(&ledger.url()).await.waiting, 1, "nothing of them is heard");
+
+    // What is mended is taken.
+    fs::set_permissions(inbox.folder.join("receipts-locked.csv"), Permissions::from_mode(0o644))
+        .expect("set");
+    inbox.until_there("done/receipts-locked.csv").await;
+    assert_eq!(inbox.told(&ledger, 3).await.len(), 3, "none of them is told again");
+    assert!(inbox.has("receipts-link.csv") && inbox.has("receipts-large.csv"));
+    assert!(program.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_a_server_waits_for_a_place_for_its_copy_and_for_folders_that_are_no_links() {
+    let mut inbox = Inbox::on_a_server();
+    let ledger = FreshSqlite::new();
+    let copies = inbox.kept.path().join("copies");
+    inbox.set("DOVETAIL__FILES__COPIES", &copies.display().to_string());
+    let elsewhere = inbox.folder.with_file_name(own_name("elsewhere"));
+    fs::create_dir(&elsewhere).expect("a folder");
+    fs::set_permissions(&elsewhere, Permissions::from_mode(0o777)).expect("set");
+    symlink(&elsewhere, inbox.folder.join("done")).expect("a link");
+    inbox.put("receipts.csv", "CT-1,,Done,2026-11-23T09:00:00Z,\n");
+    let program = Program::serve_with(&inbox.config(&ledger), &inbox.variables).await;
+    let told = inbox.told(&ledger, 1).await;
+    assert!(
+        told[0].contains(&*copies.display().to_string()) && told[0].contains("bytes are needed"),
+        "{told:?}"
+    );
+    assert_eq!(counts(&ledger.url()).await.waiting, 0, "nothing of it is heard");
+
+    fs::create_dir(&copies).expect("a folder");
+    let told = inbox.told(&ledger, 2).await;
+    let said = "done is a symbolic link, which is not followed; expected a folder";
+    assert!(told.iter().any(|reason| reason.contains(said)), "{told:?}");
+    assert!(inbox.has("receipts.csv") && fs::read_dir(&elsewhere).expect("a folder").next().is_none());
+    let checked = inbox.checked().await;
+    assert!(checked.starts_with("FAIL") && checked.contains(said), "{checked}");
+    fs::remove_file(inbox.folder.join("done")).expect("removed");
+    inbox.until_there("done/receipts.csv").await;
+    assert_eq!(counts(&ledger.url()).await.waiting, 1);
+    assert!(fs::read_dir(&copies).expect("a folder").next().is_none(), "no copy is left");
+    assert!(program.stop().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

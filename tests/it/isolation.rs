@@ -214,6 +214,48 @@ async fn a_system_that_is_down_is_left_alone_and_taken_up_again_on_sqlite() {
     left_alone(&database.url()).await;
 }
 
+/// How systems were found to stand, the latest last: `opened`, `closed`.
+async fn changes(books: &dyn Ledger) -> Vec<String> {
+    let changes = books.system_changes(1_000).await.expect("a read");
+    changes.into_iter().rev().map(|change| change.change).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_refuses_one_call_in_twenty_is_never_left_alone() {
+    let database = FreshSqlite::new();
+    let url = database.url();
+    let council = Council::without_broker(&url, 16).await;
+    strike(&council, Fault::Error503, Switch::Rate(0.05), Scope::Writes);
+    let program = council.start().await;
+    let tickets = council.open_simulated(200).await;
+    give_in(&program, &tickets, waste).await;
+    settled(&url, tickets.len() as u64).await;
+    assert!(struck(&council, "error_503").await > 0, "some calls were refused");
+    let books = opened(&url).await;
+    assert_eq!(changes(&*books).await, Vec::<String>::new(), "each waited by itself");
+    assert!(program.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_answers_polls_is_not_left_alone_any_longer() {
+    let database = FreshSqlite::new();
+    let url = database.url();
+    let council = Council::without_broker(&url, 17).await;
+    // No call is ever taken: the answer that ends it can only be that to a poll.
+    strike(&council, Fault::Down, Switch::Rate(1.0), Scope::Writes);
+    let program = council.start().await;
+    let tickets = council.open_simulated(12).await;
+    give_in(&program, &tickets, waste).await;
+    let books = opened(&url).await;
+    until("it is left alone, and a poll is answered", PATIENCE, async || {
+        let changes = changes(&*books).await;
+        let opened = changes.iter().position(|change| change == "opened")?;
+        changes[opened..].iter().any(|change| change == "closed").then_some(())
+    })
+    .await;
+    program.kill();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_pauses_a_system_and_lets_it_go_on() {
     let database = FreshSqlite::new();

@@ -4,6 +4,7 @@
 mod clock;
 mod comeback;
 mod crms;
+mod deadly;
 mod deploy;
 mod documents;
 mod faults;

@@ -33,6 +33,7 @@ pub struct Council {
     mappings: TempDir,
     config: String,
     environment: Vec<(String, String)>,
+    address_space: Option<u64>,
     /// The council's exchanges and queues on the broker.
     pub broker: Broker,
 }
@@ -153,6 +154,7 @@ systems = {systems:?}
 [worker]
 heartbeat = "500ms"
 dead_after = "2s"
+stop_within = "15s"
 claim_every = "100ms"
 clocks_every = "500ms"
 [pace]
@@ -170,6 +172,7 @@ retry_most = "1s"
             mappings,
             config,
             environment,
+            address_space: None,
             broker,
         }
     }
@@ -202,6 +205,11 @@ retry_most = "1s"
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Gives routers an address space of so many bytes, from their next start on.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.address_space = Some(bytes);
+    }
+
     /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
     pub async fn start(&self) -> Program {
         let mut program = self.start_failing("").await.unwrap_or_else(|ended| panic!("{ended}"));
@@ -216,7 +224,10 @@ retry_most = "1s"
     pub async fn start_failing(&self, plan: &str) -> Result<Program, String> {
         let plan = (!plan.is_empty()).then(|| ("DOVETAIL_FAIL".to_owned(), plan.to_owned()));
         let environment: Vec<_> = self.environment.iter().cloned().chain(plan).collect();
-        Program::try_serve(&self.config, &environment).await
+        match self.address_space {
+            Some(bytes) => Program::try_serve_within(bytes, &self.config, &environment).await,
+            None => Program::try_serve(&self.config, &environment).await,
+        }
     }
 
     /// `Some` once the router is ready, or has ended.
@@ -307,6 +318,15 @@ pub fn request(ticket: &str, number: usize) -> Value {
                      "latitude": 51.77, "longitude": 0.09},
         "details": details,
     })
+}
+
+/// A valid request of 15 MB whose details hold so many lists, each nested a hundred deep: gigabytes as a tree.
+pub fn nested_lists(ticket: &str, lists: usize) -> Vec<u8> {
+    let mut data = request(ticket, 0);
+    data["details"]["lists"] = json!("@");
+    let list = format!("{}{},", "[".repeat(100), "]".repeat(100));
+    let event = submitted(&format!("nested-{ticket}"), &data).to_string();
+    event.replace("\"@\"", &format!("[{}0]", list.repeat(lists))).into_bytes()
 }
 
 /// The systems that the request of this number goes to.

@@ -5,6 +5,7 @@
 
 pub mod checker;
 pub mod council;
+pub mod disk;
 pub mod matrix;
 pub mod messages;
 pub mod program;

@@ -120,11 +120,15 @@ impl Client {
 
     /// The same over broken connections: published again, on a new one, until the broker has confirmed it.
     pub async fn publish_surely(&mut self, event: &Value) {
-        let body = event.to_string();
+        self.publish_bytes_surely(event.to_string().as_bytes()).await;
+    }
+
+    /// The same of a body.
+    pub async fn publish_bytes_surely(&mut self, body: &[u8]) {
         until("the broker has the request", Duration::from_secs(120), async || {
             let sent = self.try_send(
                 ("requests", "harlow.request.submitted"),
-                body.as_bytes(),
+                body,
                 "application/cloudevents+json",
                 FieldTable::default(),
             );
@@ -179,6 +183,14 @@ impl Client {
         headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.into()));
         let to = ("requests", "harlow.request.submitted");
         self.send(to, event.to_string().as_bytes(), "application/cloudevents+json", headers).await;
+    }
+
+    /// Has the broker set a request aside. No router may run, which would take it first.
+    pub async fn die(&self, event: &Value) {
+        self.publish(event).await;
+        let queue = self.broker.queue_name("intake");
+        let got = self.end.channel.basic_get(queue.as_str().into(), Default::default()).await.expect("got");
+        got.expect("it is there").delivery.acker.reject(Default::default()).await.expect("rejected");
     }
 
     /// Publishes anything to the exchange of requests.

@@ -38,11 +38,32 @@ impl Program {
 
     /// The same for a program that may end on the way: then, what it said.
     pub async fn try_serve(config: &str, environment: &[(String, String)]) -> Result<Self, String> {
+        Self::try_serve_by(Command::new(setting("DOVETAIL_BIN")), config, environment).await
+    }
+
+    /// The same in an address space of so many bytes.
+    pub async fn try_serve_within(
+        bytes: u64,
+        config: &str,
+        environment: &[(String, String)],
+    ) -> Result<Self, String> {
+        let mut shell = Command::new("sh");
+        let kibibytes = bytes / 1024;
+        shell.args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")]);
+        shell.arg(setting("DOVETAIL_BIN"));
+        Self::try_serve_by(shell, config, environment).await
+    }
+
+    async fn try_serve_by(
+        mut command: Command,
+        config: &str,
+        environment: &[(String, String)],
+    ) -> Result<Self, String> {
         let home = TempDir::new().expect("a temporary folder");
         let file = home.path().join("config.toml");
         std::fs::write(&file, config).expect("the configuration is written");
         let output = |name: &str| File::create(home.path().join(name)).expect("a log file");
-        let mut child = Command::new(setting("DOVETAIL_BIN"))
+        let mut child = command
             .args(["serve", "--config"])
             .arg(&file)
             .env("DOVETAIL__HTTP__LISTEN", "127.0.0.1:0")
@@ -76,6 +97,14 @@ impl Program {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it has held so far, in bytes; none where it has ended.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = peak.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kibibytes * 1024)
     }
 
     /// How it ended, where it has.

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use uuid::Uuid;
 
+use crate::disk::SmallDisk;
+
 /// What `tests/run` says about a part.
 ///
 /// # Panics
@@ -48,6 +50,7 @@ pub async fn fresh_postgres() -> String {
 /// A new SQLite database in a folder of its own, which goes when this is dropped.
 pub struct FreshSqlite {
     folder: TempDir,
+    disk: Option<SmallDisk>,
 }
 
 impl Default for FreshSqlite {
@@ -59,12 +62,23 @@ impl Default for FreshSqlite {
 impl FreshSqlite {
     /// Names the file; whoever opens it first makes it.
     pub fn new() -> Self {
-        Self { folder: TempDir::new().expect("a temporary folder") }
+        Self { folder: TempDir::new().expect("a temporary folder"), disk: None }
+    }
+
+    /// The same on a small disk of its own.
+    pub fn on(disk: SmallDisk) -> Self {
+        Self { disk: Some(disk), ..Self::new() }
+    }
+
+    /// The disk it is on, where that is one of its own.
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.disk.as_ref()
     }
 
     /// The address of the database.
     pub fn url(&self) -> String {
-        format!("sqlite:{}", self.folder.path().join("ledger.db").display())
+        let folder = self.disk.as_ref().map_or(self.folder.path(), SmallDisk::path);
+        format!("sqlite:{}", folder.join("ledger.db").display())
     }
 }
 

@@ -10,24 +10,34 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mappings::mapping::{HostKey, Login, Secret, Sftp};
+use russh::AlgorithmKind;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKeyBase64, PublicKeyOrCertificate};
 use russh_sftp::client::SftpSession;
 use russh_sftp::client::error::Error as Failure;
 use russh_sftp::client::fs::Metadata;
 use russh_sftp::protocol::{OpenFlags, StatusCode};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// How long it may take until the folder can be asked for: connecting, proving who we are, starting SFTP.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a server may say nothing.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// A file of a folder.
+/// The most bytes of a small file that is read whole.
+const SMALL: u64 = 4 << 20;
+/// How a link is called to a person.
+pub const LINK: &str = "a symbolic link, which is not followed";
+/// How much is copied at once.
+const PART: usize = 64 * 1024;
+
+/// What stands in a folder under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name, without the folder.
     pub name: String,
+    /// What it is, where it is no file.
+    pub odd: Option<&'static str>,
     /// Its size in bytes.
     pub size: u64,
     /// When it was last written, to the second.
@@ -59,23 +69,25 @@ impl Visit {
         started.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer")))
     }
 
-    /// Its files; folders, links and the like are none.
+    /// What stands in it, but for folders.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub async fn files(&self) -> io::Result<Vec<Entry>> {
         let folder = if self.folder.is_empty() { "/" } else { &self.folder };
         let entries = self.sftp.read_dir(folder).await.map_err(failed)?;
-        Ok(entries.filter_map(|entry| self::entry(entry.file_name(), &entry.metadata())).collect())
+        let entries = entries.filter(|entry| !entry.metadata().is_dir());
+        Ok(entries.map(|entry| self::entry(entry.file_name(), &entry.metadata())).collect())
     }
 
-    /// One file of it; `None` where there is none of this name.
+    /// One file of it; `None` where there is none of this name. A link is none.
     ///
     /// # Errors
     /// The server does not say.
     pub async fn file(&self, name: &str) -> io::Result<Option<Entry>> {
         let metadata = self.sftp.symlink_metadata(self.path(name)).await.map_err(failed);
-        Ok(if_there(metadata)?.and_then(|metadata| entry(name.to_owned(), &metadata)))
+        let entry = if_there(metadata)?.map(|metadata| entry(name.to_owned(), &metadata));
+        Ok(entry.filter(|entry| entry.odd.is_none()))
     }
 
     /// Whether there is anything of this name.
@@ -86,30 +98,66 @@ impl Visit {
         Ok(if_there(self.sftp.symlink_metadata(self.path(name)).await.map_err(failed))?.is_some())
     }
 
-    /// Copies a file from the server.
+    /// Copies a file of this size from the server; `false` where it is gone, is another one, or is longer or shorter than
+    /// that by now: then the copy is worth nothing. No more than its size is written.
+    ///
+    /// SFTP cannot be told to follow no link: it is looked before and after whether the name stands for what was opened.
     ///
     /// # Errors
     /// It cannot be read to its end, or not written here.
-    pub async fn fetch(&self, name: &str, to: &mut tokio::fs::File) -> io::Result<()> {
-        let mut from = self.sftp.open(self.path(name)).await.map_err(failed)?;
-        tokio::io::copy(&mut from, to).await?;
-        to.flush().await
+    pub async fn fetch(&self, name: &str, size: u64, to: &mut tokio::fs::File) -> io::Result<bool> {
+        if self.file(name).await?.is_none() {
+            return Ok(false);
+        }
+        let Some(mut from) = if_there(self.sftp.open(self.path(name)).await.map_err(failed))? else {
+            return Ok(false);
+        };
+        let opened = from.metadata().await.map_err(failed)?;
+        let Some(named) = self.file(name).await? else { return Ok(false) };
+        let changed = opened.modified().ok();
+        if opened.len() != size || named.size != size || changed.is_some_and(|_| changed != named.changed) {
+            return Ok(false);
+        }
+        let (mut part, mut copied) = (vec![0; PART], 0);
+        loop {
+            let read = from.read(&mut part).await?;
+            copied += read as u64;
+            if read == 0 || copied > size {
+                break;
+            }
+            to.write_all(&part[..read]).await?;
+        }
+        to.flush().await?;
+        Ok(copied == size)
     }
 
-    /// Reads a small file; `None` where there is none of this name.
+    /// Reads a small file; `None` where there is none of this name, and nothing where it is no file, or a large one.
     ///
     /// # Errors
     /// It cannot be read to its end.
     pub async fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        if_there(self.sftp.read(self.path(name)).await.map_err(failed))
+        if !self.has(name).await? {
+            return Ok(None);
+        }
+        match self.file(name).await? {
+            Some(entry) if entry.size <= SMALL => {
+                let Some(from) = if_there(self.sftp.open(self.path(name)).await.map_err(failed))? else {
+                    return Ok(None);
+                };
+                let mut content = Vec::new();
+                from.take(SMALL).read_to_end(&mut content).await?;
+                Ok(Some(content))
+            }
+            Some(_) | None => Ok(Some(Vec::new())),
+        }
     }
 
-    /// Writes a small file, over what was there.
+    /// Writes a small file of a new name.
     ///
     /// # Errors
-    /// It cannot be written; half of it may be there.
+    /// The name is used, or it cannot be written; half of it may be there.
     pub async fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
+        let flags = OpenFlags::CREATE | OpenFlags::EXCLUDE | OpenFlags::WRITE;
         let mut file = self.sftp.open_with_flags(self.path(name), flags).await.map_err(failed)?;
         file.write_all(content).await?;
         // Where the server cannot write through to its disk, this does nothing.
@@ -120,15 +168,34 @@ impl Visit {
     /// Makes a folder inside this one, if it is not there.
     ///
     /// # Errors
-    /// It is not there and cannot be made.
+    /// It is not there and cannot be made, or something else has its name.
     pub async fn make_folder(&self, name: &str) -> io::Result<()> {
-        if self.has(name).await? {
+        if self.is_folder(name).await? {
             return Ok(());
         }
         match self.sftp.create_dir(self.path(name)).await {
             // Another was quicker.
-            Err(_) if self.has(name).await? => Ok(()),
+            Err(_) if self.is_folder(name).await? => Ok(()),
             made => made.map_err(failed),
+        }
+    }
+
+    /// Whether there is a folder of this name inside this one.
+    ///
+    /// # Errors
+    /// Something else has its name, or the server does not say.
+    pub async fn is_folder(&self, name: &str) -> io::Result<bool> {
+        let metadata = self.sftp.symlink_metadata(self.path(name)).await.map_err(failed);
+        match if_there(metadata)? {
+            None => Ok(false),
+            Some(metadata) if metadata.is_dir() => Ok(true),
+            Some(metadata) => {
+                let is = entry(name.to_owned(), &metadata).odd.unwrap_or("a file");
+                Err(io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    format!("{name} is {is}; expected a folder"),
+                ))
+            }
         }
     }
 
@@ -153,9 +220,15 @@ impl Visit {
     }
 }
 
-fn entry(name: String, metadata: &Metadata) -> Option<Entry> {
-    let file = metadata.file_type().is_file();
-    file.then(|| Entry { name, size: metadata.len(), changed: metadata.modified().ok() })
+fn entry(name: String, metadata: &Metadata) -> Entry {
+    let odd = if metadata.file_type().is_file() {
+        None
+    } else if metadata.file_type().is_symlink() {
+        Some(LINK)
+    } else {
+        Some("no file of rows")
+    };
+    Entry { name, odd, size: metadata.len(), changed: metadata.modified().ok() }
 }
 
 fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -193,11 +266,11 @@ async fn connect(server: &Sftp) -> io::Result<Handle<Known>> {
         let algorithm: Algorithm =
             algorithm.parse().map_err(|_| refused(format!("host_key: {algorithm} is no kind of key")))?;
         if matches!(algorithm, Algorithm::Rsa { .. }) {
-            return Err(refused(
-                "host_key: an RSA key; expected ssh-ed25519 or ecdsa-sha2-nistp256".to_owned(),
-            ));
+            return Err(refused(format!("host_key: an RSA key; {NOT_RSA}")));
         }
         config.preferred.key = Cow::Owned(vec![algorithm]);
+    } else {
+        config.preferred.key.to_mut().retain(|algorithm| !matches!(algorithm, Algorithm::Rsa { .. }));
     }
     let known = Known(server.host_key.clone());
     let address = (server.host.as_str(), server.port);
@@ -235,6 +308,10 @@ fn private(key: &Secret) -> io::Result<russh::keys::PrivateKey> {
     Ok(key)
 }
 
+/// What to do about a host key of RSA.
+const NOT_RSA: &str = "RSA keys are not taken: ask the supplier for a host key of Ed25519 or ECDSA beside it (on \
+     OpenSSH ssh-keygen -A makes them), and put its line or fingerprint there";
+
 fn refused(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
@@ -253,6 +330,11 @@ enum Broken {
 fn io_of(broken: Broken) -> io::Error {
     match broken {
         Broken::Ssh(russh::Error::IO(error)) => error,
+        Broken::Ssh(russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, theirs, .. })
+            if theirs.iter().any(|theirs| theirs.contains("rsa")) =>
+        {
+            refused(format!("the server has no host_key but {}; {NOT_RSA}", theirs.join(", ")))
+        }
         Broken::Ssh(error) => io::Error::other(error),
         Broken::Stranger(_) => refused(broken.to_string()),
     }

@@ -200,6 +200,48 @@ async fn of_a_servers_keys_the_known_one_is_asked_for() {
     }
 }
 
+/// A server that has these host keys, as far as it gets: it says what it has, and waits.
+async fn server_of(host_keys: &'static str) -> (u16, JoinSet<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        // SSH_MSG_KEXINIT (RFC 4253, section 7.1), in a packet of its section 6.
+        let mut init = vec![20];
+        init.extend([7; 16]);
+        let (cipher, mac) = ("aes256-ctr", "hmac-sha2-256");
+        for list in ["curve25519-sha256", host_keys, cipher, cipher, mac, mac, "none", "none", "", ""] {
+            init.extend(u32::try_from(list.len()).expect("short").to_be_bytes());
+            init.extend(list.as_bytes());
+        }
+        init.extend([0; 5]);
+        let padding = 4 + (8 - (5 + init.len() + 4) % 8) % 8;
+        let length = u32::try_from(1 + init.len() + padding).expect("short");
+        let mut packet = b"SSH-2.0-OpenSSH_9.2\r\n".to_vec();
+        packet.extend(length.to_be_bytes());
+        packet.push(u8::try_from(padding).expect("short"));
+        packet.extend(init);
+        packet.extend(vec![0; padding]);
+        stream.write_all(&packet).await.expect("said");
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.expect("an end");
+    });
+    (port, serving)
+}
+
+#[tokio::test]
+async fn a_server_with_keys_of_rsa_only_is_refused_by_name_with_what_to_do() {
+    let key = made(Algorithm::Ed25519);
+    let (known, _serving) = server(vec![key.clone()], None).await;
+    let rsa = HostKey::Key { algorithm: "ssh-rsa".to_owned(), base64: "AAAA".to_owned() };
+    for host_key in [digest_of(key.public_key()), line_of(key.public_key()), rsa] {
+        let (port, _serving) = server_of("rsa-sha2-512,rsa-sha2-256").await;
+        let said = refusal(&Sftp { host_key: host_key.clone(), port, ..known.clone() }).await;
+        assert!(said.contains("host_key") && said.contains("rsa") | said.contains("an RSA key"), "{said}");
+        assert!(said.contains("ask the supplier for a host key of Ed25519"), "{host_key:?}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn we_are_known_by_a_key_of_any_kind_that_we_take() {
     for kind in kinds() {

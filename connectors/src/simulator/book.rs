@@ -238,8 +238,13 @@ impl Book {
     pub(super) fn id(&self, index: Index) -> String {
         match self.names.iter().find(|(_, named)| *named == index) {
             Some((name, _)) => name.clone(),
-            None => format!("{}{}", self.prefix, self.first + index as u64),
+            None => self.number(index),
         }
+    }
+
+    /// The job's number, whatever it was named instead.
+    pub(super) fn number(&self, index: Index) -> String {
+        format!("{}{}", self.prefix, self.first + index as u64)
     }
 
     /// The job of this name, where it was not lost.

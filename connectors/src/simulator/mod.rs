@@ -161,7 +161,8 @@ impl Shared {
         };
         // Simulators started one after the other with different seeds do not give the same numbers again.
         let first = first + settings.seed % 1_000 * 1_000_000;
-        let pushes = settings.callback.is_some() && matches!(kind, Kind::Waste | Kind::Partner);
+        let pushes =
+            settings.callback.is_some() && !settings.plain && matches!(kind, Kind::Waste | Kind::Partner);
         // The draws of faults and of paces do not disturb each other.
         Book::new(prefix, first, settings.pace, settings.seed.wrapping_add(1), pushes)
     }

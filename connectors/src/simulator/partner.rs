@@ -1,7 +1,8 @@
 //! A partner agency: Open311 GeoReport v2 with service request updates; forms in, XML out.
 //!
 //! A request is made for every create call, and none can be looked up by a reference of the caller's.
-//! Updates are pushed as signed JSON (Standard Webhooks), and can be listed.
+//! Updates are pushed as signed JSON (Standard Webhooks), and can be listed. A plain server has neither: it says of its
+//! requests whether they are open or closed, under a root element of its own.
 
 use axum::http::Method;
 use base64::Engine;
@@ -10,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::book::{Book, Course, Last, Order, Phase, Text};
+use super::book::{Book, Course, Index, Last, Order, Phase, Text};
 use super::call::{Call, Fields, Reply, same};
 use super::markers::{End, Refusal};
 use super::markup::put;
@@ -20,14 +21,22 @@ use super::{Ending, Shared, clock};
 pub(super) const DONE: &str = "fixed";
 pub(super) const UNHEARD: &str = "archived";
 
+/// How the tokens begin that are given before a number.
+const TOKEN: &str = "T-";
+
 const SERVICES: [&str; 4] = ["SL01", "PH01", "AV01", "LF01"];
 
 pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
+    if shared.is_plain() && call.path == "/v2/servicerequestupdates.xml" {
+        let page = "<!DOCTYPE html><title>404</title>Not found".to_owned();
+        return Reply::of(404, "text/html; charset=utf-8", page);
+    }
     let (fields, act): (Fields, fn(&Shared, &Fields) -> Reply) = match (&call.method, call.path.as_str()) {
         (&Method::POST, "/v2/requests.xml") => (call.form(), create),
         (&Method::GET, "/v2/requests.xml") => (call.asked(), requests),
         (&Method::POST, "/v2/servicerequestupdates.xml") => (call.form(), take_update),
         (&Method::GET, "/v2/servicerequestupdates.xml") => (call.asked(), updates),
+        (&Method::GET, path) if token_of(path).is_some() => (call.asked(), |_, _| error(404, "not found")),
         _ => return error(404, "not found"),
     };
     let allowed = &shared.settings.credentials;
@@ -37,7 +46,39 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Reply {
     if fields.get("jurisdiction_id") != allowed.jurisdiction {
         return error(404, "jurisdiction_id was not found");
     }
-    act(shared, &fields)
+    match token_of(&call.path) {
+        Some(token) => number_of(shared, token),
+        None => act(shared, &fields),
+    }
+}
+
+/// The token that a path asks about.
+fn token_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/v2/tokens/")?.strip_suffix(".xml")
+}
+
+/// What a token stands for: the number is not there at the first question, and at every one that follows.
+fn number_of(shared: &Shared, token: &str) -> Reply {
+    let mut book = shared.book();
+    let Some(index) = find(&book, token) else { return error(404, "token was not found") };
+    let asked_before = !book.taken.insert(format!("token {token}").into());
+    let mut out = String::from("<service_requests><request>");
+    let number = book.number(index);
+    put(&mut out, "service_request_id", if asked_before { &number } else { "" });
+    put(&mut out, "token", token);
+    out.push_str("</request></service_requests>");
+    Reply::xml(200, out)
+}
+
+/// The job of this number or token.
+fn find(book: &Book, id: &str) -> Option<Index> {
+    book.find(id).or_else(|| book.find(id.strip_prefix(TOKEN)?))
+}
+
+/// The number of a job; a token is none.
+fn job_number(book: &Book, index: Index) -> String {
+    let id = book.id(index);
+    if id.starts_with(TOKEN) { book.number(index) } else { id }
 }
 
 fn create(shared: &Shared, fields: &Fields) -> Reply {
@@ -77,8 +118,10 @@ fn create(shared: &Shared, fields: &Fields) -> Reply {
     let index = book.open(order, course(shared, markers.end), shared.now());
     let id = book.id(index);
     let mut out = String::from("<service_requests><request>");
-    if markers.short {
-        put(&mut out, "token", &format!("T-{id}"));
+    if id.starts_with(TOKEN) {
+        put(&mut out, "token", &id);
+    } else if markers.short {
+        put(&mut out, "token", &format!("{TOKEN}{id}"));
     } else {
         put(&mut out, "service_request_id", &id);
         out.push_str("<service_notice/>");
@@ -114,7 +157,7 @@ fn take_update(shared: &Shared, fields: &Fields) -> Reply {
     }
     let (update, id) = (fields.get("update_id"), fields.get("service_request_id"));
     let mut book = shared.book();
-    let Some(index) = book.find(id.strip_prefix("T-").unwrap_or(id)) else {
+    let Some(index) = find(&book, id) else {
         return error(404, "service_request_id was not found");
     };
     if book.taken.insert(update.into()) {
@@ -133,19 +176,21 @@ fn take_update(shared: &Shared, fields: &Fields) -> Reply {
 
 /// Where requests stand, by their numbers: open or closed, as GeoReport has it. What is not known is left out.
 fn requests(shared: &Shared, fields: &Fields) -> Reply {
+    let root = if shared.is_plain() { "ServiceRequests" } else { "service_requests" };
     let book = shared.book();
-    let mut out = String::from("<service_requests>");
+    let mut out = format!("<{root}>");
     for id in fields.get("service_request_id").split(',') {
-        let Some(index) = book.find(id) else { continue };
+        let Some(index) = find(&book, id) else { continue };
         let job = book.job(index);
         out.push_str("<request>");
         put(&mut out, "service_request_id", id.trim());
-        put(&mut out, "status", if job.ended() { "closed" } else { "open" });
+        let closed = job.ended() || job.status.eq_ignore_ascii_case("closed");
+        put(&mut out, "status", if closed { "closed" } else { "open" });
         put(&mut out, "status_notes", job.note.as_deref().unwrap_or_default());
         put(&mut out, "updated_datetime", &clock::utc(job.updated));
         out.push_str("</request>");
     }
-    out.push_str("</service_requests>");
+    out.push_str(&format!("</{root}>"));
     Reply::xml(200, out)
 }
 
@@ -160,7 +205,7 @@ fn updates(shared: &Shared, fields: &Fields) -> Reply {
     for (number, change) in book.changes_since(start).take_while(|(_, change)| change.at <= end) {
         out.push_str("<request_update>");
         put(&mut out, "update_id", &update_id(&book, number));
-        put(&mut out, "service_request_id", &book.id(change.job));
+        put(&mut out, "service_request_id", &job_number(&book, change.job));
         put(&mut out, "status", &change.status);
         put(&mut out, "updated_datetime", &clock::utc(change.at));
         put(&mut out, "description", change.note.as_deref().unwrap_or_default());
@@ -177,7 +222,7 @@ pub(super) fn update(shared: &Shared, book: &Book, number: usize) -> Message {
     let id = update_id(book, number);
     let body = json!({
         "update_id": id,
-        "service_request_id": book.id(change.job),
+        "service_request_id": job_number(book, change.job),
         "status": change.status,
         "updated_datetime": clock::utc(change.at),
         "description": change.note.as_deref().unwrap_or_default(),
@@ -363,5 +408,39 @@ mod tests {
         closing[0].1 = "k-2";
         post(&rig, "/v2/servicerequestupdates.xml", &closing).await;
         assert_eq!(updates(&rig).await.last().unwrap()[2], "cancelled");
+    }
+
+    #[tokio::test]
+    async fn a_token_stands_for_a_number_that_is_there_at_the_second_question() {
+        let rig = Rig::start(Kind::Partner, still()).await;
+        report(&rig, "CRM-1", "Lamp out [short answer]").await;
+        let path = "/v2/tokens/T-293944.xml?api_key=dovetail&jurisdiction_id=dovetail.example";
+        for number in ["", "293944", "293944"] {
+            let answer = send(rig.call(Method::GET, path)).await.unwrap();
+            let document = Element::read(&answer.body).unwrap();
+            assert_eq!(document.text_at(&["request", "service_request_id"]).unwrap_or_default(), number);
+            assert_eq!(document.text_at(&["request", "token"]), Some("T-293944"));
+        }
+        let unknown = path.replace("T-293944", "T-9");
+        assert_eq!(send(rig.call(Method::GET, &unknown)).await.unwrap().status, 404);
+    }
+
+    #[tokio::test]
+    async fn a_plain_server_has_no_updates_and_says_open_and_closed_under_its_own_root() {
+        let rig = Rig::start(Kind::Partner, Settings { plain: true, ..still() }).await;
+        report(&rig, "CRM-1", "Lamp out").await;
+        let credentials = "api_key=dovetail&jurisdiction_id=dovetail.example";
+        let updates =
+            format!("/v2/servicerequestupdates.xml?{credentials}&start_date=2026-01-01T00%3A00%3A00Z");
+        assert_eq!(send(rig.call(Method::GET, &updates)).await.unwrap().status, 404);
+        assert!(rig.sim.callback("293944").is_none(), "it pushes nothing");
+        for status in ["open", "closed"] {
+            let path = format!("/v2/requests.xml?{credentials}&service_request_id=293944,7");
+            let answer = send(rig.call(Method::GET, &path)).await.unwrap();
+            assert!(answer.body.starts_with("<ServiceRequests><request>"), "{}", answer.body);
+            let list = Element::read(&answer.body).unwrap();
+            assert_eq!(list.text_at(&["request", "status"]), Some(status));
+            rig.sim.end("293944", "fixed", None);
+        }
     }
 }

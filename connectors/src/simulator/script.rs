@@ -64,6 +64,7 @@ pub struct Told {
 pub(super) struct Script {
     refusals: VecDeque<Refusal>,
     calls: Vec<&'static str>,
+    plain: bool,
 }
 
 impl Simulator {
@@ -75,6 +76,11 @@ impl Simulator {
         *shared.book() = Shared::empty_book(shared.kind, &shared.settings);
         *shared.tickets() = Tickets::new(shared.settings.time.clone());
         *shared.script() = Script::default();
+    }
+
+    /// A partner that speaks GeoReport v2 and no more, until it forgets everything.
+    pub fn speak_plainly(&self) {
+        self.shared.script().plain = true;
     }
 
     /// The next job is called so.
@@ -149,6 +155,9 @@ impl Simulator {
         let book = self.shared.book();
         let index = book.find(job)?;
         let change = (0..book.changes()).rev().find(|change| book.change(*change).job == index)?;
+        if self.shared.is_plain() {
+            return None;
+        }
         let message = pusher::message(&self.shared, &book, change)?;
         Some(Callback { headers: message.headers, body: message.body })
     }
@@ -226,6 +235,11 @@ impl Shared {
         Markers { refusal: scripted.or(markers.refusal), ..markers }
     }
 
+    /// Whether a partner speaks GeoReport v2 and no more.
+    pub(super) fn is_plain(&self) -> bool {
+        self.settings.plain || self.script().plain
+    }
+
     /// Notes what a call asks.
     pub(super) fn note(&self, call: &Call) {
         let word = match self.kind {
@@ -274,6 +288,7 @@ fn partner(call: &Call) -> &'static str {
         ("POST", "/v2/requests.xml") => "create",
         ("POST", _) if call.form().get("status") == "CLOSED" => "cancel",
         ("POST", _) => "amend",
+        (_, path) if path.starts_with("/v2/tokens/") => "look up",
         _ => "poll",
     }
 }

@@ -79,6 +79,8 @@ pub struct Settings {
     pub ending: Ending,
     /// Where it has its time from.
     pub time: Time,
+    /// A partner that speaks GeoReport v2 and no more: no service request updates, open and closed only.
+    pub plain: bool,
 }
 
 /// Where a simulator has its time from: the wall clock, or whoever drives it.

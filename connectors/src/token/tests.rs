@@ -87,7 +87,11 @@ fn made(id: &str) -> Turn {
 fn job(performed: &Performed) -> Option<&str> {
     match &performed.outcome {
         Outcome::Delivered { job, .. } => job.as_ref().map(|job| job.as_str()),
-        Outcome::Retry { .. } | Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Absent => {
+        Outcome::Retry { .. }
+        | Outcome::Pending { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::Absent => {
             panic!("not delivered: {performed:?}")
         }
     }

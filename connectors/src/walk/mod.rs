@@ -1,5 +1,7 @@
 //! The calls of one operation, made in order.
 
+mod renewal;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -8,8 +10,9 @@ use mappings::domain::Job;
 use mappings::mapping::{
     Answer, Call, Received, RenderError, Rendered, Report, Step, Steps, Verdict, add_step, address,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::carried::Carried;
 use crate::classify;
 use crate::connector::Connector;
 use crate::draft::Draft;
@@ -17,7 +20,8 @@ use crate::exchange::{self, Broken};
 use crate::mask::Mask;
 use crate::outcome::{Gathered, Outcome, Performed, ReadFailure};
 use crate::stored::Key;
-use crate::token::Failure;
+use crate::token::{Failure, Token};
+use renewal::{Renewal, Used};
 
 /// More pages than any list has: a list that leads back into itself ends here.
 const PAGES: usize = 1_000;
@@ -40,8 +44,14 @@ pub(crate) struct Walk<'a> {
     job: Option<Job>,
     /// A step that did something a second time would do again, so that the operation cannot simply be repeated.
     changed: Option<&'a str>,
-    kept_used: Vec<Key>,
-    /// An access token was fetched anew.
+    /// What an attempt before this one carried out already.
+    carried: Option<&'a Carried>,
+    kept_used: Vec<Used<'a>>,
+    /// The access token under which the last call was made.
+    bearer: Option<Token>,
+    /// The access token that the system does not honour.
+    refused: Option<Token>,
+    /// Refused credentials were fetched anew.
     renewed: bool,
     answers: Vec<(&'a Step, Answer)>,
 }
@@ -67,13 +77,22 @@ enum Unsent {
     NoToken(Failure),
 }
 
+/// What one call came to.
+struct Made {
+    came: Came,
+    /// Where the next page of its answer is.
+    next: Option<String>,
+    /// The system does not honour its credentials.
+    refused: bool,
+}
+
 /// What one step came to.
 enum Came {
     /// On with the next step.
     Accepted,
     /// The operation ends well, with a note.
     Done(String),
-    /// The operation ends otherwise.
+    /// The operation ends otherwise, or goes on from this step later.
     Failed(Outcome),
     /// Nothing was sent.
     NotRendered(RenderError),
@@ -93,10 +112,24 @@ impl<'a> Walk<'a> {
             notes: Vec::new(),
             job: None,
             changed: None,
+            carried: None,
             kept_used: Vec::new(),
+            bearer: None,
+            refused: None,
             renewed: false,
             answers: Vec::new(),
         }
+    }
+
+    /// Goes on where an attempt before this one stopped.
+    pub(crate) fn after(mut self, carried: &'a Carried) -> Self {
+        for (name, seen) in &carried.steps {
+            add_step(&mut self.context, name, seen.clone());
+        }
+        self.job.clone_from(&carried.job);
+        self.changed = Some(&carried.changed);
+        self.carried = Some(carried);
+        self
     }
 
     pub(crate) async fn perform(mut self, steps: &'a Steps) -> Performed {
@@ -152,11 +185,11 @@ impl<'a> Walk<'a> {
         let (reason, after) = match self.run(steps).await {
             Ok(Outcome::Absent) => return Ok(false),
             Ok(Outcome::Delivered { .. }) => return Ok(true),
-            Ok(Outcome::Retry { after, reason }) => (reason, after),
+            Ok(Outcome::Retry { after, reason } | Outcome::Pending { after, reason, .. }) => (reason, after),
             Ok(Outcome::Rejected { reason, .. } | Outcome::Unknown { reason }) => (reason, None),
             Err(error) => {
                 let failure = self.failure(error.to_string(), None);
-                return Err(ReadFailure { render_failed: Some(error), ..failure });
+                return Err(ReadFailure { is_unrenderable: true, ..failure });
             }
         };
         Err(self.failure(reason, after))
@@ -165,7 +198,7 @@ impl<'a> Walk<'a> {
     fn failure(&mut self, reason: String, after: Option<Duration>) -> ReadFailure {
         let Wire { status, call, answer } = self.wire();
         let reason = self.mask().text(&reason);
-        ReadFailure { reason, after, status, call, answer, render_failed: None }
+        ReadFailure { reason, after, status, call, answer, is_unrenderable: false }
     }
 
     /// The exchange that decides, as text.
@@ -189,8 +222,11 @@ impl<'a> Walk<'a> {
     async fn run(&mut self, steps: &'a Steps) -> Result<Outcome, RenderError> {
         let mut taken = false;
         self.shown |= steps.steps.len() > 1;
-        for step in &steps.steps {
-            if !step.applies(&self.context) {
+        // A step that the mapping has no more has nothing to say.
+        let is_next = |carried: &Carried| steps.steps.iter().position(|step| step.name == carried.next);
+        let from = self.carried.map_or(0, |carried| is_next(carried).unwrap_or(steps.steps.len()));
+        for (number, step) in steps.steps.iter().enumerate() {
+            if number < from && step.store.is_none() || !step.applies(&self.context) {
                 continue;
             }
             taken = true;
@@ -202,11 +238,11 @@ impl<'a> Walk<'a> {
                 }
                 Came::Failed(outcome) if step.optional => self.note(step, &reason(&outcome)),
                 Came::NotRendered(error) if step.optional => self.note(step, &error.to_string()),
-                Came::Failed(outcome) => return Ok(self.whole(outcome)),
+                Came::Failed(outcome) => return Ok(self.whole(steps, step, outcome)),
                 Came::NotRendered(error) => return Err(error),
             }
         }
-        if !taken {
+        if !taken && self.carried.is_none() {
             self.notes.push("there was nothing to tell the system".to_owned());
         }
         let note = (!self.notes.is_empty()).then(|| self.notes.join("; "));
@@ -225,14 +261,25 @@ impl<'a> Walk<'a> {
         {
             self.mask().learn_stored(&seen);
             add_step(&mut self.context, &step.name, seen);
-            self.kept_used.push(key.clone());
+            self.kept_used.push(Used { step, key: key.clone(), earlier: true });
             return Came::Accepted;
         }
         let mut call = call;
         let mut pages = HashSet::new();
         loop {
-            let (came, link) = self.make(step, &call, key.as_ref()).await;
-            let next = link.map(|path| Call { path, ..call.clone() });
+            let Made { came, next, refused } = self.make(step, &call, key.as_ref()).await;
+            if refused {
+                match self.renew().await {
+                    Renewal::None => {}
+                    Renewal::Failed(came) => return came,
+                    Renewal::Done => {
+                        self.made.push(call);
+                        self.answers.retain(|(of, _)| of.name != step.name);
+                        return Box::pin(self.take(step)).await;
+                    }
+                }
+            }
+            let next = next.map(|path| Call { path, ..call.clone() });
             pages.insert(call.path.clone());
             self.made.push(call);
             let (Came::Accepted, Some(next)) = (&came, next) else { return came };
@@ -245,65 +292,65 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Makes one call, and says where the next page of its answer is.
-    async fn make(&mut self, step: &'a Step, call: &Call, key: Option<&Key>) -> (Came, Option<String>) {
+    /// Makes one call.
+    async fn make(&mut self, step: &'a Step, call: &Call, key: Option<&Key>) -> Made {
+        let unmade = |came| Made { came, next: None, refused: false };
         let traceparent = self.context.pointer("/dovetail/traceparent").and_then(Value::as_str);
         let mut draft = match Draft::new(&self.way.base, &self.way.connection, call, traceparent) {
             Ok(draft) => draft,
-            Err(error) => return (Came::NotRendered(error), None),
+            Err(error) => return unmade(Came::NotRendered(error)),
         };
         match self.send(&mut draft).await {
             Err(Unsent::NoToken(failure)) => {
                 let Failure { after, reason, draft, answer } = failure;
                 self.record(step, *draft, answer);
-                (Came::Failed(Outcome::Retry { after, reason }), None)
+                unmade(Came::Failed(Outcome::Retry { after, reason }))
             }
             Err(Unsent::Broken(broken)) => {
                 self.record(step, draft, None);
-                (Came::Failed(classify::unanswered(call.method, broken)), None)
+                unmade(Came::Failed(classify::unanswered(call.method, broken)))
             }
             Ok(reply) => {
-                let came = self.judge(step, &reply);
+                let (came, renew) = self.judge(step, &reply);
+                let refused = renew || renewal::is_refusal(&reply.answer, &came);
                 self.keep(step, key.cloned(), &came, &reply);
                 let link = step.next(&reply.answer);
-                let link = link.and_then(|link| address::beside(&draft.url, &self.way.base, &link));
+                let next = link.and_then(|link| address::beside(&draft.url, &self.way.base, &link));
                 if matches!(came, Came::Accepted) && self.shown {
                     self.answers.push((step, reply.answer.clone()));
                 }
                 self.record(step, draft, Some(reply.answer));
-                (came, link)
+                Made { came, next, refused }
             }
         }
     }
 
-    /// Sends a call, under an access token where the system wants one. A token that is no longer honoured is
-    /// fetched anew, once an attempt.
+    /// Sends a call, under an access token where the system wants one.
     async fn send(&mut self, draft: &mut Draft) -> Result<Received, Unsent> {
         let client = &self.way.client;
         let patience = self.way.connection.answer_timeout;
         let Some(tokens) = self.way.tokens.as_ref().filter(|_| !draft.is_authorized()) else {
             return exchange::send(client, draft, patience).await.map_err(Unsent::Broken);
         };
-        let mut token = tokens.token(None, self.now).await.map_err(Unsent::NoToken)?;
-        loop {
-            self.mask().add(&token.text);
-            draft.bear(token.header.clone());
-            let reply = exchange::send(client, draft, patience).await.map_err(Unsent::Broken)?;
-            if reply.answer.status != 401 || self.renewed {
-                return Ok(reply);
-            }
-            self.renewed = true;
-            token = tokens.token(Some(&token), self.now).await.map_err(Unsent::NoToken)?;
-        }
+        let token = tokens.token(self.refused.as_ref(), self.now).await.map_err(Unsent::NoToken)?;
+        self.mask().add(&token.text);
+        draft.bear(token.header.clone());
+        self.bearer = Some(token);
+        exchange::send(client, draft, patience).await.map_err(Unsent::Broken)
     }
 
-    /// What the mapping makes of an answer.
-    fn judge(&mut self, step: &'a Step, reply: &Received) -> Came {
-        let answer = &reply.answer;
-        match step.read(reply) {
+    /// What the mapping makes of an answer, and whether a rule says besides that the credentials are to be fetched anew.
+    fn judge(&mut self, step: &'a Step, reply: &Received) -> (Came, bool) {
+        let verdict = step.read(reply);
+        let renew = matches!(verdict, Verdict::Retry { renew: true, .. });
+        (self.came(step, &reply.answer, verdict), renew)
+    }
+
+    fn came(&mut self, step: &'a Step, answer: &Answer, verdict: Verdict) -> Came {
+        match verdict {
             Verdict::Accepted { job } => {
                 self.job = job.or(self.job.take());
-                if step.changes() {
+                if step.would_double() {
                     self.changed = Some(&step.name);
                 }
                 Came::Accepted
@@ -313,7 +360,7 @@ impl<'a> Walk<'a> {
             Verdict::Rejected { disposition, reason, say } => {
                 Came::Failed(Outcome::Rejected { disposition, reason, say })
             }
-            Verdict::Retry { reason } => {
+            Verdict::Retry { reason, .. } => {
                 Came::Failed(Outcome::Retry { after: classify::pause(answer, self.now), reason })
             }
             Verdict::Unmatched { reason, by_status } => {
@@ -322,20 +369,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Shows the answer to later steps, and to later operations where it is stored. Credentials that were
-    /// refused are fetched anew by the next attempt.
+    /// Shows the answer to later steps, and to later operations where it is stored.
     fn keep(&mut self, step: &'a Step, key: Option<Key>, came: &Came, reply: &Received) {
         if self.shown || key.is_some() {
             let seen = step.seen(&reply.answer);
             if let (Came::Accepted, Some(key), Some(lasts)) = (came, key, step.store) {
                 self.mask().learn_stored(&seen);
                 self.way.stored.keep(key.clone(), seen.clone(), self.now, lasts);
-                self.kept_used.push(key);
+                self.kept_used.push(Used { step, key, earlier: false });
             }
             add_step(&mut self.context, &step.name, seen);
-        }
-        if matches!(reply.answer.status, 401 | 403) {
-            self.kept_used.drain(..).for_each(|key| self.way.stored.forget(&key));
         }
     }
 
@@ -349,9 +392,23 @@ impl<'a> Walk<'a> {
         self.notes.push(format!("step {} failed: {reason}", step.name));
     }
 
-    /// What the failure of one step means for the operation as a whole.
-    fn whole(&self, outcome: Outcome) -> Outcome {
+    /// What the failure of one step means for the operation as a whole. Where others before it changed something, a step
+    /// that only reads is asked again by itself.
+    fn whole(&self, steps: &Steps, step: &Step, outcome: Outcome) -> Outcome {
         match (outcome, self.changed) {
+            (Outcome::Retry { after, reason }, Some(changed)) if step.is_get() => {
+                let earlier = steps.steps.iter().take_while(|earlier| earlier.name != step.name);
+                let kept = earlier.filter(|earlier| earlier.store.is_none());
+                let seen = |name: &str| Some((name.to_owned(), self.context["steps"].get(name)?.clone()));
+                let carried = Carried {
+                    next: step.name.clone(),
+                    changed: changed.to_owned(),
+                    job: self.job.clone(),
+                    steps: kept.filter_map(|earlier| seen(&earlier.name)).collect::<Map<_, _>>(),
+                };
+                let reason = format!("{reason}; step {changed} was carried out and is not repeated");
+                Outcome::Pending { after, reason, carried: Box::new(carried) }
+            }
             (Outcome::Retry { reason, .. }, Some(step)) => {
                 Outcome::Unknown { reason: format!("{reason}; step {step} had been carried out") }
             }
@@ -365,6 +422,9 @@ impl<'a> Walk<'a> {
         match outcome {
             Outcome::Delivered { job, note } => Outcome::Delivered { job, note: note.map(mask) },
             Outcome::Retry { after, reason } => Outcome::Retry { after, reason: mask(reason) },
+            Outcome::Pending { after, reason, carried } => {
+                Outcome::Pending { after, reason: mask(reason), carried }
+            }
             Outcome::Rejected { disposition, reason, say } => {
                 Outcome::Rejected { disposition, reason: mask(reason), say: say.map(mask) }
             }
@@ -376,9 +436,10 @@ impl<'a> Walk<'a> {
 
 fn reason(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Retry { reason, .. } | Outcome::Rejected { reason, .. } | Outcome::Unknown { reason } => {
-            reason.clone()
-        }
+        Outcome::Retry { reason, .. }
+        | Outcome::Pending { reason, .. }
+        | Outcome::Rejected { reason, .. }
+        | Outcome::Unknown { reason } => reason.clone(),
         Outcome::Absent => "the system has nothing of that kind".to_owned(),
         Outcome::Delivered { note, .. } => note.clone().unwrap_or_default(),
     }
@@ -388,5 +449,7 @@ fn reason(outcome: &Outcome) -> String {
 mod reading;
 #[cfg(test)]
 mod rehearsed;
+#[cfg(test)]
+mod resuming;
 #[cfg(test)]
 mod tests;

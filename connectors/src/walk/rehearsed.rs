@@ -27,7 +27,7 @@ fn expected(verdict: &Verdict) -> (&'static str, String) {
         Verdict::Done { .. } => ("delivered", String::new()),
         Verdict::Absent => ("absent", String::new()),
         Verdict::Rejected { reason, .. } => ("rejected", reason.clone()),
-        Verdict::Retry { reason } => ("retry", reason.clone()),
+        Verdict::Retry { reason, .. } => ("retry", reason.clone()),
         Verdict::Unmatched { reason, by_status } => match by_status {
             ByStatus::Unknown => ("unknown", reason.clone()),
             ByStatus::Retry => ("retry", reason.clone()),
@@ -39,9 +39,10 @@ fn expected(verdict: &Verdict) -> (&'static str, String) {
 fn said(outcome: &Outcome) -> (&'static str, String) {
     let text = match outcome {
         Outcome::Delivered { job, .. } => job.as_ref().map(ToString::to_string).unwrap_or_default(),
-        Outcome::Retry { reason, .. } | Outcome::Rejected { reason, .. } | Outcome::Unknown { reason } => {
-            reason.clone()
-        }
+        Outcome::Retry { reason, .. }
+        | Outcome::Pending { reason, .. }
+        | Outcome::Rejected { reason, .. }
+        | Outcome::Unknown { reason } => reason.clone(),
         Outcome::Absent => String::new(),
     };
     (outcome.word(), text)

@@ -60,6 +60,17 @@ const CALLS: &str = r#"
     steps:
       - {name: order, post: /jobs, json: {ticket: $.ticket}, accepted: {job: $.id}}
       - {name: book, post: "/jobs/{$.steps.order.body.id}/visits", json: {day: {from: $.day, required: true}}}
+  with-number:
+    steps:
+      - {name: token, post: /token, form: {grant_type: client_credentials}, store: {seconds: 600}}
+      - {name: submit, post: /jobs, json: {ticket: $.ticket}, accepted: {job: $.token}}
+      - name: number
+        get: /tokens/{$.steps.submit.body.token}
+        headers: {X-Token: $.steps.token.body.access_token}
+        retry:
+          - {when: {path: $.error, is: session over}, reason: the session is over, renew: true}
+          - {when: {not: {path: $.id, exists: true}}, reason: no number yet}
+        accepted: {job: $.id}
   only-urgent:
     steps:
       - {name: ring, when: {path: $.priority, is: urgent}, post: /bell, json: {}}
@@ -80,7 +91,7 @@ const CALLS: &str = r#"
 pub(super) struct Depot {
     pub(super) scripted: Scripted,
     catalogue: Catalogue,
-    connector: Connector,
+    pub(super) connector: Connector,
 }
 
 impl Depot {
@@ -91,8 +102,13 @@ impl Depot {
         Self { scripted, catalogue, connector }
     }
 
-    async fn perform(&self, call: &str) -> Performed {
+    pub(super) async fn perform(&self, call: &str) -> Performed {
         self.perform_with(call, request()).await
+    }
+
+    pub(super) async fn resume(&self, call: &str, carried: &crate::Carried) -> Performed {
+        let steps = system(&self.catalogue).call(call).expect("a call of that name");
+        self.connector.resume(steps, request(), now(), carried).await
     }
 
     async fn perform_with(&self, call: &str, context: Value) -> Performed {
@@ -153,14 +169,18 @@ pub(super) fn page(body: &str) -> Turn {
     answer(200, &["content-type: application/json"], body)
 }
 
-fn made(id: &str) -> Turn {
+pub(super) fn made(id: &str) -> Turn {
     answer(201, &["content-type: application/json"], format!("{{\"id\": \"{id}\"}}"))
 }
 
-fn delivered(outcome: &Outcome) -> (Option<&str>, Option<&str>) {
+pub(super) fn delivered(outcome: &Outcome) -> (Option<&str>, Option<&str>) {
     match outcome {
         Outcome::Delivered { job, note } => (job.as_ref().map(|job| job.as_str()), note.as_deref()),
-        Outcome::Retry { .. } | Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Absent => {
+        Outcome::Retry { .. }
+        | Outcome::Pending { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::Absent => {
             panic!("not delivered: {outcome:?}")
         }
     }
@@ -369,7 +389,7 @@ async fn nothing_more_is_sent_where_nothing_is_left_to_do() {
     assert_eq!(depot.asked(), ["GET /tickets/CRM-1"]);
 }
 
-fn token(token: &str) -> Turn {
+pub(super) fn token(token: &str) -> Turn {
     answer(200, &["content-type: application/json"], format!("{{\"access_token\": \"{token}\"}}"))
 }
 

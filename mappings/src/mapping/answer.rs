@@ -98,6 +98,8 @@ pub enum Verdict {
     Retry {
         /// Why.
         reason: String,
+        /// What was stored, or the access token, is not honoured any more and is fetched anew.
+        renew: bool,
     },
     /// The system has it.
     Accepted {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::domain::{Council, Operation, Request, Service, SystemName};
 
 use super::check::{Check, Resolve};
+use super::files::{self, Clash};
 use super::folder::Folder;
 use super::routes::Routes;
 use super::targets::{self, Asked, Presets, Targets};
@@ -222,6 +223,14 @@ fn same_path(
     findings: &mut Vec<Finding>,
 ) {
     let mut seen: BTreeMap<String, &SystemName> = BTreeMap::new();
+    let mut check_of = |system: &System, keep: &dyn Fn(&mut Check<'_>, usize)| {
+        let path = format!("systems/{}/system.yaml", system.name);
+        let node = parsed.iter().find(|(found, _)| *found == path);
+        let line = node.and_then(|(_, node)| node.get("completion")).map_or(1, |node| node.line);
+        let mut check = Check::new(&path, resolve);
+        keep(&mut check, line);
+        findings.append(&mut check.findings);
+    };
     let places = systems.values().flat_map(|system| {
         let webhook = system.webhook.as_ref().map(|webhook| format!("the webhook path {}", webhook.path));
         let files = system.files.as_ref().and_then(|files| files.files());
@@ -229,15 +238,40 @@ fn same_path(
     });
     for (system, place) in places {
         if let Some(first) = seen.insert(place.clone(), &system.name) {
-            let path = format!("systems/{}/system.yaml", system.name);
-            let line = parsed
-                .iter()
-                .find(|(found, _)| *found == path)
-                .and_then(|(_, node)| node.get("completion"))
-                .map_or(1, |node| node.line);
-            let mut check = Check::new(&path, resolve);
-            check.error(line, format!("{place} of {first}"), "a place of its own");
-            findings.append(&mut check.findings);
+            check_of(system, &|check, line| {
+                check.error(line, format!("{place} of {first}"), "a place of its own");
+            });
+        }
+    }
+    let files = |system: &Arc<System>| system.files.as_ref().map(|_| Arc::clone(system));
+    for system in systems.values().filter_map(files) {
+        for other in systems.values().filter(|other| other.name != system.name) {
+            let (Some(own), Some(others)) = (&system.files, &other.files) else { continue };
+            let Some(clash) = files::clash(own, others) else { continue };
+            let name = &other.name;
+            check_of(&system, &|check, line| match &clash {
+                Clash::Shared(place) => {
+                    let found = format!("files in {place} that are {name}'s, too");
+                    check.error(
+                        line,
+                        found,
+                        "a folder of its own, or a pattern that fits none of the other's",
+                    );
+                }
+                Clash::Ours(place) => {
+                    let found =
+                        format!("the folder {place}, into which files and receipts of {name} are put");
+                    check.error(line, found, "a folder of its own");
+                }
+                Clash::Inside(place) => {
+                    check.warn(
+                        line,
+                        format!("the folder {place} inside that of {name}"),
+                        "a folder of its own",
+                        None,
+                    );
+                }
+            });
         }
     }
 }
@@ -357,6 +391,36 @@ mod tests {
             assert!(all.iter().any(|finding| finding.starts_with(expected)), "{expected} is not in {all:#?}");
         }
         assert!(all.iter().any(|finding| finding.contains("did you mean create?")), "{all:#?}");
+    }
+
+    #[test]
+    fn folders_of_files_that_stand_in_each_others_way_are_named() {
+        let system = |name: &str, folder: &str, pattern: &str| {
+            let files = format!(
+                "completion: {{files: {{folder: {folder}, pattern: \"{pattern}\", format: csv, \
+                 reports: {{job: $.id, status: $.s}}}}}}\n"
+            );
+            format!("{SYSTEM}{files}").replace("system: waste", &format!("system: {name}"))
+        };
+        let between = |folder: &str, pattern: &str| {
+            let (waste, other) = (system("waste", "/in", "*.csv"), system("other", folder, pattern));
+            let all = found(&[("systems/waste/system.yaml", &waste), ("systems/other/system.yaml", &other)]);
+            all.into_iter().find(|finding| finding.starts_with("systems/other/system.yaml:7: found"))
+        };
+        for (folder, pattern, expected) in [
+            ("/in/", "receipts*.csv", "files in /in/ that are waste's, too"),
+            ("/in/receipts", "x*.csv", "into which files and receipts of waste are put"),
+            ("/in/./done/old", "x*.csv", "into which files and receipts of waste are put"),
+            ("/in/other", "*.csv", "the folder /in/other inside that of waste"),
+        ] {
+            let finding = between(folder, pattern).unwrap_or_default();
+            assert!(finding.contains(expected), "{folder} {pattern}: {finding}");
+        }
+        for (folder, pattern) in [("/in", "*.xml"), ("/input", "*.csv"), ("/", "*.xml")] {
+            assert_eq!(between(folder, pattern), None, "{folder} {pattern}");
+        }
+        let own = found(&[("systems/waste/system.yaml", &*system("waste", "/in", "*"))]).join("\n");
+        assert!(own.contains("pattern: \"*\", which receipts such as x.receipt.json fit, too"), "{own}");
     }
 
     #[test]

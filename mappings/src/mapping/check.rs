@@ -27,8 +27,12 @@ pub(super) struct Check<'a> {
     pub(super) steps: Vec<String>,
     /// Secrets, and the values of `${…}` that stand in calls.
     pub(super) secrets: Vec<Secret>,
+    /// Where the paths of the call that is being compiled begin: `dovetail.key`, `location.uprn`.
+    pub(super) sent: BTreeSet<String>,
     /// Whether a call is being compiled.
     pub(super) in_call: bool,
+    /// Whether the call that is compiled names the jobs that are open.
+    pub(super) names_jobs: bool,
     /// Elements of the system's XML that are always lists.
     pub(super) xml_lists: Arc<[String]>,
     /// Promises that a target may name.
@@ -69,7 +73,9 @@ impl<'a> Check<'a> {
             used: BTreeSet::new(),
             steps: Vec::new(),
             secrets: Vec::new(),
+            sent: BTreeSet::new(),
             in_call: false,
+            names_jobs: false,
             xml_lists: Arc::from([]),
             presets: Arc::default(),
         }

@@ -18,6 +18,8 @@ pub struct CloseRules {
     pub undo: Duration,
     /// What becomes of a ticket whose job ended with more work to follow.
     pub follow_on: FollowOn,
+    /// What becomes of a ticket whose job ended at a time that does not fit what was said before.
+    pub in_doubt: InDoubt,
     /// What the customer is told, with placeholders; the status's own words where nothing stands here.
     pub say: BTreeMap<Disposition, String>,
     /// File and line of the rules.
@@ -37,12 +39,24 @@ pub enum FollowOn {
     OpenLinked,
 }
 
+/// What becomes of a ticket whose job ended at a time before its last progress: one of the two dates is wrong, or the
+/// job goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InDoubt {
+    /// It closes as if there were no doubt, which the closure names.
+    #[default]
+    Close,
+    /// A person decides.
+    Hold,
+}
+
 /// What one council has otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Override {
     automatically: Option<Vec<Disposition>>,
     undo: Option<Duration>,
     follow_on: Option<FollowOn>,
+    in_doubt: Option<InDoubt>,
     say: BTreeMap<Disposition, String>,
     place: String,
 }
@@ -68,7 +82,7 @@ pub enum When {
     Lead(SystemName),
 }
 
-const RULES: &[&str] = &["automatically", "otherwise", "undo", "follow_on", "say", "councils"];
+const RULES: &[&str] = &["automatically", "otherwise", "undo", "follow_on", "in_doubt", "say", "councils"];
 
 /// What a template of `say` may hold.
 pub(super) const PLACEHOLDERS: &[&str] = &["say", "words", "date", "job", "team", "ticket", "system"];
@@ -94,6 +108,7 @@ impl CloseRules {
             automatically,
             undo: fields.get("undo").and_then(|node| check.duration(node, "undo")).unwrap_or_default(),
             follow_on: fields.get("follow_on").and_then(|node| follow_on(check, node)).unwrap_or_default(),
+            in_doubt: fields.get("in_doubt").and_then(|node| in_doubt(check, node)).unwrap_or_default(),
             say: fields.get("say").map(|node| say(check, node)).unwrap_or_default(),
             place: Some(check.place(node.line)),
             councils,
@@ -108,6 +123,7 @@ impl CloseRules {
         self.automatically = own.automatically.unwrap_or(self.automatically);
         self.undo = own.undo.unwrap_or(self.undo);
         self.follow_on = own.follow_on.unwrap_or(self.follow_on);
+        self.in_doubt = own.in_doubt.unwrap_or(self.in_doubt);
         self.say.extend(own.say);
         self
     }
@@ -159,12 +175,13 @@ fn councils(check: &mut Check<'_>, node: &Node) -> BTreeMap<Council, Override> {
                 continue;
             }
         };
-        let keys = ["automatically", "undo", "follow_on", "say"];
+        let keys = ["automatically", "undo", "follow_on", "in_doubt", "say"];
         let Some(fields) = check.fields(&entry.value, "a council's closing rules", &keys) else { continue };
         let own = Override {
             automatically: fields.get("automatically").map(|node| dispositions(check, node)),
             undo: fields.get("undo").and_then(|node| check.duration(node, "undo")),
             follow_on: fields.get("follow_on").and_then(|node| follow_on(check, node)),
+            in_doubt: fields.get("in_doubt").and_then(|node| in_doubt(check, node)),
             say: fields.get("say").map(|node| say(check, node)).unwrap_or_default(),
             place: check.place(entry.line),
         };
@@ -180,6 +197,10 @@ fn dispositions(check: &mut Check<'_>, node: &Node) -> Vec<Disposition> {
 
 fn follow_on(check: &mut Check<'_>, node: &Node) -> Option<FollowOn> {
     check.word(node, "follow_on", &[("keep_open", FollowOn::KeepOpen), ("open_linked", FollowOn::OpenLinked)])
+}
+
+fn in_doubt(check: &mut Check<'_>, node: &Node) -> Option<InDoubt> {
+    check.word(node, "in_doubt", &[("close", InDoubt::Close), ("hold", InDoubt::Hold)])
 }
 
 fn say(check: &mut Check<'_>, node: &Node) -> BTreeMap<Disposition, String> {
@@ -262,6 +283,7 @@ mod tests {
             ("automatically: []\notherwise: close", "otherwise: hold"),
             ("automatically: []\nundo: soon", "bin.yaml:2: found \"soon\""),
             ("automatically: []\nfollow_on: maybe", "one of keep_open, open_linked"),
+            ("automatically: []\nin_doubt: ask", "one of close, hold"),
             ("automatically: []\nsay: {completed: \"by {tem}\"}", "did you mean team?"),
             ("automatically: []\nsay: {done: x}", "disposition done"),
             ("automatically: []\ncouncils: {Epping: {}}", "council \"Epping\""),

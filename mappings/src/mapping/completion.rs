@@ -217,6 +217,8 @@ pub enum Poll {
         overlap: Duration,
         /// The call.
         call: String,
+        /// The list is always whole: it is not asked for since when.
+        whole: bool,
     },
     /// One call for each open job, with `$.dovetail.job`.
     EachJob {
@@ -237,14 +239,18 @@ impl Poll {
 
     /// Reads `poll:`.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
-        let fields = check.fields(node, "poll", &["every", "overlap", "call", "each_job"])?;
+        let fields = check.fields(node, "poll", &["every", "overlap", "call", "whole", "each_job"])?;
         let every = check.required(fields, "every", "poll").and_then(|node| check.duration(node, "every"));
         let overlap = fields.get("overlap").and_then(|node| check.duration(node, "overlap"));
         let kind = check.one_of(fields, "poll", &["call", "each_job"])?;
         let call = check.text_of(fields, kind)?;
         let every = every?;
         if kind == "call" {
-            return Some(Self::Changed { every, overlap: overlap.unwrap_or(every), call });
+            let whole = fields.get("whole").is_some_and(|node| check.flag(node, "whole"));
+            return Some(Self::Changed { every, overlap: overlap.unwrap_or(every), call, whole });
+        }
+        if fields.get("whole").is_some() {
+            check.error(node.line, "whole beside each_job", "whole only beside call");
         }
         if overlap.is_some() {
             check.error(node.line, "overlap beside each_job", "an overlap only beside call");

@@ -78,15 +78,23 @@ impl DateRule {
             Some(_) => parts.to_datetime().ok()?,
             None => date.at(0, 0, 0, 0),
         };
-        civil.to_zoned(self.zone.clone()).ok()
+        Some(in_zone(civil, &self.zone))
     }
 
     fn read_usual(&self, text: &str) -> Option<Zoned> {
         if let Ok(timestamp) = text.parse::<Timestamp>() {
             return Some(timestamp.to_zoned(self.zone.clone()));
         }
-        text.parse::<DateTime>().ok()?.to_zoned(self.zone.clone()).ok()
+        // A time in UTC that is too late to be one, such as 9999-12-31T23:59:59Z.
+        let civil = text.strip_suffix(['Z', 'z']).unwrap_or(text).parse::<DateTime>();
+        Some(in_zone(civil.ok()?, &self.zone))
     }
+}
+
+/// A civil time as a moment. The last day of the year 9999, which .NET and databases write for "never", is later than
+/// any moment can be, and becomes the last one.
+fn in_zone(civil: DateTime, zone: &TimeZone) -> Zoned {
+    civil.to_zoned(zone.clone()).unwrap_or_else(|_| Timestamp::MAX.to_zoned(zone.clone()))
 }
 
 /// A time as a system writes it without further rules: RFC 3339, or a date (and time) taken as UTC.
@@ -166,5 +174,15 @@ mod tests {
         assert_eq!(timestamp("2026-07-01T10:15:00+01:00"), "2026-07-01T09:15:00Z".parse().ok());
         assert_eq!(timestamp(" 2026-07-01 "), "2026-07-01T00:00:00Z".parse().ok());
         assert_eq!(timestamp("soon"), None);
+    }
+
+    #[test]
+    fn the_last_day_of_the_year_9999_is_a_time_and_not_a_fault() {
+        for text in ["9999-12-31T23:59:59.9999999Z", "9999-12-31T00:00:00", "9999-12-31"] {
+            assert_eq!(timestamp(text), Some(Timestamp::MAX), "{text}");
+        }
+        let rule = rule("{input: \"%d/%m/%Y\", zone: Europe/London}").expect("a rule");
+        assert!(rule.apply("31/12/9999").is_ok());
+        assert_eq!(timestamp("9999-12-32"), None);
     }
 }

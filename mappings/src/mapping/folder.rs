@@ -13,6 +13,7 @@ use super::files::Files;
 use super::harvest::Harvest;
 use super::inquiry::StatusQuery;
 use super::lookup::{self, Lookup};
+use super::promises;
 use super::service::ServiceRules;
 use super::statuses::Statuses;
 use super::targets::Presets;
@@ -87,6 +88,10 @@ impl Folder<'_> {
                         "one file a service",
                     );
                 } else {
+                    if let Some(system) = &system {
+                        promises::of_service(&mut check, &rules, &system.idempotency);
+                        promises::of_changes(&mut check, &rules);
+                    }
                     services.insert(rules.name.clone(), rules);
                 }
             }
@@ -138,6 +143,10 @@ impl Folder<'_> {
             .unwrap_or_default();
         if let Some(Idempotency::LookUp(call)) = &idempotency {
             named(check, fields.get("idempotency"), "look_up", call, &known);
+            if let Some(steps) = calls.get(call) {
+                let line = fields.get("idempotency").map_or(1, |node| node.line);
+                promises::of_look_up(check, line, call, steps);
+            }
         }
         if let Some(call) = webhook.as_ref().and_then(|webhook| webhook.read_back.as_ref()) {
             named(check, fields.get("completion"), "read_back", call, &known);

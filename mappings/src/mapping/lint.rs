@@ -7,6 +7,7 @@ use crate::domain::Operation;
 use super::cases::{Case, Subject, read};
 use super::catalogue::Catalogue;
 use super::check::Check;
+use super::promises;
 use super::{Finding, Source, System};
 
 /// All errors and warnings, by file and line: those of the mappings, those of the cases, and what has no case.
@@ -19,6 +20,7 @@ pub fn lint(sources: &[Source], resolve: &dyn Fn(&str) -> Option<String>) -> Vec
         let mut check = Check::new(&file, resolve);
         let own: Vec<&Case> = cases.iter().filter(|case| case.system == system.name.as_str()).collect();
         uncovered(&mut check, system, &own);
+        promises::of_system(&mut check, system);
         findings.append(&mut check.findings);
     }
     findings.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));

@@ -117,10 +117,26 @@ pub(super) fn path(check: &mut Check<'_>, line: usize, text: &str, place: Place)
         return Some(path);
     }
     match place.over {
-        Over::Request => known(check, line, &path),
-        Over::Answer | Over::Message => {}
+        Over::Request => {
+            check.sent.insert(path.names().join("."));
+            known(check, line, &path);
+        }
+        Over::Answer => ours(check, line, &path),
+        Over::Message => {}
     }
     Some(path)
+}
+
+/// Refuses what is empty in an answer, whose `$` is its own body.
+fn ours(check: &mut Check<'_>, line: usize, path: &Path) {
+    if path.names().first() == Some(&"dovetail") {
+        check.hinted(
+            line,
+            format!("the path {}", path.text()),
+            "a path into the answer",
+            "$ is the answer here, which has nothing of Dovetail's: $.dovetail stands in calls only",
+        );
+    }
 }
 
 fn known(check: &mut Check<'_>, line: usize, path: &Path) {
@@ -133,6 +149,7 @@ fn known(check: &mut Check<'_>, line: usize, path: &Path) {
         check.warn(line, format!("the path {text}"), format!("one of {}", REQUEST.join(", ")), hint);
         return;
     }
+    check.names_jobs |= names.starts_with(&["dovetail", "jobs"]);
     if *root == "steps" {
         step(check, line, &names, &text);
         return;

@@ -71,6 +71,11 @@ impl Outgoing {
         self.method
     }
 
+    /// Whether a second call would do something again: PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
+    pub(super) fn is_unsafe_to_repeat(&self) -> bool {
+        matches!(self.method, "POST" | "PATCH")
+    }
+
     /// Fills it.
     pub(super) fn render(&self, context: &Value) -> Result<Rendered, RenderError> {
         let scope = Scope::over(context);

@@ -23,7 +23,7 @@ pub(super) struct Rules {
     done: Vec<(Test, Expression)>,
     absent: Vec<Test>,
     rejected: Vec<Refusal>,
-    retry: Vec<(Test, Option<Expression>)>,
+    retry: Vec<Retry>,
     accepted: Option<Test>,
     job: Option<Expression>,
 }
@@ -33,6 +33,12 @@ struct Refusal {
     disposition: Option<Disposition>,
     reason: Option<Expression>,
     say: Option<Expression>,
+}
+
+struct Retry {
+    when: Test,
+    reason: Option<Expression>,
+    renew: bool,
 }
 
 impl Rules {
@@ -54,9 +60,10 @@ impl Rules {
             let say = fields.get("say").and_then(|node| answer(check, node));
             rules.rejected.extend(when.map(|when| Refusal { when, disposition, reason, say }));
         }
-        for fields in each(check, step, "retry", &["when", "reason"]) {
+        for fields in each(check, step, "retry", &["when", "reason", "renew"]) {
             let reason = fields.get("reason").and_then(|node| answer(check, node));
-            rules.retry.extend(when(check, fields, "retry").map(|when| (when, reason)));
+            let renew = fields.get("renew").is_some_and(|node| check.flag(node, "renew"));
+            rules.retry.extend(when(check, fields, "retry").map(|when| Retry { when, reason, renew }));
         }
         if let Some(node) = step.get("accepted")
             && let Some(fields) = check.fields(node, "accepted", &["when", "job"])
@@ -103,9 +110,10 @@ impl Rules {
                 say: refusal.say.as_ref().and_then(say),
             };
         }
-        if let Some((_, reason)) = self.retry.iter().find(|(when, _)| fits(when)) {
-            let reason = reason.as_ref().and_then(say);
-            return Verdict::Retry { reason: reason.unwrap_or_else(|| format!("HTTP {}", answer.status)) };
+        if let Some(retry) = self.retry.iter().find(|retry| fits(&retry.when)) {
+            let reason = retry.reason.as_ref().and_then(say);
+            let reason = reason.unwrap_or_else(|| format!("HTTP {}", answer.status));
+            return Verdict::Retry { reason, renew: retry.renew };
         }
         let success = (200..300).contains(&answer.status);
         let unmatched = |why: &str| unmatched::by_status(step.method, answer, why);
@@ -135,8 +143,11 @@ impl Rules {
         }
         let accepted = match (&self.accepted, &unreadable) {
             (Some(when), None) => holds(when),
-            // A word that is no data says no more than the status does; half a document is half an answer.
-            (Some(when), Some(_)) => received.unreadable.is_none() && !answer.is_structured() && holds(when),
+            // A word that is no data says no more than the status does, and a status of an error that the mapping names
+            // says enough; half a document under a success is half an answer.
+            (Some(when), Some(_)) => {
+                received.unreadable.is_none() && (!success || !answer.is_structured()) && holds(when)
+            }
             (None, unreadable) => success && unreadable.is_none(),
         };
         if !accepted {
@@ -249,9 +260,22 @@ mod tests {
         let refused =
             Verdict::Rejected { disposition: None, reason: "refused with HTTP 400".into(), say: None };
         assert_eq!(read(STEP, 400, r#"{"error": "no"}"#), refused);
-        assert_eq!(read(STEP, 200, r#"{"error": "busy"}"#), Verdict::Retry { reason: "busy".into() });
+        assert_eq!(
+            read(STEP, 200, r#"{"error": "busy"}"#),
+            Verdict::Retry { reason: "busy".into(), renew: false }
+        );
         assert_eq!(read(STEP, 201, r#"{"id": 7}"#), Verdict::Accepted { job: Job::parse("7").ok() });
         assert!(not_accepted(STEP, 500, r#"{"id": 7}"#).contains("no rule of the mapping matches"));
+    }
+
+    #[test]
+    fn a_retry_says_whether_credentials_are_fetched_anew() {
+        let step = "create:\n  post: /\n  retry:\n    - {when: {path: $.error, is: session over}, reason: over, renew: true}\n    \
+                    - {when: {path: $.error, is: busy}}\n";
+        let over = Verdict::Retry { reason: "over".into(), renew: true };
+        assert_eq!(read(step, 200, r#"{"error": "session over"}"#), over);
+        let busy = Verdict::Retry { reason: "HTTP 400".into(), renew: false };
+        assert_eq!(read(step, 400, r#"{"error": "busy"}"#), busy);
     }
 
     #[test]
@@ -331,9 +355,12 @@ mod tests {
         assert_eq!(fault(&done, 500, "Server"), Verdict::Done { note: "it was done".into() });
         assert_eq!(fault(&step(&format!("absent: {{when: {about}}}")), 500, "Server"), Verdict::Absent);
         let retry = step(&format!("retry: {{when: {about}, reason: $..faultstring}}"));
-        assert_eq!(fault(&retry, 200, "Client"), Verdict::Retry { reason: "Out of order".into() });
+        assert_eq!(
+            fault(&retry, 200, "Client"),
+            Verdict::Retry { reason: "Out of order".into(), renew: false }
+        );
         let by_status = step("retry: {when: {status: 500}, reason: busy}");
-        assert_eq!(fault(&by_status, 500, "Server"), Verdict::Retry { reason: "busy".into() });
+        assert_eq!(fault(&by_status, 500, "Server"), Verdict::Retry { reason: "busy".into(), renew: false });
         let refused =
             fault(&step(&format!("rejected: {{when: {about}, disposition: declined}}")), 200, "Server");
         assert!(matches!(refused, Verdict::Rejected { disposition: Some(Disposition::Declined), .. }));

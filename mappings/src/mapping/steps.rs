@@ -1,5 +1,6 @@
 //! The calls an operation makes, in order.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Steps {
     pub steps: Vec<Step>,
     /// The mapping says that making the calls twice does no harm.
     pub repeatable: bool,
+    /// It names `$.dovetail.jobs`: it wants to know which jobs are open.
+    pub names_jobs: bool,
 }
 
 /// One call of an operation, and how its answer is read.
@@ -56,6 +59,10 @@ pub struct Step {
     pub repeatable: bool,
     /// Its answer is kept that long for all operations of the system.
     pub store: Option<Duration>,
+    /// The line it starts on.
+    pub(super) line: usize,
+    /// Where the paths begin that its call sends something of.
+    sends: BTreeSet<String>,
     when: Option<Test>,
     requires: Arc<[(String, Path)]>,
     outgoing: Outgoing,
@@ -76,6 +83,7 @@ impl Steps {
     /// Compiles an operation: `steps: […]`, or the keys of its one step. A single step is named after it.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node, name: &str) -> Option<Self> {
         check.in_call = true;
+        check.names_jobs = false;
         check.steps.clear();
         let repeatable = node.get("repeatable").is_some_and(|node| check.flag(node, "repeatable"));
         let steps = match node.get("steps") {
@@ -91,7 +99,7 @@ impl Steps {
         if steps.iter().all(|step| step.optional) {
             check.error(node.line, format!("{name} with no step but optional ones"), "one step that decides");
         }
-        Some(Self { steps, repeatable })
+        Some(Self { steps, repeatable, names_jobs: check.names_jobs })
     }
 
     fn several(check: &mut Check<'_>, node: &Node) -> Option<Vec<Step>> {
@@ -127,6 +135,12 @@ impl Steps {
         self.steps.first()?.lacks(request)
     }
 
+    /// Whether this step and all after it only read, but for what they store: they may be made again at will.
+    pub fn only_reads_from(&self, step: &str) -> bool {
+        let left = self.steps.iter().skip_while(|left| left.name != step);
+        left.into_iter().all(|left| left.is_get() || left.store.is_some())
+    }
+
     /// Whether some step reads reports, and each that does reads a status.
     pub(super) fn reads_reports(&self) -> bool {
         self.steps.iter().any(|step| step.reports.as_ref().is_some_and(Reports::has_status))
@@ -153,7 +167,9 @@ impl Step {
         let repeatable = fields.get("repeatable").is_some_and(|node| check.flag(node, "repeatable"));
         let store = fields.get("store").and_then(|node| seconds(check, node));
         let when = fields.get("when").map(|node| Test::compile(check, node, Place::REQUEST));
+        check.sent.clear();
         let outgoing = Outgoing::compile(check, fields);
+        let sends = std::mem::take(&mut check.sent);
         let rules = Rules::compile(check, fields);
         if let Some(soap) = fields.get("soap").filter(|_| !rules.prove()) {
             let expected = "accepted: {when: …}, by something that only such an answer holds";
@@ -181,6 +197,8 @@ impl Step {
             optional,
             repeatable,
             store,
+            line: node.line,
+            sends,
             when,
             requires,
             outgoing: outgoing?,
@@ -214,11 +232,21 @@ impl Step {
         self.requires.iter().find(lacking).map(|(field, _)| field.as_str())
     }
 
-    /// Whether making the call a second time would do something again: `PUT` and `DELETE` may be repeated (RFC 9110,
-    /// section 9.2.2).
-    pub fn changes(&self) -> bool {
-        let repeatable = self.repeatable || !matches!(self.outgoing.method(), "POST" | "PATCH");
-        !repeatable && self.store.is_none() && !self.optional
+    /// Whether the call sends something of one of these, such as `dovetail.key`.
+    pub(super) fn sends_any(&self, paths: &[&str]) -> bool {
+        let has = |path: &str, sent: &str| {
+            let starts = |long: &str, short: &str| {
+                long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            // The whole request, or all of `$.dovetail`, holds it too.
+            sent.is_empty() || starts(sent, path) || starts(path, sent)
+        };
+        paths.iter().any(|path| self.sends.iter().any(|sent| has(path, sent)))
+    }
+
+    /// Whether making the call a second time would do something again: once accepted, it must not be repeated.
+    pub fn would_double(&self) -> bool {
+        self.outgoing.is_unsafe_to_repeat() && !self.repeatable && !self.optional && self.store.is_none()
     }
 
     /// Whether the call only reads, so that it may be made again at will.
@@ -241,13 +269,15 @@ impl Step {
         self.rules.read(received, reading)
     }
 
-    /// The reports in an answer; empty when the step reads none. Ask [`Step::read`] first whether the answer
+    /// The reports in an answer; empty when the step reads none, and where the answer is no success, which a rule may
+    /// accept all the same. Ask [`Step::read`] first whether the answer
     /// is one at all: an error document simply holds no reports.
     ///
     /// # Errors
     /// [`ReadError`] when the body cannot be read, or should be one report and names no job.
     pub fn reports(&self, answer: &Answer) -> Result<Vec<Report>, ReadError> {
         match &self.reports {
+            Some(_) if !(200..300).contains(&answer.status) => Ok(Vec::new()),
             Some(reports) => reports.read(answer, &self.xml_lists),
             None => Ok(Vec::new()),
         }
@@ -331,6 +361,28 @@ mod tests {
         assert!(!steps[2].applies(&context));
         context["attachments"] = json!([{"href": "x"}]);
         assert!(steps[2].applies(&context) && steps[2].optional);
+    }
+
+    #[test]
+    fn what_is_left_of_an_operation_only_reads_or_does_not() {
+        let system = system("", STEPS);
+        let steps = create(&system);
+        assert!(!steps.only_reads_from("token") && !steps.only_reads_from("create"));
+        assert!(steps.only_reads_from("gone"), "nothing is left");
+        let number = "create:\n  steps:\n    - {name: submit, post: /}\n    - {name: session, post: /t, store: {seconds: 9}}\n    \
+                      - {name: number, get: /n}\n";
+        let system = super::super::fixture::system("", number);
+        let steps = create(&system);
+        assert!(!steps.only_reads_from("submit") && steps.only_reads_from("session"));
+        assert!(steps.only_reads_from("number"));
+    }
+
+    #[test]
+    fn only_a_call_that_wants_to_know_is_told_which_jobs_are_open() {
+        let calls = "calls:\n  all: {get: /all}\n  some: {get: /some, query: {ids: {join: [\"$.dovetail.jobs[*]\"], with: \",\"}}}\n";
+        let system = system(calls, STEPS);
+        let names = |call: &str| system.call(call).expect("a call").names_jobs;
+        assert!(names("some") && !names("all") && !create(&system).names_jobs);
     }
 
     #[test]

@@ -214,7 +214,7 @@ mod tests {
         let retry = RetryRule { first: Duration::from_secs(5), most: Duration::from_secs(900), attempts: 4 };
         assert_eq!(system.retry, retry);
         let quarter = Duration::from_secs(900);
-        let poll = Poll::Changed { every: quarter, overlap: quarter, call: "look".into() };
+        let poll = Poll::Changed { every: quarter, overlap: quarter, call: "look".into(), whole: false };
         assert_eq!(system.poll, Some(poll));
         assert_eq!(system.call_names().collect::<Vec<_>>(), ["look"]);
         assert!(system.call("look").is_some() && system.call("other").is_none());

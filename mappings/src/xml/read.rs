@@ -1,3 +1,6 @@
+use std::collections::HashSet;
+
+use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value};
@@ -213,8 +216,13 @@ fn element(start: &BytesStart<'_>, naming: Naming, open: &[Element]) -> Result<E
     let mut attributes: Vec<(String, String)> = Vec::new();
     let mut prefixes: Vec<(String, bool)> = Vec::new();
     let mut nil = None;
-    for attribute in start.attributes() {
+    // The reader's own check compares each with every one before it.
+    let mut names = HashSet::new();
+    for attribute in start.attributes().with_checks(false) {
         let attribute = attribute?;
+        if !names.insert(attribute.key) {
+            return Err(AttrError::Duplicated(0, 0).into());
+        }
         let value = attribute.normalized_value(XmlVersion::Implicit1_0)?.into_owned();
         let key = attribute.key.as_ref();
         if let Some(prefix) = key.strip_prefix("xmlns:") {

@@ -95,6 +95,7 @@ create table handovers (
     state text collate "C" not null,
     call text collate "C" not null,
     job text collate "C",
+    former_job text collate "C",
     progress text,
     disposition text,
     reason text,
@@ -102,14 +103,18 @@ create table handovers (
     say text,
     said text,
     said_at bigint,
+    latest_at bigint,
+    doubt text,
     ended_at bigint,
     asked_at bigint not null,
     operation text,
     payload text,
+    carried text,
     waiting bigint not null default 0,
     primary key (council, request, id)
 ) with (fillfactor = 90);
 create index handovers_by_job on handovers (system, job) where job is not null;
+create index handovers_by_former_job on handovers (system, former_job) where former_job is not null;
 create index handovers_by_ticket on handovers (system, ticket);
 create index handovers_parked on handovers (council, request) where state = 'parked';
 create index handovers_to_ask on handovers (system, asked_at) where state = 'awaiting';
@@ -309,4 +314,12 @@ create table figures (
     key text collate "C" not null,
     figures text not null,
     primary key (day, council, grouped, key)
+);
+
+-- Deliveries that came back to routers, by digest: how often a router began to read each and did not end.
+create table suspects (
+    delivery text collate "C" not null,
+    times bigint not null,
+    began_at bigint not null,
+    primary key (delivery)
 );

@@ -95,6 +95,7 @@ create table handovers (
     state text not null,
     call text not null,
     job text,
+    former_job text,
     progress text,
     disposition text,
     reason text,
@@ -102,14 +103,18 @@ create table handovers (
     say text,
     said text,
     said_at integer,
+    latest_at integer,
+    doubt text,
     ended_at integer,
     asked_at integer not null,
     operation text,
     payload text,
+    carried text,
     waiting integer not null default 0,
     primary key (council, request, id)
 ) strict;
 create index handovers_by_job on handovers (system, job) where job is not null;
+create index handovers_by_former_job on handovers (system, former_job) where former_job is not null;
 create index handovers_by_ticket on handovers (system, ticket);
 create index handovers_parked on handovers (council, request) where state = 'parked';
 create index handovers_to_ask on handovers (system, asked_at) where state = 'awaiting';
@@ -308,4 +313,12 @@ create table figures (
     key text not null,
     figures text not null,
     primary key (day, council, grouped, key)
+) strict, without rowid;
+
+-- Deliveries that came back to routers, by digest: how often a router began to read each and did not end.
+create table suspects (
+    delivery text not null,
+    times integer not null,
+    began_at integer not null,
+    primary key (delivery)
 ) strict, without rowid;

@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use mappings::bounds::Bounds;
+use mappings::domain::SystemName;
 
-use super::requests::read;
-use super::{Doors, Problem};
+use super::{Doors, Problem, body};
 use crate::complete::Refused;
 
 /// The largest event that is read from a system.
@@ -26,19 +27,23 @@ pub(super) async fn hear(
             format!("nothing listens at {}", uri.path()),
         ));
     };
-    let body = read(body, &headers, LARGEST.min(doors.max_body_bytes)).await?;
-    match listener.hear(&headers, &body).await {
+    // Of a stranger nothing is read whom the headers alone give away.
+    listener.admit(&headers).map_err(|refused| refusal(&listener.system, &refused))?;
+    let bounds = Bounds { bytes: LARGEST.min(doors.bounds.bytes), ..doors.bounds };
+    let whole = body::read(body, &headers, bounds.bytes - 1, &doors.callbacks).await?;
+    match listener.hear(&headers, &whole.bytes, &bounds).await {
         Ok((status, text)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             Ok((status, text).into_response())
         }
-        Err(refused) => {
-            tracing::warn!(system = %listener.system, error = %refused, "an event of a system was not taken");
-            metrics::counter!("dovetail_callbacks_refused_total", "system" => listener.system.to_string())
-                .increment(1);
-            Err(problem(&refused))
-        }
+        Err(refused) => Err(refusal(&listener.system, &refused)),
     }
+}
+
+fn refusal(system: &SystemName, refused: &Refused) -> Problem {
+    tracing::warn!(system = %system, error = %refused, "an event of a system was not taken");
+    metrics::counter!("dovetail_callbacks_refused_total", "system" => system.to_string()).increment(1);
+    problem(refused)
 }
 
 fn problem(refused: &Refused) -> Problem {

@@ -22,6 +22,8 @@ pub struct Readiness {
     pub events: Option<String>,
     /// The systems that take no calls for now, and why in a word. None of them makes the router unready.
     pub systems: BTreeMap<String, &'static str>,
+    /// How many messages the broker has set aside. They wait for a person and keep nothing else from going on.
+    pub dead_letters: u64,
     /// The process is stopping.
     pub stopping: bool,
 }
@@ -39,7 +41,7 @@ pub(super) async fn ready(State(doors): State<Doors>) -> Response {
     let part = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "ready".to_owned());
     let body = json!({
         "ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "events": part(&now.events),
-        "stopping": now.stopping, "systems": now.systems,
+        "dead_letters": now.dead_letters, "stopping": now.stopping, "systems": now.systems,
     });
     (status, Json(body)).into_response()
 }

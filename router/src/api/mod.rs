@@ -1,5 +1,6 @@
 //! The HTTP doors: requests in, completions in, health and metrics.
 
+mod body;
 mod callbacks;
 mod health;
 mod problem;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use mappings::bounds::Bounds;
 use mappings::mapping::Catalogue;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
@@ -19,6 +21,7 @@ use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Key;
 use crate::intake::Intake;
+use crate::reading::Memory;
 
 pub use health::Readiness;
 pub use problem::Problem;
@@ -40,8 +43,14 @@ pub struct Doors {
     pub metrics: Option<PrometheusHandle>,
     /// The time.
     pub clock: Clock,
-    /// The largest body that is read.
-    pub max_body_bytes: usize,
+    /// The largest document that is read.
+    pub bounds: Bounds,
+    /// The memory for bodies of requests.
+    pub bodies: Memory,
+    /// The memory for bodies of callbacks, of their own since anybody may call.
+    pub callbacks: Memory,
+    /// The memory for documents, shared with the bus.
+    pub memory: Memory,
 }
 
 /// The doors as routes.

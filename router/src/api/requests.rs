@@ -1,7 +1,7 @@
 //! `POST /v1/requests`: CloudEvents over HTTP (structured, binary, batch), and a CRM's native messages.
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +9,7 @@ use mappings::domain::SystemName;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
+use super::body::{self, Whole};
 use super::{Doors, Problem};
 use crate::config::Key;
 use crate::envelope::{self, Delivery};
@@ -49,13 +50,12 @@ async fn receive(
     body: Body,
 ) -> Result<Response, Problem> {
     let key = admit(&doors.keys, &headers)?;
-    let body = read(body, &headers, doors.max_body_bytes).await?;
+    let Whole { bytes, part: _part } = body::read(body, &headers, doors.bounds.bytes, &doors.bodies).await?;
+    let _memory = body::admit(&bytes, &doors.bounds, &doors.memory).await?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let message = match crm {
-        Some(crm) => Message::native("http", crm, body),
-        None => {
-            Message::read("http", body, |body| envelope::from_http(&headers, &body, doors.max_body_bytes))
-        }
+        Some(crm) => Message::native("http", crm, bytes, &doors.bounds),
+        None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &doors.bounds)),
     };
     permit(key, &message.delivery)?;
     let message = Message { traceparent, ..message };
@@ -147,15 +147,4 @@ fn permit(key: &Key, delivery: &Result<Delivery, envelope::Error>) -> Result<(),
             Err(Problem::new(StatusCode::FORBIDDEN, "Not permitted", detail))
         }
     }
-}
-
-/// The body, unless it is larger than may be read.
-pub(super) async fn read(body: Body, headers: &HeaderMap, most: usize) -> Result<Vec<u8>, Problem> {
-    let too_large = || {
-        let said =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
-        let detail = format!("the body of {said} bytes is too large: expected {most} at most");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", detail)
-    };
-    to_bytes(body, most).await.map(|bytes| bytes.to_vec()).map_err(|_| too_large())
 }

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use lapin::Channel;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel};
 
+use super::TIMEOUT;
 use super::error::{Error, within};
 use super::link::{Open, address, open, short};
 use super::publisher::properties;
 use super::topology::Topology;
 use crate::envelope::{Envelope, STRUCTURED};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// A connection of its own, which publishes one message after the other.
@@ -65,10 +65,21 @@ impl Client {
     ) -> Result<(), Error> {
         let (exchange, key) = (short(exchange)?, short(routing_key)?);
         let properties = properties("", routing_key, content_type, headers)?;
-        let published = async {
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            self.channel.basic_publish(exchange, key, options, body, properties).await?.await
-        };
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        self.publish_as(exchange, key, options, body, properties).await
+    }
+
+    /// Publishes a body with properties that are there already, and waits until a queue has it.
+    pub(super) async fn publish_as(
+        &self,
+        exchange: ShortString,
+        key: ShortString,
+        options: BasicPublishOptions,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<(), Error> {
+        let published =
+            async { self.channel.basic_publish(exchange, key, options, body, properties).await?.await };
         let word = within(TIMEOUT, "publishing", published).await?;
         let nacked = word.is_nack();
         match word.take_message() {
@@ -78,6 +89,11 @@ impl Client {
             None if nacked => Err(Error::Nacked),
             None => Ok(()),
         }
+    }
+
+    /// What the connection does goes this way.
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     /// Binds a queue of this connection's own to all that an exchange gets, so that nothing published there

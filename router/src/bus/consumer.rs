@@ -11,11 +11,12 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, Q
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, within};
 use super::inbound::Inbound;
+use super::inflow::Inflow;
 use super::link::{Link, Open, short};
 use super::state::Board;
 use super::topology::Topology;
@@ -35,6 +36,7 @@ const CAREFUL: Duration = Duration::from_secs(10);
 /// would be counted as given out too often as well.
 pub(super) struct Reader {
     pub(super) link: Link,
+    pub(super) inflow: Arc<Inflow>,
     pub(super) settings: Arc<Settings>,
     pub(super) taps: [Tap; 2],
     pub(super) held: (mpsc::Sender<Infallible>, mpsc::Receiver<Infallible>),
@@ -85,19 +87,15 @@ impl Reader {
         let control = within(timeout, "opening a channel", open.connection.create_channel()).await?;
         self.settings.topology.declare(&control, timeout).await?;
         let [intake, completions] = &mut self.taps;
-        let mut feeds = [
-            Feed::start(&open.connection, &self.settings, careful_until, intake, &self.held.0, &self.link)
-                .await?,
-            Feed::start(
-                &open.connection,
-                &self.settings,
-                careful_until,
-                completions,
-                &self.held.0,
-                &self.link,
-            )
-            .await?,
-        ];
+        let common = Common {
+            connection: &open.connection,
+            settings: &self.settings,
+            careful_until,
+            held: &self.held.0,
+            link: &self.link,
+            inflow: &self.inflow,
+        };
+        let mut feeds = [Feed::start(&common, intake).await?, Feed::start(&common, completions).await?];
         self.link.up();
         let probe = Probe {
             channel: control,
@@ -105,6 +103,7 @@ impl Reader {
             board: &self.link.board,
             paused: feeds.each_ref().map(|feed| feed.paused.clone()),
             held: feeds.each_ref().map(|feed| Arc::clone(&feed.unacknowledged)),
+            inflow: &self.inflow,
             prefetch: usize::from(self.settings.prefetch.max(1)),
             timeout,
         };
@@ -129,6 +128,16 @@ async fn listen(link: &Link, open: &mut Open) -> Error {
     }
 }
 
+/// What both feeds have in common.
+struct Common<'c, 'a> {
+    connection: &'c Connection,
+    settings: &'a Settings,
+    careful_until: Instant,
+    held: &'a mpsc::Sender<Infallible>,
+    link: &'c Link,
+    inflow: &'c Arc<Inflow>,
+}
+
 /// One queue's way to its receiver over one channel.
 struct Feed<'a> {
     queue: Queue,
@@ -141,6 +150,7 @@ struct Feed<'a> {
     paused: watch::Receiver<bool>,
     messages: &'a mpsc::Sender<Inbound>,
     held: &'a mpsc::Sender<Infallible>,
+    inflow: Arc<Inflow>,
     /// Counts its receipts that are still held.
     unacknowledged: Arc<()>,
     board: Arc<Board>,
@@ -149,14 +159,8 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    async fn start(
-        connection: &Connection,
-        settings: &'a Settings,
-        careful_until: Instant,
-        tap: &'a mut Tap,
-        held: &'a mpsc::Sender<Infallible>,
-        link: &Link,
-    ) -> Result<Self, Error> {
+    async fn start(common: &Common<'_, 'a>, tap: &'a mut Tap) -> Result<Self, Error> {
+        let Common { connection, settings, careful_until, held, link, inflow } = *common;
         let timeout = settings.timeout;
         let channel = within(timeout, "opening a channel", connection.create_channel()).await?;
         let mut feed = Self {
@@ -169,6 +173,7 @@ impl<'a> Feed<'a> {
             paused: tap.paused.clone(),
             messages: &tap.messages,
             held,
+            inflow: Arc::clone(inflow),
             unacknowledged: Arc::new(()),
             board: link.board.clone(),
             clock: link.clock.clone(),
@@ -194,8 +199,12 @@ impl<'a> Feed<'a> {
             };
             let receiving = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return self.cancel().await.map(|_| ()),
-                () = becomes(&mut paused, true) => self.cancel().await?,
+                () = shutdown.cancelled() => {
+                    // What is held is acknowledged meanwhile, as far as that can be.
+                    let _late = timeout(self.timeout, self.inflow.has_room()).await;
+                    return self.cancel().await.map(|_| ());
+                }
+                () = becomes_with_room(&mut paused, &self.inflow) => self.cancel().await?,
                 () = sleep_until(self.careful_until), if careful => {
                     careful = false;
                     let receiving = self.cancel().await?;
@@ -244,12 +253,20 @@ impl<'a> Feed<'a> {
     async fn forward(&self, delivery: lapin::Result<Delivery>) -> Result<Receiving, Error> {
         let delivery = delivery.map_err(|source| Error::Broker { doing: "consuming", source })?;
         self.board.delivered(self.queue, self.clock.now());
-        let message = Inbound::new(delivery, self.queue, self.held.clone(), Arc::clone(&self.unacknowledged));
+        let weight = self.inflow.take(delivery.data.len());
+        let message =
+            Inbound::new(delivery, self.queue, self.held.clone(), Arc::clone(&self.unacknowledged), weight);
         match self.messages.send(message).await {
             Ok(()) => Ok(Receiving::Yes),
             Err(_) => Ok(Receiving::No),
         }
     }
+}
+
+/// Waits until the queue is to be paused and the broker's answer to that would be read: nothing comes before.
+async fn becomes_with_room(paused: &mut watch::Receiver<bool>, inflow: &Inflow) {
+    becomes(paused, true).await;
+    inflow.has_room().await;
 }
 
 /// Waits until the tap is turned so; for ever where nobody is left to turn it.
@@ -273,6 +290,7 @@ struct Probe<'a> {
     board: &'a Board,
     paused: [watch::Receiver<bool>; 2],
     held: [Arc<()>; 2],
+    inflow: &'a Inflow,
     prefetch: usize,
     timeout: Duration,
 }
@@ -282,6 +300,11 @@ impl Probe<'_> {
     async fn run(self) -> Error {
         let mut suspicions = [Suspicion::default(), Suspicion::default()];
         loop {
+            match self.look(&self.topology.dead).await {
+                Ok((letters, _)) => self.board.set_aside(u64::from(letters)),
+                Err(Error::TimedOut { .. }) if self.inflow.is_full() => {}
+                Err(error) => return error,
+            }
             tokio::time::sleep(PROBE).await;
             for (((queue, paused), held), suspicion) in [Queue::Intake, Queue::Completions]
                 .into_iter()
@@ -289,8 +312,10 @@ impl Probe<'_> {
                 .zip(&self.held)
                 .zip(&mut suspicions)
             {
-                let (depth, consumers) = match self.look(queue).await {
+                let (depth, consumers) = match self.look(queue.name(self.topology)).await {
                     Ok(seen) => seen,
+                    // The answer waits behind deliveries for which there is no room.
+                    Err(Error::TimedOut { .. }) if self.inflow.is_full() => continue,
                     Err(error) => return error,
                 };
                 self.board.measured(queue, u64::from(depth));
@@ -299,7 +324,7 @@ impl Probe<'_> {
                     depth,
                     paused: *paused.borrow(),
                     // The feed holds one itself.
-                    full: Arc::strong_count(held) > self.prefetch,
+                    full: Arc::strong_count(held) > self.prefetch || self.inflow.is_full(),
                     last_delivery: self.board.last_delivery(queue),
                 };
                 if suspicion.confirmed(seen) {
@@ -309,10 +334,9 @@ impl Probe<'_> {
         }
     }
 
-    async fn look(&self, queue: Queue) -> Result<(u32, u32), Error> {
-        let name = short(queue.name(self.topology))?;
-        let seen =
-            self.channel.queue_declare(name, QueueDeclareOptions::durable().passive(), FieldTable::default());
+    async fn look(&self, queue: &str) -> Result<(u32, u32), Error> {
+        let options = QueueDeclareOptions::durable().passive();
+        let seen = self.channel.queue_declare(short(queue)?, options, FieldTable::default());
         let seen = within(self.timeout, "looking at a queue", seen).await?;
         Ok((seen.message_count(), seen.consumer_count()))
     }

@@ -11,16 +11,18 @@ use lapin::Acker;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use mappings::bounds::Bounds;
 use tokio::sync::mpsc;
 
 use super::Queue;
+use super::inflow::Weight;
 use crate::envelope;
 
 /// How long an acknowledgement may wait to be written to the connection.
 const WRITTEN: Duration = Duration::from_secs(10);
 
 /// One delivery. It must be [acknowledged](Self::ack) once the ledger has it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Inbound {
     /// The body as it came.
     pub body: Vec<u8>,
@@ -50,6 +52,8 @@ pub struct Receipt {
     _held: mpsc::Sender<Infallible>,
     /// Counted by the feed that gave it out.
     _unacknowledged: Arc<()>,
+    /// Counted with all others.
+    _weight: Arc<Weight>,
 }
 
 impl Inbound {
@@ -58,6 +62,7 @@ impl Inbound {
         queue: Queue,
         held: mpsc::Sender<Infallible>,
         unacknowledged: Arc<()>,
+        weight: Weight,
     ) -> Self {
         let properties = delivery.properties;
         let headers = properties.headers().as_ref().map(texts).unwrap_or_default();
@@ -75,7 +80,12 @@ impl Inbound {
             redelivered: delivery.redelivered,
             delivery_count,
             queue,
-            receipt: Receipt { acker: delivery.acker, _held: held, _unacknowledged: unacknowledged },
+            receipt: Receipt {
+                acker: delivery.acker,
+                _held: held,
+                _unacknowledged: unacknowledged,
+                _weight: Arc::new(weight),
+            },
         }
     }
 
@@ -83,8 +93,8 @@ impl Inbound {
     ///
     /// # Errors
     /// [`envelope::Error`] says where, what was found and what was expected.
-    pub fn read(&self, limit: usize) -> Result<envelope::Delivery, envelope::Error> {
-        envelope::from_amqp(self.content_type.as_deref(), &self.headers, &self.body, limit)
+    pub fn read(&self, bounds: &Bounds) -> Result<envelope::Delivery, envelope::Error> {
+        envelope::from_amqp(self.content_type.as_deref(), &self.headers, &self.body, bounds)
     }
 
     /// Acknowledges it; `false`: its connection is gone, and the broker will give it out again.
@@ -130,7 +140,7 @@ impl fmt::Debug for Receipt {
 }
 
 /// The headers as text, whatever kind of value each client chose for them.
-fn texts(headers: &FieldTable) -> Vec<(String, String)> {
+pub(super) fn texts(headers: &FieldTable) -> Vec<(String, String)> {
     let text = |value: &AMQPValue| match value {
         AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
         AMQPValue::ShortString(text) => Some(text.to_string()),

@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
@@ -11,6 +13,7 @@ use lapin::{Connection, ConnectionProperties, Event};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, within};
+use super::inflow::{Inflow, Measured};
 use super::state::{Board, Side, State};
 use crate::clock::Clock;
 
@@ -28,6 +31,8 @@ pub(super) struct Link {
     pub(super) clock: Clock,
     uri: AMQPUri,
     name: String,
+    /// What holds back the reading of the connection.
+    inflow: Option<Arc<Inflow>>,
     attempts: u32,
     up_since: Option<Instant>,
 }
@@ -50,7 +55,12 @@ impl Link {
             Side::Reading => format!("{name} (reading)"),
             Side::Writing => format!("{name} (writing)"),
         };
-        Self { side, board, clock, uri, name, attempts: 0, up_since: None }
+        Self { side, board, clock, uri, name, inflow: None, attempts: 0, up_since: None }
+    }
+
+    /// The same, read only while the inflow has room.
+    pub(super) fn held_back_by(self, inflow: Arc<Inflow>) -> Self {
+        Self { inflow: Some(inflow), ..self }
     }
 
     /// Tries until a connection is open, with growing pauses; `None` on shutdown.
@@ -59,7 +69,10 @@ impl Link {
             let pause = pause(self.attempts);
             let opened = async {
                 tokio::time::sleep(pause).await;
-                open(self.uri.clone(), &self.name).await
+                match &self.inflow {
+                    Some(inflow) => open_measured(self.uri.clone(), &self.name, inflow).await,
+                    None => open(self.uri.clone(), &self.name).await,
+                }
             };
             match shutdown.run_until_cancelled(opened).await {
                 None => return None,
@@ -153,7 +166,18 @@ impl Open {
 /// Opens a connection.
 pub(super) async fn open(uri: AMQPUri, name: &str) -> Result<Open, Error> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connection = within(CONNECT, "connecting", Connection::connect_uri(uri, properties)).await?;
+    opened(Connection::connect_uri(uri, properties)).await
+}
+
+/// Opens a connection that is read only while the inflow has room.
+async fn open_measured(uri: AMQPUri, name: &str, inflow: &Arc<Inflow>) -> Result<Open, Error> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let parts = RuntimeParts::new(Tokio::current(), Measured::new(Arc::clone(inflow)));
+    opened(Connection::connect_uri_with_runtime(uri, properties, Runtime::new(parts))).await
+}
+
+async fn opened(connecting: impl Future<Output = lapin::Result<Connection>>) -> Result<Open, Error> {
+    let connection = within(CONNECT, "connecting", connecting).await?;
     let events = connection.events_listener().boxed();
     Ok(Open { connection, events })
 }

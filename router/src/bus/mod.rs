@@ -6,8 +6,10 @@
 
 mod client;
 mod consumer;
+mod dead;
 mod error;
 mod inbound;
+mod inflow;
 mod link;
 mod publisher;
 mod state;
@@ -26,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use client::{Client, reach};
+pub use dead::{DeadLetter, DeadLetters};
 pub use error::Error;
 pub use inbound::{Inbound, Receipt};
 pub use publisher::{Closed, Confirmed, Fate, Outgoing, Publisher};
@@ -34,12 +37,16 @@ pub use topology::Topology;
 
 use crate::clock::Clock;
 use consumer::{Reader, Tap};
+use inflow::Inflow;
 use link::{Link, address};
 use publisher::{Confirms, Writer};
 use state::{Board, Side};
 
 /// What a log filter must hold: the AMQP client writes the bodies of returned messages to its log.
 pub const LOG_FILTER: &str = "lapin::returned_messages=off";
+
+/// How long a command waits for any answer of the broker.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the bus is used.
 #[derive(Clone)]
@@ -52,6 +59,8 @@ pub struct Settings {
     pub topology: Topology,
     /// How many deliveries of a queue may wait for their acknowledgement.
     pub prefetch: u16,
+    /// How many bytes of deliveries may, before no more is read.
+    pub unacknowledged_bytes: usize,
     /// How many messages may wait for their confirm.
     pub window: usize,
     /// Asked of the broker where the address names none; a dead link is noticed after two of them.
@@ -70,6 +79,7 @@ impl Settings {
             name: "dovetail".to_owned(),
             topology: Topology::default(),
             prefetch: 500,
+            unacknowledged_bytes: 64 * 1024 * 1024,
             window: 512,
             heartbeat: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
@@ -142,10 +152,12 @@ pub fn open(settings: Settings, clock: Clock) -> Result<Ends, Error> {
     let (to_completions, completions) = mpsc::channel(usize::from(settings.prefetch.max(1)));
     let (publisher, outgoing) = mpsc::channel(settings.window.max(1));
     let (to_confirmed, confirmed) = mpsc::unbounded_channel();
+    let inflow = Arc::new(Inflow::new(settings.unacknowledged_bytes));
     let settings = Arc::new(settings);
     let link = |side| Link::new(uri.clone(), &settings.name, side, board.clone(), clock.clone());
     let reader = Reader {
-        link: link(Side::Reading),
+        link: link(Side::Reading).held_back_by(Arc::clone(&inflow)),
+        inflow: Arc::clone(&inflow),
         settings: settings.clone(),
         taps: [
             Tap { queue: Queue::Intake, paused: paused[0].subscribe(), messages: to_intake },
@@ -160,7 +172,7 @@ pub fn open(settings: Settings, clock: Clock) -> Result<Ends, Error> {
         confirmed: Confirms::new(to_confirmed),
     };
     Ok(Ends {
-        bus: Bus { board, paused },
+        bus: Bus { board, paused, inflow },
         intake,
         completions,
         publisher: Publisher(publisher),
@@ -197,12 +209,18 @@ impl Supervisor {
 pub struct Bus {
     board: Arc<Board>,
     paused: Arc<[watch::Sender<bool>; 2]>,
+    inflow: Arc<Inflow>,
 }
 
 impl Bus {
     /// Whether the bus can be used, now and whenever that changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.board.watch()
+    }
+
+    /// How many messages the broker has set aside, now and whenever that changes; seen every few seconds.
+    pub fn dead_letters(&self) -> watch::Receiver<u64> {
+        self.board.dead_letters()
     }
 
     /// Stops taking from a queue. What was delivered can still be acknowledged; the rest waits at the broker.
@@ -228,6 +246,12 @@ impl Bus {
     /// How many messages waited at the broker when it was last asked, a few seconds ago.
     pub fn depth(&self, queue: Queue) -> Option<u64> {
         self.board.depth(queue)
+    }
+
+    /// Waits until no more than so many deliveries of both queues are held unacknowledged. What is still to come only
+    /// stays away while both queues are paused.
+    pub async fn holds_at_most(&self, deliveries: usize) {
+        self.inflow.holds_at_most(deliveries).await;
     }
 
     fn tap(&self, queue: Queue) -> &watch::Sender<bool> {

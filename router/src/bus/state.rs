@@ -48,6 +48,7 @@ pub(super) struct Board {
     sides: Mutex<[State; 2]>,
     whole: watch::Sender<State>,
     queues: [Seen; 2],
+    dead: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -69,6 +70,7 @@ impl Board {
             sides: Mutex::new([start.clone(), start.clone()]),
             whole: watch::Sender::new(start),
             queues: [seen(), seen()],
+            dead: watch::Sender::new(0),
         }
     }
 
@@ -111,6 +113,14 @@ impl Board {
             UNKNOWN => None,
             depth => Some(depth),
         }
+    }
+
+    pub(super) fn dead_letters(&self) -> watch::Receiver<u64> {
+        self.dead.subscribe()
+    }
+
+    pub(super) fn set_aside(&self, letters: u64) {
+        self.dead.send_if_modified(|known| std::mem::replace(known, letters) != letters);
     }
 
     fn seen(&self, queue: Queue) -> &Seen {

@@ -54,6 +54,9 @@ pub struct SimArgs {
     /// Number that makes a run repeatable
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Of partner: speak Open311 GeoReport v2 and no more, without service request updates
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// Which mappings are meant.
@@ -212,6 +215,51 @@ pub struct ProblemsArgs {
     /// How many of each kind at most
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub most: usize,
+}
+
+/// What can be done with what the broker has set aside.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeadCommand {
+    /// What there is, and why
+    List {
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        most: usize,
+    },
+    /// One message with its headers and its body
+    Show(DeadArgs),
+    /// Have messages delivered again, as they were published
+    Return(DeadArgs),
+    /// Drop messages; the ledger keeps each as refused
+    Drop(DropArgs),
+}
+
+/// Which messages are meant.
+#[derive(Debug, Clone, Args)]
+pub struct DeadArgs {
+    /// The messages, by the beginning of their IDs
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub ids: Vec<String>,
+    /// Every one
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+}
+
+/// Options of `dead drop`.
+#[derive(Debug, Clone, Args)]
+pub struct DropArgs {
+    /// Which are dropped.
+    #[command(flatten)]
+    pub which: DeadArgs,
+    /// Why, for whoever looks for them
+    #[arg(long, value_name = "WHY")]
+    pub because: String,
+    /// Who; without it, the user of this shell
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
 }
 
 /// Options of `resolve`.

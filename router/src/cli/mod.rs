@@ -4,6 +4,7 @@ mod arguments;
 mod cases;
 mod check;
 mod columns;
+mod dead;
 mod exit;
 mod handovers;
 mod link;
@@ -140,6 +141,9 @@ pub enum Command {
     Handover(HandoverCommand),
     /// List what waits for a person: held, parked, not understood
     Problems(ProblemsArgs),
+    /// Read, return or drop what the broker has set aside
+    #[command(subcommand)]
+    Dead(DeadCommand),
     /// Decide about a ticket that is held, or about work of it that is parked
     Resolve(ResolveArgs),
     /// Say which ticket news of work is about that Dovetail did not order
@@ -211,10 +215,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             tickets::stop(&args, &*ledger, now).await?
         }
         Command::Problems(args) => {
-            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let config = config()?;
+            let Books { ledger, catalogue } = open::open(&args.ledger, &config).await?;
             let now = ledger.now().await?;
-            problems::list(&args, &*ledger, &catalogue, now).await?
+            problems::list(&args, &*ledger, &catalogue, now, dead::count(&config).await).await?
         }
+        Command::Dead(command) => dead::run(command, &config()?).await?,
         Command::System(SystemCommand::List(args)) => {
             let Books { ledger, catalogue } = open::open(&args, &config()?).await?;
             let now = ledger.now().await?;

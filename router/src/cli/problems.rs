@@ -21,10 +21,23 @@ pub(super) async fn list(
     ledger: &dyn Ledger,
     catalogue: &Catalogue,
     now: Timestamp,
+    dead: anyhow::Result<Option<u64>>,
 ) -> anyhow::Result<Shown> {
     let halted = halted(&ledger.halts().await?, catalogue, now);
     let inquired = inquired(&ledger.asked().await?, catalogue, now);
-    Ok(shown(&ledger.problems(args.most).await?, (&halted, &inquired), catalogue))
+    let Shown { text, mut json, exit } =
+        shown(&ledger.problems(args.most).await?, (&halted, &inquired), catalogue);
+    // A broker that is away keeps nobody from what the ledger knows.
+    let (told, count) = match dead {
+        Ok(None | Some(0)) => (String::new(), json!(0)),
+        Ok(Some(count)) => (
+            format!("The broker has set {count} messages aside.\n  to see them: dovetail dead list\n\n"),
+            json!(count),
+        ),
+        Err(error) => (format!("What the broker has set aside is not known: {error}.\n\n"), Value::Null),
+    };
+    json["dead_letters"] = count;
+    Ok(Shown { text: told + &text, json, exit })
 }
 
 fn shown(problems: &[Problem], (halted, inquired): (&[Halted], &[Inquired]), catalogue: &Catalogue) -> Shown {

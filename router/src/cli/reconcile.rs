@@ -152,7 +152,6 @@ fn told(report: &Report, preview: bool) -> String {
             Verdict::Repaired => "repaired",
             Verdict::Held if preview => "would be held for a person",
             Verdict::Held => "held for a person",
-            Verdict::Superseded => "ended there, dated before what is known",
             Verdict::Unknown => "not known there",
             Verdict::Unreadable => "not understood",
             Verdict::Unanswered => "not answered",
@@ -169,9 +168,6 @@ fn differs(difference: &Difference, preview: bool) -> String {
         Verdict::Repaired if preview => format!("ended as “{detail}”"),
         Verdict::Repaired => format!("had ended as “{detail}”, which was not told; repaired"),
         Verdict::Held => format!("stands as “{detail}”, about which a person must decide"),
-        Verdict::Superseded => {
-            format!("ended as “{detail}”, dated before what is known; nothing was changed")
-        }
         Verdict::Unknown => "is not known there; nothing was changed, a person must look".to_owned(),
         Verdict::Unreadable => format!("was answered in a way that is not understood: {detail}"),
         Verdict::Unanswered => format!("was not answered: {detail}"),

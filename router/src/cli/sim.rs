@@ -32,8 +32,12 @@ pub(super) async fn run(args: SimArgs) -> anyhow::Result<ExitCode> {
             .set(name, value)
             .map_err(|error| Mistake::new(format!("--fault {fault}: {error}"), "write name=value"))?;
     }
+    if args.plain && kind != Kind::Partner {
+        return Err(Mistake::new(format!("--plain with {kind}"), "only partner speaks Open311").into());
+    }
     let seed = args.seed.unwrap_or_else(rand::random);
-    let settings = Settings { callback: args.callback, faults, seed, ..Settings::default() };
+    let settings =
+        Settings { callback: args.callback, faults, seed, plain: args.plain, ..Settings::default() };
     let address = ("127.0.0.1", args.port);
     let listener = TcpListener::bind(address)
         .await

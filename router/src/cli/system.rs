@@ -134,7 +134,7 @@ fn known(system: &SystemName, catalogue: &Catalogue) -> Result<(), Mistake> {
 }
 
 /// Who is at the keyboard, where it is not said.
-fn person(said: Option<String>) -> String {
+pub(super) fn person(said: Option<String>) -> String {
     let names = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| config::variable(name));
     said.or(names).unwrap_or_else(|| "somebody at the command line".to_owned())
 }

@@ -13,7 +13,9 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mappings::mapping::Catalogue;
+use tokio::sync::watch;
 
+use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::ledger::{Filter, Ledger};
 use page::{Home, Message, Page};
@@ -30,11 +32,17 @@ struct Desk {
     ledger: Arc<dyn Ledger>,
     catalogue: Arc<Catalogue>,
     clock: Clock,
+    readiness: watch::Receiver<Readiness>,
 }
 
 /// The console's pages: `/`, `/tickets`, `/problems` and their stylesheet; whatever else is asked for gets a
 /// page that says that it is not there.
-pub fn routes(ledger: Arc<dyn Ledger>, catalogue: Arc<Catalogue>, clock: Clock) -> Router {
+pub fn routes(
+    ledger: Arc<dyn Ledger>,
+    catalogue: Arc<Catalogue>,
+    clock: Clock,
+    readiness: watch::Receiver<Readiness>,
+) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/tickets", get(tickets::find))
@@ -42,7 +50,7 @@ pub fn routes(ledger: Arc<dyn Ledger>, catalogue: Arc<Catalogue>, clock: Clock) 
         .route("/problems", get(problems::list))
         .route("/console.css", get(styles))
         .fallback(nowhere)
-        .with_state(Desk { ledger, catalogue, clock })
+        .with_state(Desk { ledger, catalogue, clock, readiness })
 }
 
 async fn home(State(desk): State<Desk>) -> Result<Page<Home>, Message> {

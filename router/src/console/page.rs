@@ -94,6 +94,8 @@ pub(super) struct Entry {
 #[derive(Template)]
 #[template(path = "problems.html")]
 pub(super) struct Problems {
+    /// How many messages the broker has set aside.
+    pub(super) dead_letters: u64,
     pub(super) halted: Vec<Halted>,
     pub(super) held: Vec<Held>,
     pub(super) parked: Vec<Parked>,

@@ -17,7 +17,9 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
     let now = desk.clock.now();
     let halts = desk.ledger.halts().await.map_err(Message::ledger_failed)?;
     let halted = timeline::halted(&halts, &desk.catalogue, now);
+    let dead_letters = desk.readiness.borrow().dead_letters;
     let mut page = Problems {
+        dead_letters,
         halted: halted.into_iter().map(|halted| Halted { system: halted.title, text: halted.text }).collect(),
         held: Vec::new(),
         parked: Vec::new(),
@@ -25,7 +27,7 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
         early: Vec::new(),
         refused: Vec::new(),
         most: MOST,
-        nothing: found.is_empty(),
+        nothing: found.is_empty() && dead_letters == 0,
         cut: false,
         read_at: now.into(),
     };

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::{Connector, Outcome, Performed};
+use connectors::{Carried, Connector, Outcome, Performed};
 use futures::FutureExt;
 use mappings::domain::{Operation, ParkClass, Phase, Service};
 use mappings::mapping::{Facts, Idempotency, RetryRule, Steps, System, context_of};
@@ -24,7 +24,7 @@ pub(super) enum Told {
     Failed {
         /// Why, in plain words.
         reason: String,
-        /// The pause it asked for as a whole: 503 with `Retry-After`, between a second and an hour.
+        /// The pause it asked for with this call: `Retry-After`, between a second and an hour.
         pause: Option<Duration>,
     },
     /// Nothing was sent.
@@ -79,7 +79,8 @@ impl Caller {
     pub(super) async fn call(self: Arc<Self>, mut work: Work, aim: Aim, slot: Place) -> Step {
         let room = Place::taken(self.desk.lessee.room.of(&work.system));
         if let Some(system) = self.desk.catalogue.system(&work.system)
-            && let Safe::Go(phase) = safe_phase(&work, idempotency(system, &work.service, work.operation))
+            && let Safe::Go(phase) =
+                safe_phase(system, &work, idempotency(system, &work.service, work.operation))
         {
             // Kept with the attempt: whoever replays the call must know that it was to be looked up.
             work.phase = phase;
@@ -115,7 +116,7 @@ impl Caller {
             return Some(not_sent(ParkClass::Technical, "no mapping of this system is loaded"));
         };
         let idempotency = idempotency(system, &work.service, work.operation);
-        let phase = match safe_phase(work, idempotency) {
+        let phase = match safe_phase(system, work, idempotency) {
             Safe::Go(phase) => phase,
             Safe::Park(reason) => return Some(not_sent(ParkClass::Uncertain, reason)),
         };
@@ -153,7 +154,14 @@ impl Caller {
         failpoint::hit(Point::Sending).await;
         // Nobody reads it after this; mostly nobody else holds it any more.
         let document = Arc::unwrap_or_clone(std::mem::take(&mut work.document));
-        let call = self.connector.perform(steps, context_of(document, &facts), now);
+        let carried = carried(work).filter(|_| phase == Phase::Send);
+        let context = context_of(document, &facts);
+        let call = async {
+            match &carried {
+                Some(carried) => self.connector.resume(steps, context, now, carried).await,
+                None => self.connector.perform(steps, context, now).await,
+            }
+        };
         let call = failpoint::sent(call);
         let performed = match (idempotency, phase) {
             // Who takes it over looks it up: it is not to be sent after that.
@@ -183,6 +191,9 @@ impl Caller {
             // A system that is down as a whole uses up nobody's attempts.
             Aim::Probe => work.attempt.saturating_sub(work.spent).min(self.rule.attempts.saturating_sub(1)),
         };
+        // It is kept that it was carried out, however many attempts that took.
+        let is_first = matches!(performed.outcome, Outcome::Pending { .. }) && work.carried.is_none();
+        let number = if is_first { number.min(self.rule.attempts.saturating_sub(1)) } else { number };
         let word = performed.outcome.word();
         let reason = outcome_reason(&performed);
         let next = match performed.render_failed {
@@ -303,10 +314,22 @@ enum Safe {
     Park(&'static str),
 }
 
+/// How far an attempt before this one carried the call out.
+fn carried(work: &Work) -> Option<Carried> {
+    Carried::of(work.carried.as_ref()?)
+}
+
+/// Whether all that is left of a call is to ask: it can be made again at will.
+fn only_asks(system: &System, work: &Work) -> bool {
+    let steps = system.operation(&work.service, work.operation);
+    carried(work).is_some_and(|carried| steps.is_some_and(|steps| steps.only_reads_from(&carried.next)))
+}
+
 /// A call taken over from a dead worker may have been carried out: it is sent again only under a key, else
 /// looked up, else left to a person if the worker had begun it.
-fn safe_phase(work: &Work, idempotency: &Idempotency) -> Safe {
+fn safe_phase(system: &System, work: &Work, idempotency: &Idempotency) -> Safe {
     match (idempotency, work.phase, work.rescued) {
+        (_, Phase::Send, _) if only_asks(system, work) => Safe::Go(Phase::Send),
         (Idempotency::LookUp(_), Phase::Send, true) => Safe::Go(Phase::LookUp),
         (Idempotency::LookUp(_), phase, _) => Safe::Go(phase),
         (Idempotency::None, _, true) if work.begun => Safe::Park(
@@ -329,9 +352,10 @@ fn steps<'a>(system: &'a System, work: &Work, idempotency: &Idempotency, phase: 
 fn outcome_reason(performed: &Performed) -> Option<String> {
     let reason = match &performed.outcome {
         Outcome::Delivered { note, .. } => note.clone(),
-        Outcome::Retry { reason, .. } | Outcome::Rejected { reason, .. } | Outcome::Unknown { reason } => {
-            Some(reason.clone())
-        }
+        Outcome::Retry { reason, .. }
+        | Outcome::Pending { reason, .. }
+        | Outcome::Rejected { reason, .. }
+        | Outcome::Unknown { reason } => Some(reason.clone()),
         Outcome::Absent => Some("the system has nothing under our reference".to_owned()),
     };
     let parts: Vec<String> = reason.into_iter().chain(performed.warnings.iter().cloned()).collect();
@@ -341,14 +365,15 @@ fn outcome_reason(performed: &Performed) -> Option<String> {
 /// What an attempt says of the system as a whole. A refusal that the mapping reads is an answer, whatever its status.
 fn told(performed: &Performed) -> Told {
     let (reason, pause) = match &performed.outcome {
-        Outcome::Retry { after, reason } => (reason, *after),
+        Outcome::Retry { after, reason } | Outcome::Pending { after, reason, .. } => (reason, *after),
         Outcome::Unknown { reason } => (reason, None),
         Outcome::Rejected { .. } if performed.render_failed.is_some() => return Told::Nothing,
         Outcome::Delivered { .. } | Outcome::Rejected { .. } | Outcome::Absent => return Told::Answered,
     };
     match performed.status {
+        // Too much is asked of it, or it takes nothing: it says so of one call, and of itself when it goes on so.
+        Some(429 | 503) => Told::Failed { reason: reason.clone(), pause },
         Some(..500) => Told::Answered,
-        Some(503) => Told::Failed { reason: reason.clone(), pause },
         Some(_) | None => Told::Failed { reason: reason.clone(), pause: None },
     }
 }
@@ -381,10 +406,10 @@ mod tests {
         let text = format!(
             "system: waste\nname: Waste\nrole: back_office\nowner: {{team: T, contact: c@example.org}}\n\
              connection: {{base_url: \"https://waste.test\", auth: none, timeout: 30s, connect_timeout: 5s}}\n\
-             idempotency: {idempotency}\ncalls: {{find: {{get: /find}}}}\n"
+             idempotency: {idempotency}\ncalls: {{find: {{get: /find, query: {{ref: $.ticket}}}}}}\n"
         );
-        let service = "service: waste.missed-bin\nname: Bin\ncreate: {post: /}\n\
-             amend: {post: /notes, repeatable: true}\ncancel: {post: /cancel}\n";
+        let service = "service: waste.missed-bin\nname: Bin\ncreate: {post: /, json: {id: $.dovetail.key}}\n\
+             amend: {post: /notes, repeatable: true}\ncancel: {post: /cancel, json: {id: $.dovetail.key}}\n";
         let sources = [("systems/waste/system.yaml", text.as_str()), ("systems/waste/bin.yaml", service)]
             .map(|(path, text)| Source { path: path.to_owned(), text: text.to_owned() });
         let catalogue =

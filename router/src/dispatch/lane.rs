@@ -129,6 +129,7 @@ impl Lane {
                 Ok(()) = self.grants.changed() => self.look(),
                 Ok(()) = self.halts.changed() => self.look(),
                 () = self.turns.freed() => {}
+                () = self.turns.answered() => self.end_breaker().await,
                 () = tokio::time::sleep_until(paced.unwrap_or_else(Instant::now)), if paced.is_some() => {}
                 () = std::future::ready(()), if backlog && room > 0 && room >= self.share.concurrency => {
                     backlog = self.claim().await;
@@ -148,6 +149,7 @@ impl Lane {
             self.waiting.push_back(work);
         }
         self.look();
+        self.end_breaker().await;
         let (mut attempts, mut made) = (JoinSet::new(), 0);
         loop {
             if self.room.is_over() {
@@ -328,14 +330,20 @@ impl Lane {
             }
             (Told::Failed { reason, pause }, Aim::Ordinary) => {
                 self.failures += 1;
-                // Those that were under way when the gate shut say nothing new.
-                if self.gate == Gate::Open && (pause.is_some() || self.failures >= rule.failures) {
+                // One call that was refused waits by itself, as long as it was told to: only several in a row say
+                // something of the system. Those that were under way when the gate shut say nothing new.
+                if self.gate == Gate::Open && self.failures >= rule.failures {
                     self.open(rule, reason, pause).await;
                 }
             }
             (Told::Failed { reason, pause }, Aim::Probe) => {
                 self.probe = Probe::None;
-                self.open(rule, reason, pause).await;
+                if self.gate == Gate::Open {
+                    // The system was found to answer while the call was under way.
+                    self.failures += 1;
+                } else {
+                    self.open(rule, reason, pause).await;
+                }
             }
             (Told::Nothing, Aim::Ordinary) => {}
             // It is still ours to make, with another call.
@@ -352,7 +360,24 @@ impl Lane {
         tracing::warn!(system = %self.system, reason = %reason, pause_s = pause.as_secs(), "the system does not answer and is left alone");
         self.switch(Switch::Open { openings, probe_at, reason }).await;
         self.failures = 0;
+        // What was read before says nothing of how the system stands now.
+        self.turns.was_answered();
         self.look();
+    }
+
+    /// Lets calls pass again where the system did not answer them, and has answered a read since.
+    async fn end_breaker(&mut self) {
+        let answered = self.turns.was_answered();
+        let opened = self.halts.borrow().get(&self.system).is_some_and(|halt| halt.breaker.is_some());
+        if answered && opened && self.limits.breaker.is_some() {
+            if self.switch(Switch::Answered).await {
+                tracing::info!(system = %self.system, "the system answers again: it was asked for news");
+            }
+            if self.probe != Probe::Sent {
+                self.probe = Probe::None;
+            }
+            self.look();
+        }
     }
 
     /// Changes how the system stands, and lets all lanes know; whether it was changed.

@@ -16,7 +16,7 @@ use super::pace::Pace;
 use crate::ledger::{Place, Places};
 use crate::share::{Grants, Share};
 
-/// How long a read waits for its turn: whoever waits for its answer may be on the telephone.
+/// How long a read waits for its turn where somebody holds the line for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks whether a place is free.
 const LOOK: Duration = Duration::from_millis(10);
@@ -32,7 +32,7 @@ pub struct Turns {
     /// One place a call that may be under way.
     slots: Places,
     pace: Mutex<Pace>,
-    /// How long a read waits.
+    /// How long a read waits that is wanted soon.
     patience: Duration,
     /// Reads that wait.
     waiting: AtomicUsize,
@@ -40,6 +40,10 @@ pub struct Turns {
     read_last: AtomicBool,
     /// A read has given its place back.
     freed: Notify,
+    /// A read was answered since the lane last asked.
+    answered: AtomicBool,
+    /// A read was answered.
+    news: Notify,
 }
 
 /// What a lane finds when it asks for a turn.
@@ -64,6 +68,8 @@ impl Turns {
             waiting: AtomicUsize::new(0),
             read_last: AtomicBool::new(false),
             freed: Notify::new(),
+            answered: AtomicBool::new(false),
+            news: Notify::new(),
         }
     }
 
@@ -93,6 +99,21 @@ impl Turns {
         self.freed.notified().await;
     }
 
+    /// Returns when a read was answered, which [`Turns::was_answered`] then says.
+    pub(super) async fn answered(&self) {
+        self.news.notified().await;
+    }
+
+    /// Whether a read was answered since this was last asked.
+    pub(super) fn was_answered(&self) -> bool {
+        self.answered.swap(false, Ordering::Relaxed)
+    }
+
+    fn tell_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+        self.news.notify_one();
+    }
+
     fn begin(&self, now: Instant) -> Result<(), Instant> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).begin(now)
     }
@@ -103,33 +124,42 @@ impl Turns {
         if grants.hold(now) { grants.of(&self.system) } else { Share::default() }
     }
 
-    /// Waits for a turn to read.
+    /// Waits for a turn to read, as long as it takes.
+    async fn to_read(&self) -> Reading<'_> {
+        let _waiting = Waiting::new(&self.waiting);
+        loop {
+            granted(self).await;
+            let next = match self.try_to_read() {
+                Ok(reading) => return reading,
+                Err(next) => next,
+            };
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// Waits a little for a turn to read.
     ///
     /// # Errors
     /// Why there is none.
-    async fn to_read(&self) -> Result<Reading<'_>, String> {
-        let _waiting = Waiting::new(&self.waiting);
-        let until = Instant::now() + self.patience;
-        loop {
-            let now = Instant::now();
-            if self.share(now).concurrency == 0 {
-                return Err("this router has no share of what the system can bear at the moment".to_owned());
-            }
-            let mut next = now + LOOK;
-            if let Some(slot) = Place::take(&self.slots) {
-                match self.begin(now) {
-                    Ok(()) => {
-                        self.read_last.store(true, Ordering::Relaxed);
-                        return Ok(Reading { slot: Some(slot), freed: &self.freed });
-                    }
-                    Err(at) => next = at,
-                }
-            }
-            if next > until {
-                return Err(format!("the system's limits left no room for {:?}", self.patience));
-            }
-            tokio::time::sleep_until(next).await;
+    async fn to_read_soon(&self) -> Result<Reading<'_>, String> {
+        let no_share = "this router has no share of what the system can bear at the moment";
+        if self.share(Instant::now()).concurrency == 0 {
+            return Err(no_share.to_owned());
         }
+        let waited = tokio::time::timeout(self.patience, self.to_read()).await;
+        waited.map_err(|_| format!("the system's limits left no room for {:?}", self.patience))
+    }
+
+    /// A turn to read.
+    ///
+    /// # Errors
+    /// When to ask again.
+    fn try_to_read(&self) -> Result<Reading<'_>, Instant> {
+        let now = Instant::now();
+        let slot = Place::take(&self.slots).ok_or(now + LOOK)?;
+        self.begin(now)?;
+        self.read_last.store(true, Ordering::Relaxed);
+        Ok(Reading { slot: Some(slot), freed: &self.freed })
     }
 }
 
@@ -188,55 +218,88 @@ impl Asker {
 
     /// Returns when a turn can come.
     pub async fn granted(&self) {
-        let Some(turns) = &self.turns else { return };
-        let mut grants = turns.grants.clone();
-        while !self.has_share() {
-            if grants.changed().await.is_err() {
-                // Nobody shares out any more: the router stops.
-                return std::future::pending().await;
-            }
+        if let Some(turns) = &self.turns {
+            granted(turns).await;
         }
     }
 
-    /// [`Connector::read`], when it is its turn.
+    /// [`Connector::read`], when it is its turn, however long that takes: limits that leave no room are waited for.
     ///
     /// # Errors
-    /// Those of the connector, and that no turn came.
+    /// Those of the connector.
     pub async fn read(
         &self,
         steps: &Steps,
         context: Value,
         now: Timestamp,
     ) -> Result<Vec<Report>, ReadFailure> {
-        let _reading = self.turn().await?;
-        self.connector.read(steps, context, now).await
+        let _reading = self.turn().await;
+        self.heard(self.connector.read(steps, context, now).await)
     }
 
-    /// [`Connector::gather`], when it is its turn.
+    /// [`Connector::read`] for somebody who holds the line: it is given up when its turn does not come soon.
     ///
     /// # Errors
     /// Those of the connector, and that no turn came.
-    pub async fn gather(
+    pub async fn read_soon(
         &self,
         steps: &Steps,
         context: Value,
         now: Timestamp,
-    ) -> Result<Gathered, ReadFailure> {
-        let _reading = self.turn().await?;
-        self.connector.gather(steps, context, now).await
-    }
-
-    async fn turn(&self) -> Result<Option<Reading<'_>>, ReadFailure> {
-        let Some(turns) = &self.turns else { return Ok(None) };
+    ) -> Result<Vec<Report>, ReadFailure> {
         let none = |reason| ReadFailure {
             reason,
             after: None,
             status: None,
             call: String::new(),
             answer: None,
-            render_failed: None,
+            is_unrenderable: false,
         };
-        turns.to_read().await.map(Some).map_err(none)
+        let _reading = match &self.turns {
+            Some(turns) => Some(turns.to_read_soon().await.map_err(none)?),
+            None => None,
+        };
+        self.heard(self.connector.read(steps, context, now).await)
+    }
+
+    /// [`Connector::gather`], when it is its turn, however long that takes.
+    ///
+    /// # Errors
+    /// Those of the connector.
+    pub async fn gather(
+        &self,
+        steps: &Steps,
+        context: Value,
+        now: Timestamp,
+    ) -> Result<Gathered, ReadFailure> {
+        let _reading = self.turn().await;
+        self.heard(self.connector.gather(steps, context, now).await)
+    }
+
+    async fn turn(&self) -> Option<Reading<'_>> {
+        match &self.turns {
+            Some(turns) => Some(turns.to_read().await),
+            None => None,
+        }
+    }
+
+    /// Lets the lane know that the system answers.
+    fn heard<T>(&self, read: Result<T, ReadFailure>) -> Result<T, ReadFailure> {
+        if let (Ok(_), Some(turns)) = (&read, &self.turns) {
+            turns.tell_answered();
+        }
+        read
+    }
+}
+
+/// Returns when this worker has a share of what the system can bear.
+async fn granted(turns: &Turns) {
+    let mut grants = turns.grants.clone();
+    while turns.share(Instant::now()).concurrency == 0 {
+        if grants.changed().await.is_err() {
+            // Nobody shares out any more: the router stops.
+            return std::future::pending().await;
+        }
     }
 }
 
@@ -275,13 +338,26 @@ mod tests {
     async fn calls_and_reads_together_are_no_more_than_the_limit() {
         let (turns, _shares) = turns(2, LOOK * 3);
         let call = taken(turns.take(Instant::now())).expect("a turn");
-        let read = turns.to_read().await.expect("a turn");
+        let read = turns.to_read().await;
         assert!(matches!(turns.take(Instant::now()), Turn::Taken));
-        assert!(turns.to_read().await.is_err_and(|why| why.contains("left no room for 30ms")));
+        assert!(turns.to_read_soon().await.is_err_and(|why| why.contains("left no room for 30ms")));
         drop(read);
         turns.freed().await;
         assert!(taken(turns.take(Instant::now())).is_some());
         drop(call);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_nobody_holds_the_line_for_waits_until_there_is_room() {
+        let (turns, _shares) = turns(1, LOOK);
+        let call = taken(turns.take(Instant::now())).expect("a turn");
+        let waits = turns.to_read();
+        tokio::pin!(waits);
+        // Longer than whoever holds the line would wait.
+        assert!(turns.to_read_soon().await.is_err());
+        assert!(futures::poll!(&mut waits).is_pending(), "the call has the only place");
+        drop(call);
+        drop(waits.await);
     }
 
     #[tokio::test]
@@ -291,7 +367,7 @@ mod tests {
         let mut reads = tokio::task::JoinSet::new();
         for _ in 0..2 {
             let turns = Arc::clone(&turns);
-            reads.spawn(async move { turns.to_read().await.map(drop) });
+            reads.spawn(async move { drop(turns.to_read().await) });
         }
         while turns.waiting.load(Ordering::Relaxed) < 2 {
             tokio::task::yield_now().await;
@@ -300,7 +376,7 @@ mod tests {
         assert!(matches!(turns.take(Instant::now()), Turn::At(_)), "a read is first");
         turns.freed().await;
         assert!(taken(turns.take(Instant::now())).is_some(), "then a call, although another read may wait");
-        assert!(reads.join_all().await.iter().all(Result::is_ok));
+        assert_eq!(reads.join_all().await.len(), 2);
     }
 
     #[tokio::test]
@@ -309,7 +385,7 @@ mod tests {
         turns.set_rate(Some(Rate { calls: 2, per: Duration::from_secs(1) }));
         let begun = Instant::now();
         for _ in 0..4 {
-            drop(turns.to_read().await.expect("a turn"));
+            drop(turns.to_read().await);
         }
         assert!(begun.elapsed() > Duration::from_millis(1_400), "{:?}", begun.elapsed());
     }
@@ -319,6 +395,6 @@ mod tests {
         let system = SystemName::parse("waste").expect("a name");
         let shares = Shares::new(WorkerId(Uuid::nil()), Vec::new());
         let turns = Turns::new(system, shares.grants(), Places::new(1));
-        assert!(turns.to_read().await.is_err_and(|why| why.contains("no share")));
+        assert!(turns.to_read_soon().await.is_err_and(|why| why.contains("no share")));
     }
 }

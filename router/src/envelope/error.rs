@@ -1,16 +1,13 @@
 //! Why a message is not an event.
 
+use mappings::bounds::Excess;
+
 /// Why a body or its headers cannot be read as CloudEvents 1.0: where, what was found, what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Refused by its size alone.
-    #[error("the body has {found} bytes; expected fewer than {limit}")]
-    TooLarge {
-        /// How many bytes came.
-        found: usize,
-        /// The number that must not be reached.
-        limit: usize,
-    },
+    /// Larger than what is read, in bytes, levels or values.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// The body is text in another encoding, or not text.
     #[error("the body is not UTF-8: byte {at} (0x{byte:02x}) cannot be read; expected JSON in UTF-8")]
     NotUtf8 {
@@ -30,16 +27,6 @@ pub enum Error {
         column: usize,
         /// What is wrong there.
         reason: String,
-    },
-    /// The JSON is nested too deep to be read safely.
-    #[error("{place} is nested deeper than 127 levels at line {line} column {column}")]
-    TooDeep {
-        /// Which text.
-        place: Place,
-        /// The line, from 1.
-        line: usize,
-        /// The column, from 1.
-        column: usize,
     },
     /// The JSON is of another kind than the mode asks for.
     #[error("the body is {found}; expected {expected}")]
@@ -110,17 +97,15 @@ impl Error {
             Self::Missing { attribute, .. } | Self::Attribute { attribute, .. } => {
                 Some((*attribute).to_owned())
             }
-            Self::NotJson { place: Place::DataBase64, .. }
-            | Self::TooDeep { place: Place::DataBase64, .. } => Some("data_base64".to_owned()),
+            Self::NotJson { place: Place::DataBase64, .. } => Some("data_base64".to_owned()),
             Self::Format { .. } => Some("content-type".to_owned()),
             Self::InBatch { index, source } => Some(match source.path() {
                 Some(path) => format!("[{index}].{path}"),
                 None => format!("[{index}]"),
             }),
-            Self::TooLarge { .. }
+            Self::Excess(_)
             | Self::NotUtf8 { .. }
             | Self::NotJson { place: Place::Body, .. }
-            | Self::TooDeep { place: Place::Body, .. }
             | Self::Shape { .. } => None,
         }
     }

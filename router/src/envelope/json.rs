@@ -2,14 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mappings::bounds::Bounds;
 use serde_json::{Map, Value, json};
 
 use super::attributes::{Given, assemble, optional, wrong};
 use super::error::Place;
 use super::{Data, Envelope, Error};
 
-/// Reads a text as JSON, with the place of the first mistake.
-pub(super) fn parse(bytes: &[u8], place: Place) -> Result<Value, Error> {
+/// Reads a text as JSON, with the place of the first mistake. Nothing is built of one that exceeds the bounds.
+pub(super) fn parse(bytes: &[u8], place: Place, bounds: &Bounds) -> Result<Value, Error> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -17,20 +18,17 @@ pub(super) fn parse(bytes: &[u8], place: Place) -> Result<Value, Error> {
             return Err(Error::NotUtf8 { at, byte: bytes.get(at).copied().unwrap_or_default() });
         }
     };
+    bounds.measure(text)?;
     mappings::digits::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = error.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
-        if reason == "recursion limit exceeded" {
-            Error::TooDeep { place, line, column }
-        } else {
-            Error::NotJson { place, line, column, reason: reason.to_owned() }
-        }
+        Error::NotJson { place, line, column, reason: reason.to_owned() }
     })
 }
 
 /// Reads one event in structured mode.
-pub(super) fn read(document: Value, trace: Option<String>) -> Result<Envelope, Error> {
+pub(super) fn read(document: Value, trace: Option<String>, bounds: &Bounds) -> Result<Envelope, Error> {
     let Value::Object(mut event) = document else {
         return Err(Error::Shape {
             found: kind(&document),
@@ -42,11 +40,15 @@ pub(super) fn read(document: Value, trace: Option<String>) -> Result<Envelope, E
         data_base64: event.remove("data_base64"),
         content_type: take(&mut event, "datacontenttype"),
     };
-    assemble(|name| take(&mut event, name), || content.read(), trace)
+    assemble(|name| take(&mut event, name), || content.read(bounds), trace)
 }
 
 /// Reads the events of a batch; one that cannot be read fails the whole.
-pub(super) fn read_batch(document: Value, trace: Option<&String>) -> Result<Vec<Envelope>, Error> {
+pub(super) fn read_batch(
+    document: Value,
+    trace: Option<&String>,
+    bounds: &Bounds,
+) -> Result<Vec<Envelope>, Error> {
     let Value::Array(events) = document else {
         return Err(Error::Shape { found: kind(&document), expected: "a JSON array of CloudEvents" });
     };
@@ -54,7 +56,8 @@ pub(super) fn read_batch(document: Value, trace: Option<&String>) -> Result<Vec<
         .into_iter()
         .enumerate()
         .map(|(index, event)| {
-            read(event, trace.cloned()).map_err(|source| Error::InBatch { index, source: Box::new(source) })
+            read(event, trace.cloned(), bounds)
+                .map_err(|source| Error::InBatch { index, source: Box::new(source) })
         })
         .collect()
 }
@@ -105,7 +108,7 @@ struct Content {
 }
 
 impl Content {
-    fn read(mut self) -> Result<Data, Error> {
+    fn read(mut self, bounds: &Bounds) -> Result<Data, Error> {
         const BASE64: &str = "base64 text (RFC 4648), and no \"data\" beside it";
         let content_type = optional(&mut |_| self.content_type.take(), "datacontenttype", "a media type")?;
         let is_json = content_type.as_deref().is_none_or(is_json);
@@ -118,7 +121,7 @@ impl Content {
             (None, Some(Value::String(text))) => {
                 let bytes = STANDARD.decode(&text).map_err(|_| wrong("data_base64", &text, BASE64))?;
                 match content_type {
-                    Some(_) if is_json => Ok(Data::Json(parse(&bytes, Place::DataBase64)?)),
+                    Some(_) if is_json => Ok(Data::Json(parse(&bytes, Place::DataBase64, bounds)?)),
                     content_type => Ok(Data::Bytes {
                         content_type: content_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
                         bytes,

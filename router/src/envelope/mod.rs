@@ -5,6 +5,7 @@
 
 mod attributes;
 mod error;
+mod glimpse;
 mod json;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use error::Error;
+pub use glimpse::Glimpse;
 pub use transport::{from_amqp, from_http};
 
 /// The media type of one event in structured mode.
@@ -22,9 +24,6 @@ pub const STRUCTURED: &str = "application/cloudevents+json";
 
 /// The media type of several events in one HTTP body.
 pub const BATCH: &str = "application/cloudevents-batch+json";
-
-/// A body of this many bytes, or more, is refused before it is looked at.
-pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// One CloudEvent: its attributes, checked, and what it carries.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,16 +86,4 @@ impl Envelope {
 /// The inbox key of what carries no id of its own: the SHA-256 of the body, in hex.
 pub fn digest(body: &[u8]) -> String {
     Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What a body that was refused may still tell: the `data` of an event, or else the whole document.
-///
-/// Nothing of it has been checked; it serves to find out whose ticket the refusal is to be told to. A body at
-/// the [limit](BODY_LIMIT) is not to be given.
-pub fn salvage(body: &[u8]) -> Option<Value> {
-    let mut document = json::parse(body, error::Place::Body).ok()?;
-    match document.get_mut("data").map(Value::take) {
-        Some(data) => Some(data),
-        None => Some(document),
-    }
 }

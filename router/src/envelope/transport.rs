@@ -1,10 +1,12 @@
 //! The modes of the two transports: structured and binary over AMQP; structured, binary and batch over HTTP.
 
 use axum::http::{HeaderMap, HeaderName};
+use mappings::bounds::Bounds;
 use percent_encoding::percent_decode_str;
 
 use super::attributes::{Given, assemble};
 use super::error::Place;
+use super::glimpse::Glimpse;
 use super::json::{self, is_json, media_type};
 use super::{BATCH, Data, Delivery, Error, STRUCTURED};
 
@@ -13,7 +15,7 @@ const AMQP_PREFIXES: [&str; 2] = ["cloudEvents:", "cloudEvents_"];
 
 /// Reads what came over AMQP 0-9-1, whose `content_type` is the property of that name.
 ///
-/// A body of `limit` bytes or more is refused unread. A JSON object that calls itself a CloudEvent is taken for
+/// A body that exceeds the bounds is refused before anything is built of it. A JSON object that calls itself a CloudEvent is taken for
 /// one without the content type too, since broker consoles and many clients set none.
 ///
 /// # Errors
@@ -22,7 +24,7 @@ pub fn from_amqp(
     content_type: Option<&str>,
     headers: &[(String, String)],
     body: &[u8],
-    limit: usize,
+    bounds: &Bounds,
 ) -> Result<Delivery, Error> {
     let attribute = |name: &str| {
         headers.iter().find_map(|(key, value)| {
@@ -33,17 +35,17 @@ pub fn from_amqp(
     let trace = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case("traceparent"));
     let marked =
         headers.iter().any(|(key, _)| AMQP_PREFIXES.iter().any(|prefix| strip_prefix(key, prefix).is_some()));
-    Message { content_type, trace: trace.map(|(_, value)| value.clone()), marked, body, limit }
+    Message { content_type, trace: trace.map(|(_, value)| value.clone()), marked, body, bounds }
         .read(attribute, Batches::Refused)
 }
 
 /// Reads what came over HTTP.
 ///
-/// A body of `limit` bytes or more is refused unread.
+/// A body that exceeds the bounds is refused before anything is built of it.
 ///
 /// # Errors
 /// [`Error`] says where, what was found and what was expected.
-pub fn from_http(headers: &HeaderMap, body: &[u8], limit: usize) -> Result<Delivery, Error> {
+pub fn from_http(headers: &HeaderMap, body: &[u8], bounds: &Bounds) -> Result<Delivery, Error> {
     let text = |name: &str| {
         let value = headers.get(name)?.as_bytes();
         Some(String::from_utf8_lossy(value).into_owned())
@@ -54,7 +56,7 @@ pub fn from_http(headers: &HeaderMap, body: &[u8], limit: usize) -> Result<Deliv
         Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
     };
     let marked = headers.keys().map(HeaderName::as_str).any(|name| name.starts_with("ce-"));
-    Message { content_type: content_type.as_deref(), trace: text("traceparent"), marked, body, limit }
+    Message { content_type: content_type.as_deref(), trace: text("traceparent"), marked, body, bounds }
         .read(attribute, Batches::Accepted)
 }
 
@@ -72,20 +74,18 @@ struct Message<'a> {
     /// At least one header is an attribute.
     marked: bool,
     body: &'a [u8],
-    limit: usize,
+    bounds: &'a Bounds,
 }
 
 impl Message<'_> {
     fn read(self, attribute: impl Fn(&str) -> Option<String>, batches: Batches) -> Result<Delivery, Error> {
-        if self.body.len() >= self.limit {
-            return Err(Error::TooLarge { found: self.body.len(), limit: self.limit });
-        }
+        self.bounds.admit(self.body.len())?;
         let media = self.content_type.map(media_type);
         match (media.as_deref(), batches) {
             (Some(STRUCTURED), _) => self.structured(),
             (Some(BATCH), Batches::Accepted) => {
-                let document = json::parse(self.body, Place::Body)?;
-                Ok(Delivery::Events(json::read_batch(document, self.trace.as_ref())?))
+                let document = json::parse(self.body, Place::Body, self.bounds)?;
+                Ok(Delivery::Events(json::read_batch(document, self.trace.as_ref(), self.bounds)?))
             }
             (Some(BATCH), Batches::Refused) => Err(self.unspoken("one event a message on the bus")),
             (Some(media), _) if media.starts_with("application/cloudevents") => {
@@ -101,7 +101,8 @@ impl Message<'_> {
     }
 
     fn structured(self) -> Result<Delivery, Error> {
-        json::read(json::parse(self.body, Place::Body)?, self.trace).map(Delivery::Event)
+        let document = json::parse(self.body, Place::Body, self.bounds)?;
+        json::read(document, self.trace, self.bounds).map(Delivery::Event)
     }
 
     fn binary(self, attribute: impl Fn(&str) -> Option<String>) -> Result<Delivery, Error> {
@@ -110,17 +111,14 @@ impl Message<'_> {
                 Ok(Data::Bytes { content_type: content_type.to_owned(), bytes: self.body.to_vec() })
             }
             _ if self.body.is_empty() => Ok(Data::Json(serde_json::Value::Null)),
-            _ => json::parse(self.body, Place::Body).map(Data::Json),
+            _ => json::parse(self.body, Place::Body, self.bounds).map(Data::Json),
         };
         assemble(|name| attribute(name).map(Given::Text), data, self.trace).map(Delivery::Event)
     }
 
     /// A JSON object with a `specversion` of its own, whatever its content type says.
     fn calls_itself_an_event(&self) -> bool {
-        const MARK: &[u8] = b"\"specversion\"";
-        self.content_type.is_none_or(is_json)
-            && self.body.windows(MARK.len()).any(|window| window == MARK)
-            && json::parse(self.body, Place::Body).is_ok_and(|document| document.get("specversion").is_some())
+        self.content_type.is_none_or(is_json) && Glimpse::of(self.body).is_event
     }
 
     fn unspoken(&self, expected: &'static str) -> Error {

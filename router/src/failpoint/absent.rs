@@ -56,3 +56,7 @@ pub fn sent<F: Future>(call: F) -> F {
 pub fn acknowledges_first() -> bool {
     false
 }
+
+/// Does nothing.
+#[inline(always)]
+pub fn reading(_body: &[u8]) {}

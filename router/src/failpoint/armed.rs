@@ -96,6 +96,15 @@ pub fn acknowledges_first() -> bool {
     ARMED.get().is_some_and(|armed| armed.plan.acknowledges_first)
 }
 
+/// The place where a body is read; the plan may name a text that no router survives.
+pub fn reading(body: &[u8]) {
+    let deadly = ARMED.get().and_then(|armed| armed.plan.deadly.as_deref()).map(str::as_bytes);
+    if deadly.is_some_and(|deadly| body.windows(deadly.len()).any(|window| window == deadly)) {
+        tracing::warn!("aborted on purpose by what was read");
+        std::process::abort();
+    }
+}
+
 async fn fall(point: Point) -> Result<(), Injected> {
     match ARMED.get().and_then(|armed| armed.due(point)) {
         None => Ok(()),

@@ -1,7 +1,8 @@
 //! Fail points: named places where a test makes the router die, fail or pause. Release builds have none.
 //!
 //! A debug build reads from `DOVETAIL_FAIL` what happens where, for example
-//! `accepted=kill@7;sent=pause:15s@3;written=error:5%:42`. In a release build every function here is empty.
+//! `accepted=kill@7;sent=pause:15s@3;written=error:5%:42`, or `deadly:CRM-7`, a text that it does not survive reading.
+//! In a release build every function here is empty.
 
 #[cfg(not(debug_assertions))]
 mod absent;
@@ -11,9 +12,13 @@ mod armed;
 mod plan;
 
 #[cfg(not(debug_assertions))]
-pub use absent::{acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, sent};
+pub use absent::{
+    acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, reading, sent,
+};
 #[cfg(debug_assertions)]
-pub use armed::{acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, sent};
+pub use armed::{
+    acknowledges_first, after_commit, arm, before_commit, during, during_all, hit, reading, sent,
+};
 
 /// A place on the way of a request, in the order in which a request comes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

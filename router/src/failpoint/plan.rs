@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) actions: HashMap<Point, (Action, When)>,
     /// Deliveries are acknowledged before they are written: a fault that the checker must find.
     pub(super) acknowledges_first: bool,
+    /// Reading a body that holds this text kills the router.
+    pub(super) deadly: Option<String>,
 }
 
 impl Plan {
@@ -46,6 +48,10 @@ impl Plan {
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             if part == "acknowledge_first" {
                 plan.acknowledges_first = true;
+                continue;
+            }
+            if let Some(text) = part.strip_prefix("deadly:").filter(|text| !text.is_empty()) {
+                plan.deadly = Some(text.to_owned());
                 continue;
             }
             let wrong = |expected: &str| format!("DOVETAIL_FAIL: found {part:?}, expected {expected}");
@@ -110,6 +116,7 @@ mod tests {
         assert_eq!(plan.actions[&Point::After(Write::Record)], (Action::Error, When::Rate(0.05, 42)));
         assert_eq!(plan.actions[&Point::Received], (Action::Tell, When::Always));
         assert!(!plan.acknowledges_first);
+        assert_eq!(Plan::parse("deadly:CRM-7").expect("read").deadly.as_deref(), Some("CRM-7"));
         assert_eq!(Plan::parse("any=tell").expect("read").actions.len(), Point::all().len());
     }
 

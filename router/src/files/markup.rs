@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{BufReader, Read};
 
-use mappings::mapping::BadRow;
+use mappings::mapping::{BadRow, Files};
 use mappings::xml;
 use quick_xml::events::Event;
 use quick_xml::{Reader, Writer};
@@ -11,6 +11,18 @@ use serde_json::Value;
 
 use super::rows::{Give, Stop, stop};
 use super::text::{Bounded, LONGEST_ROW};
+
+/// Elements that say what went wrong.
+const FAILURES: &[&str] = &[
+    "fault",
+    "error",
+    "errors",
+    "errormessage",
+    "exception",
+    "exceptionreport",
+    "serviceexception",
+    "problem",
+];
 
 /// A row that is being read.
 struct Open {
@@ -20,10 +32,14 @@ struct Open {
 }
 
 /// Gives what each element of this local name holds.
-pub(super) fn rows(text: impl Read, name: &str, lists: &[String], give: &mut Give<'_>) -> Result<(), Stop> {
+///
+/// A document without any is an honest one, unless it has what belongs into rows, or says what went wrong.
+pub(super) fn rows(text: impl Read, name: &str, files: &Files, give: &mut Give<'_>) -> Result<(), Stop> {
+    let lists = &files.xml_lists;
     let left = Cell::new(LONGEST_ROW);
     let mut reader = Reader::from_reader(BufReader::new(Bounded { inner: text, left: &left }));
     let (mut line, mut depth, mut open) = (1, 0_usize, None::<Open>);
+    let mut without = Without { rows: true, root: false, other: None };
     let mut bytes = Vec::new();
     loop {
         if open.is_none() {
@@ -40,7 +56,7 @@ pub(super) fn rows(text: impl Read, name: &str, lists: &[String], give: &mut Giv
         };
         let lone = match &event {
             Event::Eof if depth > 0 => return Err(broken(line, "the end of the file within an element")),
-            Event::Eof => return Ok(()),
+            Event::Eof => return without.end(line, name),
             Event::DocType(_) => return Err(broken(line, "a doctype")),
             Event::Start(start) | Event::Empty(start) => {
                 let local = start.local_name();
@@ -48,10 +64,11 @@ pub(super) fn rows(text: impl Read, name: &str, lists: &[String], give: &mut Giv
                 if depth == 0 && local.eq_ignore_ascii_case("html") {
                     return Err(broken(line, "HTML"));
                 }
+                let empty = matches!(event, Event::Empty(_));
+                without.see(line, (depth, empty), local, name, files);
                 if open.is_none() && local == name {
                     open = Some(Open { line, depth, written: Writer::new(Vec::new()) });
                 }
-                let empty = matches!(event, Event::Empty(_));
                 depth += usize::from(!empty);
                 empty
             }
@@ -61,6 +78,10 @@ pub(super) fn rows(text: impl Read, name: &str, lists: &[String], give: &mut Giv
             }
             Event::Text(text) if depth == 0 && !text.trim().is_empty() => {
                 return Err(broken(line, "text outside of any element"));
+            }
+            Event::Text(text) if depth == 1 && !text.trim().is_empty() => {
+                without.other.get_or_insert_with(|| (line, "text".to_owned()));
+                false
             }
             Event::Text(_)
             | Event::CData(_)
@@ -77,6 +98,37 @@ pub(super) fn rows(text: impl Read, name: &str, lists: &[String], give: &mut Giv
             && !give(row.line, content(row.written.into_inner(), lists))
         {
             return Ok(());
+        }
+    }
+}
+
+/// What a document has in place of rows.
+struct Without {
+    rows: bool,
+    root: bool,
+    /// The first element that speaks against its being one without news, and its line.
+    other: Option<(u64, String)>,
+}
+
+impl Without {
+    fn see(&mut self, line: u64, (depth, empty): (usize, bool), local: &str, name: &str, files: &Files) {
+        self.root = true;
+        self.rows &= local != name;
+        let trouble = !empty && FAILURES.iter().any(|word| local.eq_ignore_ascii_case(word));
+        let of_a_row = depth > 0 && files.columns.needs(local);
+        if self.rows && (trouble || of_a_row || local.eq_ignore_ascii_case(name)) {
+            self.other.get_or_insert_with(|| (line, format!("an element {local}")));
+        }
+    }
+
+    fn end(self, line: u64, name: &str) -> Result<(), Stop> {
+        match self.other {
+            _ if !self.root => Err(broken(line, "no element")),
+            Some((line, other)) if self.rows => {
+                let expected = format!("an element {name} for each row, or an empty list");
+                Err(Stop::Broken(line, BadRow::new(format!("no {name}, but {other}"), expected)))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }

@@ -5,16 +5,23 @@
 //! reading, a file is locked, so that several routers may look into one folder; where there are no locks, as on a server,
 //! they read the same rows, which count once.
 
+mod folder;
+mod kind;
 mod look;
 mod markup;
 mod receipt;
+mod records;
 mod rows;
+mod settings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trailer;
+mod trouble;
 mod visit;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -27,13 +34,15 @@ use mappings::mapping::{BadRow, Catalogue, Files, Report, System};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::look::Looked;
-use self::receipt::Account;
+use self::look::{Looked, Seen};
+use self::receipt::{Account, Settled, Spot};
 use self::rows::{End, Row};
+pub use self::settings::{Bounds, Settings};
+use self::trouble::Fault;
 use self::visit::{Stand, Visit};
 use crate::clock::Clock;
 use crate::complete::{self, LOOK, Step};
-use crate::ledger::{Correlated, InboxKey, Refusal, Way, Writer};
+use crate::ledger::{Correlated, Way, Writer};
 use crate::rounds::Rounds;
 
 /// How many rows are given to the ledger at once.
@@ -45,8 +54,11 @@ pub struct Watcher {
     system: SystemName,
     writer: Writer,
     clock: Clock,
+    bounds: Bounds,
     /// How the files stood at the last look.
-    seen: HashMap<String, Stand>,
+    seen: HashMap<String, Seen>,
+    /// What a person was told of at the last look; it is not told again while it lasts.
+    told: HashSet<String>,
     /// Files that were taken and could not be moved: they are not read again as long as they stand so.
     stuck: HashMap<String, (Stand, Account)>,
     next_at: Option<Timestamp>,
@@ -57,13 +69,18 @@ pub fn source(system: &SystemName) -> String {
     format!("/systems/{system}/files")
 }
 
-/// Whether a folder can be read.
+/// Whether a folder can be read, and files moved into the folders within it.
 ///
 /// # Errors
 /// Why it cannot.
 pub async fn reach(files: &Files) -> io::Result<()> {
     let Some(folder) = &files.folder else { return Ok(()) };
-    Visit::start(files, folder).await?.files().await.map(drop)
+    let visit = Visit::start(files, folder).await?;
+    visit.files().await?;
+    for name in receipt::FOLDERS {
+        visit.is_folder(name).await?;
+    }
+    Ok(())
 }
 
 impl Watcher {
@@ -74,6 +91,7 @@ impl Watcher {
         system: &System,
         writer: Writer,
         clock: Clock,
+        bounds: Bounds,
     ) -> Option<(Self, Duration)> {
         let files = system.files.as_ref().filter(|files| files.folder.is_some())?;
         let watcher = Self {
@@ -81,7 +99,9 @@ impl Watcher {
             system: system.name.clone(),
             writer,
             clock,
+            bounds,
             seen: HashMap::new(),
+            told: HashSet::new(),
             stuck: HashMap::new(),
             next_at: None,
         };
@@ -117,42 +137,63 @@ impl Watcher {
         let folder = files.folder.as_deref().context("its mapping names no folder")?;
         let cannot = || format!("the folder {} cannot be read", files.place().unwrap_or_default());
         let visit = Visit::start(files, folder).await.with_context(cannot)?;
-        let Looked { all, whole } = look::look(&visit, files, &self.seen).await.with_context(cannot)?;
+        let looked = look::look(&visit, files, &self.seen, now).await.with_context(cannot)?;
+        let Looked { all, whole, odd } = looked;
         self.seen = all;
-        self.stuck.retain(|name, (stand, _)| self.seen.get(name) == Some(stand));
-        let (mut taken, mut failure) = (0, None);
-        for (name, stand) in whole {
-            match self.take(&visit, files, &name, stand).await {
-                Ok(rows) => taken += rows,
-                Err(error) => failure = Some(error.context(format!("{name} stays in the folder"))),
-            }
+        self.stuck.retain(|name, (stand, _)| self.seen.get(name).is_some_and(|seen| seen.stand == *stand));
+        let (mut taken, mut failure, mut troubles) = (0, None, Vec::new());
+        for found in odd {
+            let Some(what) = found.odd else { continue };
+            troubles.push((found.name, found.stand, trouble::odd(what)));
         }
+        for (name, stand) in whole {
+            let fault = match self.take(&visit, files, &name, stand).await {
+                Ok(rows) => {
+                    taken += rows;
+                    continue;
+                }
+                Err(Fault::Ours(error)) => error,
+                Err(Fault::OfFile(trouble)) => {
+                    let fault = anyhow::anyhow!("{trouble}");
+                    troubles.push((name.clone(), stand, trouble));
+                    fault
+                }
+            };
+            failure = Some(fault.context(format!("{name} stays in the folder")));
+        }
+        self.tell_of_left(troubles).await?;
         failure.map_or(Ok(Step::Done(taken)), Err)
     }
 
     /// Takes one file, and says how many of its rows were news.
-    async fn take(
-        &mut self,
-        visit: &Visit,
-        files: &Files,
-        name: &str,
-        stand: Stand,
-    ) -> anyhow::Result<usize> {
+    async fn take(&mut self, visit: &Visit, files: &Files, name: &str, stand: Stand) -> Result<usize, Fault> {
         if let Some((_, account)) = self.stuck.remove(name) {
             return self.settle(visit, files, account, stand).await;
         }
-        let Some(file) = visit.open(name).await? else { return Ok(0) };
+        if stand.size > self.bounds.largest {
+            return Err(trouble::too_large(stand.size, self.bounds.largest));
+        }
+        let file = match visit.open(name, stand.size, &self.bounds).await {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(0),
+            Err(error) => {
+                // Where the server is gone, nothing is the matter with the file.
+                visit.stand(name).await?;
+                return Err(trouble::unreadable(&error));
+            }
+        };
         // Another had it since it was looked at, or writes on.
         if visit.stand(name).await? != Some(stand) {
             return Ok(0);
         }
         let file = Arc::new(file);
-        let account = self.read(name, stand, &file).await?;
-        // It is written on after all; its rows are recognised when it is read again.
+        let (mut account, last) = self.read(name, stand, &file).await?;
+        // It is written on after all; the rest of its rows is heard when it is read again, and the others are recognised.
         if visit.stand(name).await? != Some(stand) {
-            return Ok(usize::try_from(account.taken)?);
+            return Ok(account.news());
         }
-        self.tell(&account).await?;
+        self.take_rows(last, &mut account).await?;
+        self.tell(&account, stand).await?;
         // The file stays locked until it is moved.
         self.settle(visit, files, account, stand).await
     }
@@ -163,9 +204,10 @@ impl Watcher {
         files: &Files,
         account: Account,
         stand: Stand,
-    ) -> anyhow::Result<usize> {
-        match receipt::settle(visit, &account, files.marker.as_deref()).await {
-            Ok(moved_to) => {
+    ) -> Result<usize, Fault> {
+        match receipt::settle(visit, &account, stand, files.marker.as_deref()).await {
+            Ok(Settled::Gone | Settled::Changed) => Ok(account.news()),
+            Ok(Settled::Moved(moved_to)) => {
                 let end = if account.is_refused() { "refused" } else { "done" };
                 metrics::counter!("dovetail_files_total", "system" => self.system.to_string(), "end" => end)
                     .increment(1);
@@ -173,18 +215,18 @@ impl Watcher {
                     system = %self.system, file.name = account.file, file.moved_to = moved_to, rows.taken = account.taken,
                     rows.known = account.known, rows.bad = account.bad, "a file was taken"
                 );
-                Ok(usize::try_from(account.taken)?)
+                Ok(account.news())
             }
             Err(error) => {
                 let name = account.file.clone();
                 self.stuck.insert(name, (stand, account));
-                Err(anyhow::Error::from(error).context("its rows are taken, but it cannot be moved"))
+                Err(trouble::unmoved(&error))
             }
         }
     }
 
-    /// Reads a file and has the ledger take its rows, some at a time.
-    async fn read(&self, name: &str, stand: Stand, file: &Arc<File>) -> anyhow::Result<Account> {
+    /// Reads a file and has the ledger take its rows, some at a time, but for the last: they may be half written.
+    async fn read(&self, name: &str, stand: Stand, file: &Arc<File>) -> Result<(Account, Vec<Row>), Fault> {
         let mut account = Account {
             system: self.system.clone(),
             file: name.to_owned(),
@@ -203,28 +245,30 @@ impl Watcher {
         while let Some(rows) = to_take.recv().await {
             self.take_rows(rows, &mut account).await?;
         }
-        let End { digest, broken } = reading.await?.context("it cannot be read")?;
+        let read = reading.await.map_err(anyhow::Error::from)?;
+        let (End { digest, broken }, last) = read.map_err(|error| trouble::unreadable(&error))?;
         account.digest = digest;
         account.broken = broken;
-        Ok(account)
+        Ok((account, last))
     }
 
     async fn take_rows(&self, rows: Vec<Row>, account: &mut Account) -> anyhow::Result<()> {
-        let mut good: Vec<(u64, Report)> = Vec::with_capacity(rows.len());
-        for row in rows {
-            match row.said {
-                Ok(report) => good.push((row.line, report)),
-                Err(bad) => account.add_bad(row.line, bad),
+        let mut good: Vec<(Spot, Report)> = Vec::with_capacity(rows.len());
+        for Row { line, number, said } in rows {
+            let spot = Spot { row: number, line };
+            match said {
+                Ok(report) => good.push((spot, report)),
+                Err(bad) => account.add_bad(spot, bad),
             }
         }
-        let taking = good.into_iter().map(async |(line, report)| {
+        let taking = good.into_iter().map(async |(spot, report)| {
             let completion = complete::completion(&self.system, report, Way::File, account.at);
-            complete::take(&self.writer, completion).await.map(|correlated| (line, correlated))
+            complete::take(&self.writer, completion).await.map(|correlated| (spot, correlated))
         });
-        for (line, correlated) in futures::future::try_join_all(taking).await? {
+        for (spot, correlated) in futures::future::try_join_all(taking).await? {
             match correlated {
                 None => {
-                    account.add_bad(line, BadRow::new("what the ledger cannot hold", "plain text"));
+                    account.add_bad(spot, BadRow::new("what the ledger cannot hold", "plain text"));
                 }
                 Some(Correlated::Duplicate) => account.known += 1,
                 Some(
@@ -234,43 +278,23 @@ impl Watcher {
         }
         Ok(())
     }
-
-    /// Keeps for a person what could not be taken.
-    async fn tell(&self, account: &Account) -> anyhow::Result<()> {
-        let Some((path, reason)) = account.trouble() else { return Ok(()) };
-        let refusal = Refusal {
-            key: InboxKey {
-                source: source(&self.system),
-                id: format!("{} sha256:{}", account.file, account.digest),
-            },
-            council: None,
-            ticket: None,
-            path: Some(path),
-            reason,
-            body: Vec::new(),
-            received_at: account.at,
-            traceparent: None,
-        };
-        self.writer.refuse(refusal).await?;
-        Ok(())
-    }
 }
 
-/// Reads the rows of a file and sends them on, until nobody takes them any more.
+/// Reads the rows of a file and sends them on, until nobody takes them any more; returns the last of them.
 fn give(
     catalogue: &Catalogue,
     system: &SystemName,
     file: &File,
     to: &mpsc::Sender<Vec<Row>>,
-) -> io::Result<End> {
+) -> io::Result<(End, Vec<Row>)> {
     let files = catalogue.system(system).and_then(|system| system.files.as_ref());
     let files = files.ok_or_else(|| io::Error::other("its mapping names no files"))?;
     let mut some = Vec::with_capacity(AT_ONCE);
     let end = rows::read(file, files, |row| {
+        let full = some.len() == AT_ONCE;
+        let wanted = !full || to.blocking_send(std::mem::take(&mut some)).is_ok();
         some.push(row);
-        some.len() < AT_ONCE || to.blocking_send(std::mem::take(&mut some)).is_ok()
+        wanted
     })?;
-    // Whoever takes no more rows knows that it does not.
-    let _taken = to.blocking_send(some).is_ok();
-    Ok(end)
+    Ok((end, some))
 }

@@ -2,11 +2,17 @@
 //! the ledger has it.
 
 mod pressure;
+mod suspects;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
+use mappings::bounds::Bounds;
 use mappings::domain::{Job, SystemName, Ticket};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -18,8 +24,12 @@ use crate::complete;
 use crate::envelope::{self, Data, Delivery};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
-use crate::ledger::{Completion, Failed, InboxKey, Refusal, Way, Writer};
+use crate::ledger::{Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::reading::{Memory, memory_of};
 use pressure::{Pressure, Turn};
+use suspects::{Rest, Returned, Suspect, TOGETHER};
+
+pub use suspects::Suspects;
 
 /// The type of a completion on `backoffice.events`.
 pub const COMPLETION: &str = "uk.dovetail.job.reported.v1";
@@ -35,12 +45,20 @@ pub struct Inlet {
     pub writer: Writer,
     /// The time.
     pub clock: Clock,
-    /// The largest body that is read, in bytes.
-    pub body_limit: usize,
+    /// The largest document that is read.
+    pub bounds: Bounds,
+    /// The memory for documents.
+    pub memory: Memory,
     /// To hold back what the ledger cannot take.
     pub bus: Bus,
     /// The most deliveries that are held unacknowledged.
     pub most: usize,
+    /// How often the broker gives a delivery out before it sets it aside.
+    pub delivery_limit: u32,
+    /// Of what came back, how often it was read.
+    pub ledger: Arc<dyn Ledger>,
+    /// What came back, on both queues.
+    pub suspects: Suspects,
 }
 
 /// How often it is looked whether the ledger keeps up.
@@ -54,26 +72,82 @@ impl Inlet {
     pub async fn run(self, queue: Queue, mut inbound: mpsc::Receiver<Inbound>, shutdown: CancellationToken) {
         let pressure = Pressure::default();
         let mut under_way = FuturesUnordered::new();
+        let mut returned = VecDeque::new();
+        let mut suspects: Vec<Suspect> = Vec::new();
+        let mut careful: Option<BoxFuture<'_, Step>> = None;
+        let mut rest = None;
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let held = metrics::gauge!("dovetail_bus_unacknowledged", "queue" => queue.to_string());
+        let gauge = metrics::gauge!("dovetail_bus_unacknowledged", "queue" => queue.to_string());
         loop {
-            held.set(u32::try_from(under_way.len()).map_or(f64::INFINITY, f64::from));
+            let held = under_way.len() + returned.len() + suspects.len();
+            gauge.set(u32::try_from(held).map_or(f64::INFINITY, f64::from));
+            if careful.is_none() {
+                careful =
+                    self.next_step(&mut returned, &mut suspects, rest.is_some(), (&pressure, &shutdown));
+            }
+            if careful.is_none() {
+                rest = None;
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(()) = under_way.next() => {}
+                step = OptionFuture::from(careful.as_mut()), if careful.is_some() => {
+                    careful = None;
+                    match step {
+                        Some(Step::Sorted(more)) => suspects.extend(more),
+                        Some(Step::Rested(begun)) => rest = Some(begun),
+                        Some(Step::Alone) | None => {}
+                    }
+                }
                 _ = tick.tick() => self.turn(queue, pressure.look(tokio::time::Instant::now())),
-                next = inbound.recv(), if under_way.len() < self.most => {
+                next = inbound.recv(), if held < self.most => {
                     let Some(next) = next else { break };
-                    under_way.push(self.take(next, &pressure, &shutdown));
+                    if self.suspects.holds(&next) {
+                        returned.push_back(self.suspects.add(next));
+                    } else {
+                        under_way.push(self.take(next, &pressure, &shutdown));
+                    }
                 }
             }
         }
+        drop((returned, suspects));
+        if let Some(careful) = careful {
+            careful.await;
+        }
+        drop(rest);
         while under_way.next().await.is_some() {}
+    }
+
+    /// What is done next with what came back: those that are not known are read together, before those that are known
+    /// as suspect, which are read one by one while both queues rest.
+    fn next_step<'a>(
+        &'a self,
+        returned: &mut VecDeque<Returned>,
+        suspects: &mut Vec<Suspect>,
+        is_resting: bool,
+        (pressure, shutdown): (&'a Pressure, &'a CancellationToken),
+    ) -> Option<BoxFuture<'a, Step>> {
+        if !returned.is_empty() {
+            let some: Vec<Returned> = returned.drain(..returned.len().min(TOGETHER)).collect();
+            let sorting = self.take_returned(some, pressure, shutdown);
+            return Some(sorting.map(Step::Sorted).boxed());
+        }
+        // The least suspect first.
+        let place = (0..suspects.len()).min_by_key(|place| suspects[*place].times)?;
+        if !is_resting {
+            let resting = shutdown.run_until_cancelled(self.suspects.rest(&self.bus));
+            return Some(resting.map(|rest| rest.map_or(Step::Alone, Step::Rested)).boxed());
+        }
+        let suspect = suspects.remove(place);
+        Some(self.take_alone(suspect, pressure, shutdown).map(|()| Step::Alone).boxed())
     }
 
     /// Turns the tap of the queue.
     fn turn(&self, queue: Queue, turn: Turn) {
+        if self.suspects.is_resting() {
+            return;
+        }
         match turn {
             Turn::Off(reason) if !self.bus.is_paused(queue) => {
                 tracing::warn!(queue = %queue, reason, "nothing is consumed until the ledger keeps up");
@@ -92,11 +166,19 @@ impl Inlet {
     /// Takes one delivery and acknowledges it. While the ledger cannot write, the delivery waits here,
     /// unacknowledged: the prefetch bounds how many do. One whose connection is gone comes again by itself.
     async fn take(&self, inbound: Inbound, pressure: &Pressure, shutdown: &CancellationToken) {
+        let _together = self.suspects.beside_others().await;
+        self.carry(inbound, pressure, shutdown).await;
+    }
+
+    /// Reads a delivery, has the ledger take it, and acknowledges it.
+    async fn carry(&self, inbound: Inbound, pressure: &Pressure, shutdown: &CancellationToken) {
         let (queue, receipt) = (inbound.queue, inbound.receipt.clone());
+        let hash = self.suspects.hash(&inbound.body);
         failpoint::hit(Point::Received).await;
         if failpoint::acknowledges_first() {
             receipt.ack().await;
         }
+        let _memory = self.memory.enter(memory_of(&inbound.body, &self.bounds)).await;
         let read = self.read(inbound);
         let mut waiting = pressure.enter(tokio::time::Instant::now());
         let mut pause = Duration::from_millis(50);
@@ -104,6 +186,7 @@ impl Inlet {
             waiting.failed();
             tracing::error!(error = %error, queue = %queue, "a delivery could not be written yet");
             if !receipt.is_live() {
+                self.suspects.lived(hash);
                 return;
             }
             tokio::select! {
@@ -114,16 +197,18 @@ impl Inlet {
         drop(waiting);
         failpoint::hit(Point::Acknowledging).await;
         if !receipt.ack().await {
+            self.suspects.lived(hash);
             tracing::warn!(queue = %queue, "a delivery could not be acknowledged; it will come again");
         }
         failpoint::hit(Point::Acknowledged).await;
     }
 
     fn read(&self, inbound: Inbound) -> Read {
+        failpoint::reading(&inbound.body);
         let now = self.clock.now();
         match inbound.queue {
-            Queue::Intake => Read::Requests(self.intake.read(request(inbound, self.body_limit), now)),
-            Queue::Completions => match completion(inbound, self.body_limit, now) {
+            Queue::Intake => Read::Requests(self.intake.read(request(inbound, &self.bounds), now)),
+            Queue::Completions => match completion(inbound, &self.bounds, now) {
                 Ok(completion) => Read::Completion(Box::new(completion)),
                 Err(refusal) => Read::Requests(vec![Err(refusal)]),
             },
@@ -140,19 +225,29 @@ impl Inlet {
     }
 }
 
+/// What came of one step with deliveries that came back.
+enum Step {
+    /// All were read but these, which are known as suspect.
+    Sorted(Vec<Suspect>),
+    /// Both queues rest.
+    Rested(Rest),
+    /// One suspect was read alone, or shutdown came first.
+    Alone,
+}
+
 /// What a delivery was understood as.
 enum Read {
     Requests(Vec<Understood>),
     Completion(Box<Completion>),
 }
 
-fn request(inbound: Inbound, limit: usize) -> Message {
+fn request(inbound: Inbound, bounds: &Bounds) -> Message {
     let Inbound { body, content_type, headers, routing_key, .. } = inbound;
     let traceparent = headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.clone());
     let message = match routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok()) {
-        Some(crm) => Message::native("amqp", crm, body),
-        None => Message::read("amqp", body, |body| {
-            envelope::from_amqp(content_type.as_deref(), &headers, &body, limit)
+        Some(crm) => Message::native("amqp", crm, body, bounds),
+        None => Message::read("amqp", &body, |body| {
+            envelope::from_amqp(content_type.as_deref(), &headers, body, bounds)
         }),
     };
     Message { traceparent, ..message }
@@ -170,9 +265,9 @@ struct Reported {
     note: Option<String>,
 }
 
-fn completion(inbound: Inbound, limit: usize, now: Timestamp) -> Result<Completion, Box<Refusal>> {
+fn completion(inbound: Inbound, bounds: &Bounds, now: Timestamp) -> Result<Completion, Box<Refusal>> {
     let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
-    let delivery = inbound.read(limit).map_err(|error| error.to_string());
+    let delivery = inbound.read(bounds).map_err(|error| error.to_string());
     delivery
         .and_then(|delivery| reported(delivery, now))
         .map_err(|reason| Box::new(refusal(kept, reason, now)))
@@ -193,7 +288,7 @@ pub fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String
     let reported: Reported = serde_path_to_error::deserialize(data)
         .map_err(|error| format!("data.{}: {}", error.path(), error.inner()))?;
     let invalid = |error: mappings::domain::InvalidId| error.to_string();
-    Ok(Completion {
+    let mut completion = Completion {
         system: SystemName::parse(&reported.system).map_err(invalid)?,
         key: format!("{}#{}", envelope.source, envelope.id),
         job: reported.job.as_deref().map(Job::parse).transpose().map_err(invalid)?,
@@ -203,7 +298,9 @@ pub fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String
         said_at: reported.at,
         received_at: now,
         way: Way::Queue,
-    })
+    };
+    completion.key = complete::key(&completion);
+    Ok(completion)
 }
 
 fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {

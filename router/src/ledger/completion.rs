@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use mappings::domain::{Council, HandoverId, Job, Service, SystemName, Ticket};
 
 /// The way a completion came.
@@ -41,7 +41,7 @@ impl Way {
 pub struct Completion {
     /// The system that says it.
     pub system: SystemName,
-    /// What makes it the same word when it comes again, within the system.
+    /// What makes it the same word when it comes again, within the system; see [`key`](crate::complete::key).
     pub key: String,
     /// The system's job reference, where it gives it.
     pub job: Option<Job>,
@@ -57,6 +57,20 @@ pub struct Completion {
     pub received_at: Timestamp,
     /// The way it came.
     pub way: Way,
+}
+
+/// How far ahead of ours a system's clock may be, wrong time zones included.
+const FAST: SignedDuration = SignedDuration::from_hours(24);
+
+impl Completion {
+    /// When the system says that it happened, as far as that can be true of what was asked at `asked_at`.
+    ///
+    /// A time before the customer called is none: systems write 0001-01-01 (.NET), 1753-01-01 and 1900-01-01 (SQL
+    /// Server) or 1970-01-01 where they have no date. Nor is one in the far future, such as 9999-12-31.
+    pub fn happened_at(&self, asked_at: Timestamp) -> Option<Timestamp> {
+        let latest = self.received_at.saturating_add(FAST).unwrap_or(Timestamp::MAX);
+        self.said_at.filter(|said_at| (asked_at..=latest).contains(said_at))
+    }
 }
 
 pub use mappings::mapping::Meaning;

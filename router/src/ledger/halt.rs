@@ -78,6 +78,8 @@ pub enum Switch {
         /// Who made it.
         worker: WorkerId,
     },
+    /// Something else that it was asked was answered: a poll, a read-back, or about an open job.
+    Answered,
 }
 
 /// What came of a [`Switch`].

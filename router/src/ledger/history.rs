@@ -99,6 +99,8 @@ pub struct Handover {
     pub say: Option<String>,
     /// The system's last status word, and when it was said.
     pub said: Option<(String, Option<Timestamp>)>,
+    /// What speaks against how it ended.
+    pub doubt: Option<String>,
     /// What is asked of the system now, while that is under way or parked.
     pub operation: Option<Operation>,
     /// How much more waits to be asked after that.

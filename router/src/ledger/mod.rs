@@ -21,6 +21,7 @@ mod settlement;
 mod sql;
 mod writer;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,17 @@ pub trait Ledger: Send + Sync {
 
     /// Keeps what could not be understood; `request.rejected` where the ticket is known. `false`: kept before.
     async fn refuse(&self, batch: &[Refusal], lessee: &Lessee) -> Result<Written<bool>, Error>;
+
+    /// How often a router began to read each of these deliveries and did not end; those of whom that is not known are
+    /// left out. A delivery is known by the digest of its body.
+    async fn suspicions(&self, deliveries: &[String]) -> Result<HashMap<String, u64>, Error>;
+
+    /// Notes that deliveries which came back are about to be read: each counts once more until it is
+    /// [cleared](Self::clear), which a router that ends while it reads them never does.
+    async fn suspect(&self, deliveries: &[String], now: Timestamp) -> Result<(), Error>;
+
+    /// Forgets that deliveries were suspect: a router has read them and lives.
+    async fn clear(&self, deliveries: &[String]) -> Result<(), Error>;
 
     /// Leases up to `most` calls of a system that are due, oldest first, and counts an attempt for each.
     async fn claim_due(

@@ -48,6 +48,8 @@ pub struct Work {
     pub job: Option<Job>,
     /// The canonical request document.
     pub document: Arc<Value>,
+    /// How far an attempt before this one carried the call out, as the connector had it kept: it goes on from there.
+    pub carried: Option<Value>,
     /// What the operation carries besides: the closure as `{disposition, reason, say, evidence}`, or the revision
     /// that led to it.
     pub payload: Option<Value>,
@@ -77,7 +79,7 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// When its outcome was known.
     pub ended_at: Timestamp,
-    /// The outcome in one word: `delivered`, `retry`, `rejected`, `unknown`, `absent`, `not_sent`.
+    /// The outcome in one word: `delivered`, `retry`, `pending`, `rejected`, `unknown`, `absent`, `not_sent`.
     pub outcome: String,
     /// The HTTP status, where there was an answer.
     pub status: Option<u16>,
@@ -106,6 +108,17 @@ pub enum Next {
         /// Send, or look up first.
         phase: Phase,
     },
+    /// The system has it, and is asked for the rest later. The handover awaits completion, and the call is due again.
+    Pending {
+        /// When.
+        at: Timestamp,
+        /// The system's reference so far.
+        job: Option<Job>,
+        /// What is waited for, in plain words.
+        reason: String,
+        /// How far it was carried out.
+        carried: Value,
+    },
     /// The system refused in words the mapping knows: the handover ended.
     Rejected {
         /// How it ended.
@@ -133,9 +146,14 @@ impl Next {
     /// Whether it ends the call, rather than making it due again.
     pub fn settles(&self) -> bool {
         match self {
-            Self::Again { .. } => false,
+            Self::Again { .. } | Self::Pending { .. } => false,
             Self::Delivered { .. } | Self::Rejected { .. } | Self::Unable { .. } | Self::Park { .. } => true,
         }
+    }
+
+    /// Whether it changes what is known of the handover.
+    pub fn is_news(&self) -> bool {
+        matches!(self, Self::Pending { .. }) || self.settles()
     }
 }
 

@@ -312,7 +312,6 @@ fn came_of(meaning: &Meaning, correlated: Option<Correlated>) -> Verdict {
     match correlated {
         Some(Correlated::Applied) if ended => Verdict::Repaired,
         Some(Correlated::Held) => Verdict::Held,
-        Some(Correlated::Superseded) if ended => Verdict::Superseded,
         // That work goes on, or what was heard meanwhile in another way.
         Some(Correlated::Applied | Correlated::Superseded | Correlated::Duplicate | Correlated::Waiting) => {
             Verdict::Agreed

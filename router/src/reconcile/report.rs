@@ -19,8 +19,6 @@ pub enum Verdict {
     Repaired,
     /// It says what no mapping knows, or what contradicts: the ticket is held.
     Held,
-    /// It says that it ended, dated before what is known: nothing is changed.
-    Superseded,
     /// The system does not list it.
     Unknown,
     /// The answer cannot be understood.
@@ -31,15 +29,8 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 7] = [
-        Self::Agreed,
-        Self::Repaired,
-        Self::Held,
-        Self::Superseded,
-        Self::Unknown,
-        Self::Unreadable,
-        Self::Unanswered,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Agreed, Self::Repaired, Self::Held, Self::Unknown, Self::Unreadable, Self::Unanswered];
 
     /// Its word, for programs.
     pub fn as_str(self) -> &'static str {
@@ -47,7 +38,6 @@ impl Verdict {
             Self::Agreed => "agreed",
             Self::Repaired => "repaired",
             Self::Held => "held",
-            Self::Superseded => "superseded",
             Self::Unknown => "unknown",
             Self::Unreadable => "unreadable",
             Self::Unanswered => "unanswered",

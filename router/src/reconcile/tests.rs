@@ -260,17 +260,16 @@ async fn an_answer_that_is_cut_or_not_understood_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_ending_dated_before_what_is_known_is_told_each_time_and_not_applied() {
+async fn an_ending_dated_before_what_is_known_is_repaired_once() {
     let rig = Rig::start().await;
     rig.open(1, Some("Started")).await;
     assert_eq!(counts(&rig.at_once().await), [("agreed", 1)]);
     let older = json!({"id": "1", "status": "Done", "at": at(30).to_string()});
     depot(&rig.shared).jobs.insert("1".into(), older);
-    for minute in 1..=2 {
-        rig.clock.advance(Duration::from_secs(60 * minute));
-        assert_eq!(counts(&rig.at_once().await), [("superseded", 1)]);
-    }
-    assert_eq!(rig.state(1).await, RequestState::Open);
+    assert_eq!(counts(&rig.at_once().await), [("repaired", 1)]);
+    assert_ne!(rig.state(1).await, RequestState::Open);
+    rig.clock.advance(Duration::from_secs(60));
+    assert_eq!(counts(&rig.at_once().await), []);
 }
 
 #[tokio::test]

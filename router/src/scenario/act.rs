@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use connectors::simulator::{Fault, Scope, Simulator, Switch};
+use mappings::bounds::Bounds;
 use mappings::domain::{Council, Job, Service, SystemName, Ticket};
 use mappings::mapping::Meaning;
 use serde_json::{Value, json};
@@ -19,8 +20,6 @@ use crate::{complete, inlet, ledger};
 
 /// A turn comes when its pause is over, not with its last moment.
 const A_MOMENT: Duration = Duration::from_secs(1);
-/// The most of a message that is read.
-const LIMIT: usize = 1 << 20;
 
 impl World<'_> {
     /// Does one thing. The result is what was not as expected, where it was to hold by now.
@@ -151,8 +150,8 @@ impl World<'_> {
             "specversion": "1.0", "id": id, "source": "/crm/scenario",
             "type": format!("uk.dovetail.request.{word}.v1"), "datacontenttype": "application/json", "data": data,
         });
-        let message = Message::read("http", event.to_string().into_bytes(), |body| {
-            envelope::from_amqp(Some(STRUCTURED), &[], &body, LIMIT)
+        let message = Message::read("http", event.to_string().as_bytes(), |body| {
+            envelope::from_amqp(Some(STRUCTURED), &[], body, &Bounds::default())
         });
         self.messages += 1;
         self.intake.receive(message, self.clock.now()).await?;
@@ -267,7 +266,7 @@ impl World<'_> {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
         }
         // What is not taken would be sent again: the poll is the net under it.
-        match listener.hear(&headers, callback.body.as_bytes()).await {
+        match listener.hear(&headers, callback.body.as_bytes(), &Bounds::default()).await {
             Ok(_) | Err(complete::Refused::NotReadBack(_)) => Ok(()),
             Err(refused) => Err(refused.into()),
         }
@@ -287,7 +286,8 @@ impl World<'_> {
             "source": format!("/systems/{}", word.system), "type": inlet::COMPLETION,
             "datacontenttype": "application/json", "data": data,
         });
-        let delivery = envelope::from_amqp(Some(STRUCTURED), &[], event.to_string().as_bytes(), LIMIT)?;
+        let event = event.to_string();
+        let delivery = envelope::from_amqp(Some(STRUCTURED), &[], event.as_bytes(), &Bounds::default())?;
         let completion = inlet::reported(delivery, self.clock.now()).map_err(anyhow::Error::msg)?;
         complete::take(&self.writer, completion).await?;
         Ok(())

@@ -40,6 +40,8 @@ pub(super) struct Given {
     pub(super) clocks: bool,
     /// The CRM does not send: it is asked for its tickets.
     pub(super) polled: bool,
+    /// The partner speaks GeoReport v2 and no more.
+    pub(super) plain: bool,
     /// What is laid over the mappings.
     pub(super) overlays: Vec<Overlay>,
 }

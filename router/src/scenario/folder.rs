@@ -99,7 +99,8 @@ fn scenario(reader: &mut Reader<'_>, node: &Node) -> Option<Scenario> {
     Some(Scenario { file: reader.file().to_owned(), line: node.line, name, given: given?, steps, then })
 }
 
-const GIVEN: &[&str] = &["time", "council", "service", "request", "calendar", "intake", "mappings"];
+const GIVEN: &[&str] =
+    &["time", "council", "service", "request", "calendar", "intake", "open311", "mappings"];
 
 fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
     let mut given = Given {
@@ -109,6 +110,7 @@ fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
         request: json!({}),
         clocks: false,
         polled: false,
+        plain: false,
         overlays: Vec::new(),
     };
     let Some(node) = node else { return Some(given) };
@@ -140,6 +142,13 @@ fn given(reader: &mut Reader<'_>, node: Option<&Node>) -> Option<Given> {
         given.polled = text == "polled";
         if !given.polled {
             reader.unknown(node.line, format!("intake: {text}"), &text, &["polled"]);
+        }
+    }
+    if let Some(node) = node.get("open311") {
+        let text = reader.text(node, "open311")?;
+        given.plain = text == "plain";
+        if !given.plain {
+            reader.unknown(node.line, format!("open311: {text}"), &text, &["plain"]);
         }
     }
     if let Some(node) = node.get("mappings") {

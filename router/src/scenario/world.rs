@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connectors::Connector;
-use connectors::simulator::Simulator;
+use connectors::simulator::{Kind, Simulator};
 use mappings::domain::{Council, SystemName, Ticket};
 use mappings::mapping::{Catalogue, Limits};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -22,6 +22,7 @@ use super::document::Scenario;
 use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::complete::Listener;
+use crate::config::Config;
 use crate::dispatch::{Asker, Desk, Halts, Lane, Lookout, Turns};
 use crate::files::Watcher;
 use crate::harvest::Harvester;
@@ -91,6 +92,10 @@ impl<'b> World<'b> {
     ) -> anyhow::Result<Self> {
         let clock = Clock::stopped_at(scenario.given.time);
         bench.begin(&clock).await?;
+        if scenario.given.plain {
+            let partner = SystemName::parse(Kind::Partner.as_str())?;
+            bench.simulators.get(&partner).context("there is no simulator of partner")?.speak_plainly();
+        }
         let stop = CancellationToken::new();
         let catalogue = Arc::clone(&bench.catalogue);
         let (place, url) = make_room(database).await?;
@@ -150,9 +155,10 @@ impl<'b> World<'b> {
         let (mut listeners, mut reconcilers) = (HashMap::new(), HashMap::new());
         let intake = Intake::new(Arc::clone(&catalogue), writer.clone());
         let mut harvesters = Vec::new();
-        let watchers = catalogue
-            .systems()
-            .filter_map(|system| Watcher::new(&catalogue, system, writer.clone(), clock.clone()));
+        let bounds = Config::defaults()?.files.bounds();
+        let watchers = catalogue.systems().filter_map(|system| {
+            Watcher::new(&catalogue, system, writer.clone(), clock.clone(), bounds.clone())
+        });
         let watchers = watchers.collect();
         for system in catalogue.systems() {
             let connector = Arc::new(Connector::new(system)?);

@@ -69,7 +69,7 @@ fn missed(system: &System, name: &str, why: &str) -> String {
 
 fn numbers(report: &Value) -> String {
     let count = |word: &str| report[word].as_u64().unwrap_or_default();
-    let words = ["agreed", "repaired", "held", "superseded", "unknown", "unreadable", "unanswered"];
+    let words = ["agreed", "repaired", "held", "unknown", "unreadable", "unanswered"];
     let mut parts = vec![format!("{} asked", count("asked"))];
     parts.extend(
         words.into_iter().filter(|word| count(word) > 0).map(|word| format!("{} {word}", count(word))),
@@ -89,10 +89,6 @@ fn differences(name: &str, report: &Value, at: Timestamp) -> Vec<String> {
         let whose = format!("job {} of {} ({})", text("job"), text("ticket"), text("council"));
         match text("verdict") {
             "unknown" => Some(format!("{name} did not know {whose} when it was asked on {at}")),
-            "superseded" => Some(format!(
-                "{name} said on {at} that {whose} had ended as “{}”, dated before what is known",
-                text("detail")
-            )),
             _ => None,
         }
     });

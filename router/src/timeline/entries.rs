@@ -239,6 +239,9 @@ fn told(tried: &Tried, handover: &Handover, name: &str) -> String {
             format!("{aim}, and it took note.")
         }
         ("retry", _, _) => format!("{aim}, but did not get through. It is tried again by itself."),
+        ("pending", _, _) => {
+            format!("{name} has it, and has yet to say the rest: it is asked again by itself.{}", reference())
+        }
         ("absent", _, _) => format!("{aim}: it has not, so it is sent again."),
         ("rejected", _, _) => match handover.disposition {
             Some(disposition) => format!("{aim}, and it refused: {}.", words::ended(disposition)),
@@ -281,13 +284,26 @@ fn of_heard(heard: &Heard, history: &History, names: &Names<'_>) -> Option<Entry
             }
         }
     };
-    let happened = completion.said_at.filter(|said_at| {
+    let happened = completion.happened_at(history.line.raised_at).filter(|said_at| {
         completion.received_at.duration_since(*said_at).abs() > jiff::SignedDuration::from_mins(1)
     });
     Some(Entry {
         at: completion.received_at,
         text,
         said: Some(quoted(&completion.said, completion.note.as_deref())),
-        detail: happened.map(|at| format!("By their account it happened on {}.", when::stamp(at))),
+        detail: match doubt(heard, history) {
+            Some(doubt) => Some(words::sentence(&format!("that is {doubt}"))),
+            None => happened.map(|at| format!("By their account it happened on {}.", when::stamp(at))),
+        },
     })
+}
+
+/// What speaks against an ending.
+fn doubt<'a>(heard: &Heard, history: &'a History) -> Option<&'a str> {
+    let ended = heard.correlated == Correlated::Applied;
+    let handover = history.handovers.iter().filter(|_| ended).find(|handover| {
+        let said = handover.said.as_ref().map(|(said, _)| said.as_str());
+        handover.system == heard.completion.system && said == Some(heard.completion.said.as_str())
+    });
+    handover.and_then(|handover| handover.doubt.as_deref())
 }

@@ -116,7 +116,7 @@ fn last_word(history: &History, names: &Names<'_>) -> Option<LastWord> {
     let answers = history.handovers.iter().filter(|handover| !handover.closure).flat_map(|handover| {
         let tried = history.attempts.iter().filter(|tried| tried.handover == handover.id);
         tried.filter_map(|tried| {
-            of_answer(tried, handover, names).map(|word| ((tried.attempt.ended_at, None, 0), word))
+            of_answer(tried, handover, names).map(|word| ((tried.attempt.ended_at, 0, None), word))
         })
     });
     answers.chain(words).max_by_key(|(order, _)| *order).map(|(_, word)| word)
@@ -136,7 +136,7 @@ fn of_completion(completion: &Completion, history: &History, names: &Names<'_>) 
             }
             Meaning::Unrecognised => None,
         },
-        at: completion.said_at.unwrap_or(completion.received_at),
+        at: completion.happened_at(history.line.raised_at).unwrap_or(completion.received_at),
     }
 }
 
@@ -209,17 +209,16 @@ impl Names<'_> {
         service_title(service, self.catalogue)
     }
 
-    /// What sorts the words of systems: when we learned of them, when they were said, and, where both were the
-    /// same, an ending after what went before it.
-    fn order(&self, heard: &Heard, history: &History) -> (Timestamp, Option<Timestamp>, u8) {
+    /// What sorts the words of systems: when we learned of them; of those learned of together, an ending comes last, and
+    /// others in the order in which they were said.
+    fn order(&self, heard: &Heard, history: &History) -> (Timestamp, u8, Option<Timestamp>) {
         let completion = &heard.completion;
         let note = completion.note.as_deref();
         let rank = match self.meaning(&history.line.service, &completion.system, &completion.said, note) {
-            Meaning::Progress { .. } => 1,
-            Meaning::Unrecognised => 2,
-            Meaning::Ended { .. } => 3,
+            Meaning::Progress { .. } | Meaning::Unrecognised => 1,
+            Meaning::Ended { .. } => 2,
         };
-        (completion.received_at, completion.said_at, rank)
+        (completion.received_at, rank, completion.said_at)
     }
 
     fn meaning(&self, service: &Service, name: &SystemName, said: &str, note: Option<&str>) -> Meaning {

@@ -6,25 +6,35 @@ use serde_json::json;
 
 use super::Strike;
 use crate::checker::Published;
-use crate::council::{request, submitted, systems};
+use crate::council::{nested_lists, request, submitted, systems};
 use crate::messages::Client;
 use crate::wait::pass;
+
+/// What no router survives reading, where it is told so.
+pub(super) const DEADLY: &str = "the request that no router survives";
+/// The number of the request that is the worst, with others before and after it.
+const WORST: usize = 20;
 
 /// How many requests a strike is played with.
 pub(super) fn requests(strike: Strike) -> usize {
     match strike {
         Strike::Crash(_) | Strike::AcknowledgesFirst => 30,
         Strike::Freeze => 120,
+        // Half of them before, as the control.
+        Strike::OneInTwenty => 240,
         Strike::Kill
         | Strike::Sessions
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
         | Strike::LostAnswers
         | Strike::LateWrites
         | Strike::FailingWrites
+        | Strike::Deadly
+        | Strike::NestedLists
         | Strike::Tour => 60,
     }
 }
@@ -32,18 +42,21 @@ pub(super) fn requests(strike: Strike) -> usize {
 /// The time between two requests: some strikes need many under way at once.
 fn gap(strike: Strike) -> Duration {
     match strike {
-        Strike::Freeze => Duration::from_millis(2),
+        Strike::Freeze | Strike::OneInTwenty => Duration::from_millis(2),
         Strike::Crash(_) | Strike::AcknowledgesFirst => Duration::from_millis(20),
         Strike::Kill
         | Strike::Sessions
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
         | Strike::LostAnswers
         | Strike::LateWrites
         | Strike::FailingWrites
+        | Strike::Deadly
+        | Strike::NestedLists
         | Strike::Tour => Duration::from_millis(50),
     }
 }
@@ -61,6 +74,15 @@ pub(super) async fn publish(
         let is_wrong = number % 11 == 5;
         if is_wrong {
             data["service"] = json!("waste.no-such-thing");
+        }
+        if number == WORST && matches!(strike, Strike::Deadly | Strike::NestedLists) {
+            data["summary"] = json!(DEADLY);
+            let deadly = submitted(&format!("matrix-{seed}-{ticket}"), &data).to_string().into_bytes();
+            let nested = strike == Strike::NestedLists;
+            let body = if nested { nested_lists(ticket, 75_000) } else { deadly };
+            client.publish_bytes_surely(&body).await;
+            published.push(Published { ticket: ticket.clone(), systems: Vec::new() });
+            continue;
         }
         let event = submitted(&format!("matrix-{seed}-{ticket}"), &data);
         client.publish_surely(&event).await;

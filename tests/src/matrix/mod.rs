@@ -1,6 +1,7 @@
 //! The matrix of faults: each row is one thing that goes wrong while requests are carried, on one database with so
 //! many routers. [`play`] plays a row with a seed and has the checker judge what is left.
 
+mod control;
 mod crash;
 mod drain;
 mod load;
@@ -16,9 +17,15 @@ use router::failpoint::{Point, Write};
 use crate::checker::gather::{gather, open};
 use crate::checker::{Verdict, check};
 use crate::council::Council;
+use crate::disk::SmallDisk;
 use crate::services::{self, FreshSqlite, amqp_url, fresh_postgres};
 
 use troupe::Troupe;
+
+/// The address space of a router that is given little.
+const LITTLE: u64 = 3_000_000 * 1024;
+/// What a router may hold at most when it is sent nested lists.
+const PEAK: u64 = 300_000_000;
 
 /// How long a call may take; what a system holds back longer is a time-out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,12 +62,21 @@ pub enum Strike {
     AppliedThenSilent,
     /// Systems answer with 500 and 503.
     Errors,
+    /// Systems refuse one call in twenty with 503 and `Retry-After`. What goes on beside is compared with the same number
+    /// of requests before they began to.
+    OneInTwenty,
     /// Systems carry calls out and cut the connection before the answer, and call back twice.
     LostAnswers,
+    /// The disk of the ledger is full for a while, twice; the second time the router is stopped and started again.
+    FullDisk,
     /// Writes of the ledger are carried out, and their callers hear of an error: one in twenty.
     LateWrites,
     /// Writes of the ledger fail: one in twenty.
     FailingWrites,
+    /// One request kills every router that reads it.
+    Deadly,
+    /// One request would take gigabytes as a tree, and routers have an address space of 3 GB.
+    NestedLists,
     /// Nothing, but every fail point that is come by is told in the log.
     Tour,
     /// A router acknowledges what it has not written, and is killed. It loses tickets: the checker must say so.
@@ -116,18 +132,22 @@ pub fn rows() -> Vec<Row> {
     use Database::{Postgres, Sqlite};
     let everywhere = [(Postgres, 1), (Postgres, 3), (Sqlite, 1)];
     let several = [(Postgres, 1), (Postgres, 3)];
-    let matrix: [Strikes<'_>; 11] = [
+    let matrix: [Strikes<'_>; 15] = [
         ("kill", Strike::Kill, &everywhere),
         ("freeze", Strike::Freeze, &[(Postgres, 3)]),
         ("sessions", Strike::Sessions, &several),
         ("restart-database", Strike::RestartDatabase, &several),
         ("restart-broker", Strike::RestartBroker, &everywhere),
+        ("full-disk", Strike::FullDisk, &[(Sqlite, 1)]),
         ("link", Strike::Link, &everywhere),
         ("applied-then-silent", Strike::AppliedThenSilent, &everywhere),
         ("errors", Strike::Errors, &everywhere),
+        ("one-in-twenty", Strike::OneInTwenty, &everywhere),
         ("lost-answers", Strike::LostAnswers, &everywhere),
         ("late-writes", Strike::LateWrites, &everywhere),
         ("failing-writes", Strike::FailingWrites, &everywhere),
+        ("deadly", Strike::Deadly, &everywhere),
+        ("nested-lists", Strike::NestedLists, &everywhere),
     ];
     let matrix = matrix.into_iter().flat_map(|(name, strike, on)| {
         on.iter().map(move |(database, routers)| Row::new(name, strike, *database, *routers))
@@ -139,7 +159,7 @@ pub fn rows() -> Vec<Row> {
 struct Place {
     ledger: String,
     amqp: String,
-    _sqlite: Option<FreshSqlite>,
+    sqlite: Option<FreshSqlite>,
     database: Option<services::Database>,
     broker: Option<services::Broker>,
 }
@@ -158,14 +178,17 @@ impl Place {
             Database::Sqlite => true,
             Database::BySeed => seed.is_multiple_of(2),
         };
-        let sqlite = on_sqlite.then(FreshSqlite::new);
+        let sqlite = on_sqlite.then(|| {
+            let is_small = row.strike == Strike::FullDisk;
+            if is_small { FreshSqlite::on(SmallDisk::mount(16)) } else { FreshSqlite::new() }
+        });
         let ledger = match (&sqlite, &database) {
             (Some(sqlite), _) => sqlite.url(),
             (None, Some(database)) => database.url().to_owned(),
             (None, None) => fresh_postgres().await,
         };
         let amqp = broker.as_ref().map_or_else(amqp_url, |broker| broker.url().to_owned());
-        Self { ledger, amqp, _sqlite: sqlite, database, broker }
+        Self { ledger, amqp, sqlite, database, broker }
     }
 }
 
@@ -180,6 +203,9 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     let place = Place::new(row, seed).await;
     let mut council = Council::linked(&place.ledger, &place.amqp, seed).await;
     council.time_out_after(PATIENCE);
+    if row.strike == Strike::NestedLists {
+        council.limit_memory(LITTLE);
+    }
     let plans = plans(row.strike, seed, &mut dice);
     strike::prepare(row.strike, &council);
     let mut troupe = Troupe::start(&council, row.routers, &plans).await;
@@ -187,19 +213,34 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     let tickets = council.open_simulated(load::requests(row.strike)).await;
     let ledger = open(&place.ledger).await;
 
-    let (published, ()) = tokio::join!(
-        load::publish(&mut client, &tickets, row.strike, seed),
+    let mut control = control::Control::default();
+    let (before, tickets) = tickets.split_at(control::share(row.strike, tickets.len()));
+    if !before.is_empty() {
+        control = control::Control::begin();
+        control.published = load::publish(&mut client, before, row.strike, seed).await;
+        drain::drain(&*ledger, &council, &troupe, &control.published).await;
+        control.ended(&council);
+    }
+    let (mut published, ()) = tokio::join!(
+        load::publish(&mut client, tickets, row.strike, seed),
         strike::strike(row.strike, &mut troupe, &place, &council, &mut dice),
     );
     strike::heal(row.strike, &council);
     troupe.fill().await;
+    published.append(&mut control.published);
     drain::drain(&*ledger, &council, &troupe, &published).await;
+    let peak = troupe.peak_memory();
+    let held_up = control.compare(&*ledger).await;
     troupe.stop().await;
 
     let evidence = gather(&*ledger, &council, &mut client, published).await;
     let mut verdict = check(&evidence).with_all_work_ended(&evidence);
+    verdict.findings.extend(held_up);
     if plans.must_kill && troupe.fell == 0 {
         verdict.findings.push("the point was not reached: no router fell".to_owned());
+    }
+    if row.strike == Strike::NestedLists && (peak > PEAK || troupe.fell > 0) {
+        verdict.findings.push(format!("{} routers fell, and one held {peak} bytes", troupe.fell));
     }
     Played { verdict, took: began.elapsed(), logs: troupe.logs }
 }
@@ -220,6 +261,7 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         Strike::LateWrites => format!("written=error:5%:{seed}"),
         Strike::FailingWrites => format!("writing=error:5%:{seed}"),
         Strike::Tour => crash::LEAVES_SOMETHING.to_owned(),
+        Strike::Deadly => format!("deadly:{}", load::DEADLY),
         Strike::AcknowledgesFirst => format!("acknowledge_first;accepting=kill@{}", dice.random_range(3..8)),
         Strike::Kill
         | Strike::Freeze
@@ -227,18 +269,21 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::AppliedThenSilent
         | Strike::Errors
-        | Strike::LostAnswers => String::new(),
+        | Strike::OneInTwenty
+        | Strike::LostAnswers
+        | Strike::NestedLists => String::new(),
     };
-    let later = if matches!(strike, Strike::LateWrites | Strike::FailingWrites) {
+    let later = if matches!(strike, Strike::LateWrites | Strike::FailingWrites | Strike::Deadly) {
         first.clone()
     } else if strike == Strike::Tour {
         "any=tell".to_owned()
     } else {
         String::new()
     };
-    let must_kill = matches!(strike, Strike::Crash(_) | Strike::AcknowledgesFirst);
+    let must_kill = matches!(strike, Strike::Crash(_) | Strike::AcknowledgesFirst | Strike::Deadly);
     Plans { first, later, must_kill }
 }
 

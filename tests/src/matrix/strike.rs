@@ -11,11 +11,13 @@ use super::troupe::Troupe;
 use super::{Place, Strike, needs_prelude};
 use crate::council::Council;
 use crate::proxy::Carry;
-use crate::services::end_sessions;
+use crate::services::{FreshSqlite, end_sessions};
 use crate::wait::{pass, until};
 
 /// How long a router stands still: far longer than its leases last.
 const FROZEN: Duration = Duration::from_secs(15);
+/// How long a router may take to stop: longer than its own `stop_within`.
+const STOPS: Duration = Duration::from_secs(40);
 /// How long a router has to come by its fail point.
 const FALLS: Duration = Duration::from_secs(20);
 
@@ -45,8 +47,13 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         | Strike::RestartDatabase
         | Strike::RestartBroker
         | Strike::Link
+        | Strike::FullDisk
         | Strike::LateWrites
-        | Strike::FailingWrites => rate(Fault::LostAnswer, 0.05),
+        | Strike::FailingWrites
+        | Strike::Deadly
+        | Strike::NestedLists => rate(Fault::LostAnswer, 0.05),
+        // The control comes first.
+        Strike::OneInTwenty => Faults::default(),
     };
     for kind in Kind::ALL {
         council.simulator(kind).set_faults(faults.clone());
@@ -56,7 +63,7 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
 /// Takes back what is wrong, but for what the routers do wrong by their plan.
 pub(super) fn heal(strike: Strike, council: &Council) {
     // The calls under way may still be slow: what is drained is what was published under the fault.
-    if !matches!(strike, Strike::LateWrites | Strike::FailingWrites) {
+    if !matches!(strike, Strike::LateWrites | Strike::FailingWrites | Strike::OneInTwenty) {
         for kind in Kind::ALL {
             council.simulator(kind).set_faults(Faults::default());
         }
@@ -139,11 +146,39 @@ pub(super) async fn strike(
                 link.carry(Carry::Everything);
             }
         }
+        Strike::FullDisk => {
+            let disk = place.sqlite.as_ref().and_then(FreshSqlite::disk).expect("a disk of its own");
+            soon(600).await;
+            disk.fill();
+            until("the router finds its disk full", FALLS, async || {
+                troupe.said("disk is full").then_some(())
+            })
+            .await;
+            soon(2000).await;
+            disk.clear();
+            troupe.ready().await;
+            soon(1000).await;
+            disk.fill();
+            soon(600).await;
+            troupe.signal(0, "TERM");
+            assert!(troupe.fallen(STOPS).await, "a router whose disk is full ends after SIGTERM");
+            disk.clear();
+            troupe.fill().await;
+        }
         Strike::AppliedThenSilent
         | Strike::Errors
+        | Strike::OneInTwenty
         | Strike::LostAnswers
         | Strike::LateWrites
-        | Strike::FailingWrites => {}
+        | Strike::FailingWrites
+        | Strike::NestedLists => {}
+        Strike::Deadly => {
+            // Once beside others, once with those that came back beside it, and twice alone.
+            for falls in 1..=4 {
+                troupe.fallen_times(falls, FALLS * 2).await;
+                troupe.fill().await;
+            }
+        }
     }
 }
 

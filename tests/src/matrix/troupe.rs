@@ -87,15 +87,33 @@ impl<'a> Troupe<'a> {
 
     /// Waits until a router has fallen by its plan; `false` when none does.
     pub(super) async fn fallen(&mut self, most: Duration) -> bool {
+        self.fallen_times(1, most).await
+    }
+
+    /// Waits until so many routers have fallen since the start; `false` when no more do.
+    pub(super) async fn fallen_times(&mut self, times: usize, most: Duration) -> bool {
         let began = std::time::Instant::now();
         while began.elapsed() < most {
             self.bury();
-            if self.fell > 0 {
+            if self.fell >= times {
                 return true;
             }
             crate::wait::pass(Duration::from_millis(20)).await;
         }
         false
+    }
+
+    /// Waits until every router says that it is ready.
+    pub(super) async fn ready(&mut self) {
+        for program in &mut self.routers {
+            let council = self.council;
+            until("the router is ready again", PATIENCE * 2, async || council.is_ready(program).await).await;
+        }
+    }
+
+    /// The most memory that a router which runs has held, in bytes.
+    pub(super) fn peak_memory(&self) -> u64 {
+        self.routers.iter().filter_map(Program::peak_memory).max().unwrap_or_default()
     }
 
     /// Whether a router that runs has logged this.

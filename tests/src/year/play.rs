@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use mappings::bounds::Bounds;
 use mappings::domain::{EventId, SystemName};
 use mappings::mapping::Catalogue;
 use router::clock::Clock;
@@ -35,8 +36,6 @@ const SYSTEMS: [&str; 5] = ["housing", "revenues", "waste", "partner", "crm"];
 const BATCH: usize = 500;
 /// A room that never fills.
 const AMPLE: usize = 1_000_000;
-/// The most of a message that is read.
-const LIMIT: usize = 1 << 20;
 /// Clocks that the timekeeper looks at in a round.
 const ROUND: usize = 200;
 /// How the requests of a day spread over its hours, from midnight.
@@ -183,8 +182,8 @@ impl Year {
                 "raised_at": raised_at.to_string(), "summary": "Something is to be done",
             },
         });
-        let message = Message::read("http", event.to_string().into_bytes(), |body| {
-            envelope::from_amqp(Some(STRUCTURED), &[], &body, LIMIT)
+        let message = Message::read("http", event.to_string().as_bytes(), |body| {
+            envelope::from_amqp(Some(STRUCTURED), &[], body, &Bounds::default())
         });
         let read = self.intake.read(message, now).pop().context("nothing was read")?;
         read.map_err(|refusal| anyhow::anyhow!("{name} was refused: {}", refusal.reason))

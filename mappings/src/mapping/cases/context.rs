@@ -61,6 +61,9 @@ fn by_name(system: &System, name: &str, facts: &mut Facts, given: &mut Value) {
     match &system.poll {
         Some(Poll::Changed { call, .. }) if call == name => {
             facts.since = since;
+            if system.call(name).is_some_and(|steps| steps.names_jobs) {
+                facts.jobs = ["JOB-1", "JOB-2"].into_iter().filter_map(job).collect();
+            }
             is_used = true;
         }
         Some(Poll::EachJob { call, .. }) if call == name => {

@@ -75,6 +75,13 @@ pub(super) enum Then {
         /// What the customer is told, word for word.
         say: Option<String>,
     },
+    /// `pending: {job, reason}`: the system has it, and is asked for the rest again later
+    Pending {
+        /// The job's reference so far; `None` is not looked at.
+        job: Option<String>,
+        /// What the reason holds.
+        reason: Option<String>,
+    },
     /// `retry: TEXT`
     Retry(String),
     /// `unknown: TEXT`: no rule of the mapping matched
@@ -91,7 +98,7 @@ pub(super) enum Then {
 }
 
 const ENDS: &[&str] =
-    &["delivered", "rejected", "retry", "unknown", "absent", "done", "note", "request", "event"];
+    &["delivered", "pending", "rejected", "retry", "unknown", "absent", "done", "note", "request", "event"];
 
 impl Then {
     /// Reads `then:`.
@@ -120,6 +127,11 @@ impl Then {
                     note = check.text_of(fields, "note");
                 }
                 Some(Self::Delivered { job, note })
+            }
+            "pending" => {
+                let fields = check.fields(value, kind, &["job", "reason"])?;
+                let (job, reason) = (check.text_of(fields, "job"), check.text_of(fields, "reason"));
+                Some(Self::Pending { job, reason })
             }
             "done" | "note" => Some(Self::Delivered { job: None, note: Some(text(check)?) }),
             "rejected" => {

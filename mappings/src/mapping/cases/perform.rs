@@ -26,6 +26,8 @@ pub(super) struct Made {
 pub(super) enum End {
     /// With an answer that decides, of this status, or without a call.
     Verdict { verdict: Verdict, status: u16, notes: Vec<String> },
+    /// The system has it, and a step that only reads is made again later.
+    Pending { job: Option<String>, reason: String },
     /// A call was made for which the case has no answer.
     NoAnswer,
     /// A call cannot be made.
@@ -82,7 +84,7 @@ pub(super) fn perform<'c>(
         End::Verdict { verdict, .. } => matches!(verdict, Verdict::Accepted { .. } | Verdict::Done { .. }),
         // What is there so far; the case need not answer every call.
         End::NoAnswer => true,
-        End::NotRendered(_) => false,
+        End::NotRendered(_) | End::Pending { .. } => false,
     };
     if !ended_well {
         run.accepted.clear();
@@ -118,6 +120,12 @@ impl<'c> Run<'c> {
                 Came::NotRendered(error) => {
                     let reason = self.after_changes(error.reason);
                     return End::NotRendered(RenderError { reason, ..error });
+                }
+                Came::Failed(
+                    Verdict::Retry { reason, .. } | Verdict::Unmatched { reason, by_status: ByStatus::Retry },
+                ) if self.changed.is_some() && step.is_get() => {
+                    let job = self.job.as_ref().map(ToString::to_string);
+                    return End::Pending { job, reason };
                 }
                 Came::Failed(verdict) => {
                     self.last = self.whole(verdict);
@@ -155,7 +163,7 @@ impl<'c> Run<'c> {
             add_step(&mut self.context, &step.name, step.seen(&answer));
             match verdict {
                 Verdict::Accepted { job } => {
-                    if step.changes() {
+                    if step.would_double() {
                         self.changed = Some(&step.name);
                     }
                     self.job = job.or(self.job.take());
@@ -185,7 +193,7 @@ impl<'c> Run<'c> {
 
     /// What the failure of one step means for the operation as a whole.
     fn whole(&self, verdict: Verdict) -> Verdict {
-        let (Verdict::Retry { reason } | Verdict::Unmatched { reason, by_status: ByStatus::Retry }) =
+        let (Verdict::Retry { reason, .. } | Verdict::Unmatched { reason, by_status: ByStatus::Retry }) =
             &verdict
         else {
             return verdict;
@@ -215,9 +223,9 @@ impl<'c> Run<'c> {
 
 fn reason(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Rejected { reason, .. } | Verdict::Retry { reason } | Verdict::Unmatched { reason, .. } => {
-            reason.clone()
-        }
+        Verdict::Rejected { reason, .. }
+        | Verdict::Retry { reason, .. }
+        | Verdict::Unmatched { reason, .. } => reason.clone(),
         Verdict::Absent => "the system has nothing of that kind".to_owned(),
         Verdict::Done { note } => note.clone(),
         Verdict::Accepted { .. } => String::new(),

@@ -43,7 +43,7 @@ fn made(case: &Case, system: &System, steps: &Steps) -> Result<(), String> {
     let error = match (&made.end, &made.reports, &made.items) {
         (End::NotRendered(error), _, _) => Some(error.to_string()),
         (_, Err(error), _) | (_, _, Err(error)) => Some(error.to_string()),
-        (End::Verdict { .. } | End::NoAnswer, Ok(_), Ok(_)) => None,
+        (End::Verdict { .. } | End::Pending { .. } | End::NoAnswer, Ok(_), Ok(_)) => None,
     };
     let (reported, items) = match (error, made.reports, made.items) {
         (None, Ok(reports), Ok(items)) => (reports, items),
@@ -70,9 +70,30 @@ fn made(case: &Case, system: &System, steps: &Steps) -> Result<(), String> {
     match (&case.then, &made.end) {
         (None, _) => Ok(()),
         (Some(then), End::Verdict { verdict, status, notes }) => ended(then, verdict, *status, notes),
+        (Some(then), End::Pending { job, reason }) => pending(then, job.as_deref(), reason),
         (Some(_), End::NoAnswer | End::NotRendered(_)) => {
             Err("the case ends without an answer to every call".into())
         }
+    }
+}
+
+fn pending(then: &Then, job: Option<&str>, reason: &str) -> Result<(), String> {
+    let (expected_job, expected) = match then {
+        Then::Pending { job, reason } => (job.as_deref(), reason.as_deref().unwrap_or_default()),
+        Then::Retry(reason) => (None, reason.as_str()),
+        Then::Delivered { .. }
+        | Then::Rejected { .. }
+        | Then::Unknown(_)
+        | Then::Absent
+        | Then::Request { .. } => return Err(format!("another end: got pending, {reason:?}")),
+    };
+    if let Some(expected) = expected_job {
+        same("job", expected, job.unwrap_or("none"))?;
+    }
+    if reason.contains(expected) {
+        Ok(())
+    } else {
+        Err(format!("pending: expected a reason with {expected:?}, got {reason:?}"))
     }
 }
 
@@ -128,7 +149,7 @@ fn ended(then: &Then, verdict: &Verdict, status: u16, notes: &[String]) -> Resul
         }
         (
             Then::Retry(reason),
-            Verdict::Retry { reason: found }
+            Verdict::Retry { reason: found, .. }
             | Verdict::Unmatched { reason: found, by_status: ByStatus::Retry },
         ) => held("retry", reason, found),
         (
@@ -143,6 +164,7 @@ fn ended(then: &Then, verdict: &Verdict, status: u16, notes: &[String]) -> Resul
         (
             Then::Delivered { .. }
             | Then::Rejected { .. }
+            | Then::Pending { .. }
             | Then::Retry(_)
             | Then::Unknown(_)
             | Then::Absent

@@ -1,16 +1,17 @@
 //! Deliveries come, come again when they must, and stop when they are asked to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
+use mappings::bounds::Bounds;
 use tokio::time::timeout;
 
 use super::proxy::Carry;
 use super::rig::{Rig, SOON};
 use crate::bus::{Client, Queue, Receipt, State};
-use crate::envelope::{BODY_LIMIT, Delivery};
+use crate::envelope::Delivery;
 
 #[tokio::test]
 async fn a_delivery_is_read_and_once_acknowledged_does_not_come_again() {
@@ -18,7 +19,7 @@ async fn a_delivery_is_read_and_once_acknowledged_does_not_come_again() {
     rig.submit("r-1").await;
     let message = rig.next().await;
     assert_eq!((message.queue, message.redelivered, message.delivery_count), (Queue::Intake, false, 0));
-    let Ok(Delivery::Event(envelope)) = message.read(BODY_LIMIT) else { panic!("not one event") };
+    let Ok(Delivery::Event(envelope)) = message.read(&Bounds::default()) else { panic!("not one event") };
     assert_eq!(envelope.id, "r-1");
     assert!(rig.bus.last_delivery(Queue::Intake).is_some());
     assert!(message.ack().await);
@@ -153,6 +154,38 @@ async fn no_more_is_given_out_than_may_wait_for_its_acknowledgement() {
 }
 
 #[tokio::test]
+async fn no_more_bytes_are_given_out_than_may_wait_for_their_acknowledgement() {
+    const EACH: usize = 2_000_000;
+    const ALL: usize = 30;
+    let mut rig = Rig::start_with(|settings| settings.unacknowledged_bytes = 3 * EACH).await;
+    rig.wait_for(|state| matches!(state, State::Connected { .. })).await;
+    rig.bus.pause(Queue::Intake);
+    rig.queue_has(&rig.topology.intake, 0, 0).await;
+    for _ in 0..ALL {
+        let (exchange, body) = (rig.topology.requests.as_str(), vec![b' '; EACH]);
+        rig.client.publish(exchange, "key", "text/plain", Vec::new(), &body).await.unwrap();
+    }
+    rig.bus.resume(Queue::Intake);
+    let mut given = VecDeque::new();
+    while let Ok(next) = timeout(Duration::from_secs(1), rig.intake.recv()).await {
+        given.push_back(next.unwrap());
+    }
+    // The client reads a little ahead of whoever counts.
+    assert!((3..=ALL / 2).contains(&given.len()), "{} of {ALL}", given.len());
+    let mut acknowledged = 0;
+    while acknowledged < ALL {
+        let next = match given.pop_front() {
+            Some(next) => next,
+            None => rig.next().await,
+        };
+        assert!(next.ack().await);
+        acknowledged += 1;
+    }
+    rig.queue_has(&rig.topology.intake, 0, 1).await;
+    rig.finish().await;
+}
+
+#[tokio::test]
 async fn what_is_given_back_too_often_is_set_aside_by_the_broker() {
     let mut rig = Rig::start_with(|settings| settings.topology.delivery_limit = 2).await;
     rig.wait_for(|state| matches!(state, State::Connected { .. })).await;
@@ -182,7 +215,7 @@ async fn a_message_that_the_client_cannot_read_is_set_aside_and_its_neighbours_a
     let mut seen = BTreeSet::new();
     while seen.len() < 51 {
         let message = timeout(2 * SOON, rig.intake.recv()).await.expect("a neighbour did not come").unwrap();
-        let Ok(Delivery::Event(envelope)) = message.read(BODY_LIMIT) else { panic!("not one event") };
+        let Ok(Delivery::Event(envelope)) = message.read(&Bounds::default()) else { panic!("not one event") };
         if message.ack().await {
             seen.insert(envelope.id);
         }

@@ -43,7 +43,8 @@ impl Answer {
 
 async fn ask(seed: &Seed, method: Method, path: &str) -> Answer {
     let clock = Clock::stopped_at(at(30));
-    let routes = routes(Arc::clone(&seed.ledger), Arc::clone(&seed.catalogue), clock);
+    let readiness = watch::Sender::new(Readiness { dead_letters: seed.dead_letters, ..Readiness::default() });
+    let routes = routes(Arc::clone(&seed.ledger), Arc::clone(&seed.catalogue), clock, readiness.subscribe());
     let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
     let response = routes.oneshot(request).await.expect("an answer");
     let (status, headers) = (response.status(), response.headers().clone());
@@ -53,6 +54,16 @@ async fn ask(seed: &Seed, method: Method, path: &str) -> Answer {
 
 async fn get(seed: &Seed, path: &str) -> Answer {
     ask(seed, Method::GET, path).await
+}
+
+#[tokio::test]
+async fn what_the_broker_has_set_aside_waits_for_a_person() {
+    let mut seed = Seed::new().await;
+    seed.dead_letters = 2;
+    let page = get(&seed, "/problems").await;
+    page.says("The broker has set messages aside: 2.");
+    page.says("dovetail dead list");
+    assert!(!page.text().contains("Nothing waits"), "{}", page.text());
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ use crate::ledger::{
 pub(crate) struct Seed {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) catalogue: Arc<Catalogue>,
+    /// How many messages the broker has set aside.
+    pub(super) dead_letters: u64,
     lessee: Lessee,
     _folder: tempfile::TempDir,
 }
@@ -37,7 +39,7 @@ impl Seed {
         let systems = ["waste", "housing", "crm"].map(|name| (system(name), 100));
         let room = Room::new(systems);
         let lessee = Lessee { worker: WorkerId(Uuid::now_v7()), room, outbox: Outbox::Off };
-        Self { ledger, catalogue, lessee, _folder: folder }
+        Self { ledger, catalogue, dead_letters: 0, lessee, _folder: folder }
     }
 
     /// Accepts a request for a missed bin; returns the call to be made.

@@ -1,7 +1,7 @@
 //! How an opening closes: at once, or after a time in which it can still be stopped.
 
 use jiff::Timestamp;
-use mappings::domain::{Disposition, HandoverState, RequestState};
+use mappings::domain::{Disposition, HandoverState, Operation, RequestState};
 use serde_json::{Value, json};
 
 use super::{Effects, Opening, Piece, revised};
@@ -82,7 +82,11 @@ impl Opening {
 
     /// What the closing rules say now.
     fn ruling(&self, closer: &dyn Fn(&Standing) -> Decision) -> Decision {
-        let asked = |piece: &Piece| piece.state == HandoverState::Ended && piece.operation.is_some();
+        // Work that is done needs no number any more.
+        let orders = |piece: &Piece| piece.operation == Some(Operation::Create) && piece.carried.is_some();
+        let asked = |piece: &Piece| {
+            piece.state == HandoverState::Ended && piece.operation.is_some() && !orders(piece)
+        };
         // What was asked last of an ended piece is still under way: what it comes to is part of the decision.
         if self.pieces.iter().any(asked) { Decision::Wait } else { closer(&self.standing()) }
     }
@@ -97,6 +101,7 @@ impl Opening {
             say: piece.say.clone(),
             said: piece.said.clone().filter(|_| is_own_word(piece)),
             at: piece.said_at.filter(|_| is_own_word(piece)).or(piece.ended_at),
+            doubt: piece.doubt.clone(),
         });
         Standing {
             council: self.council.clone(),
@@ -188,9 +193,13 @@ fn evidence(piece: &Piece, decided_by: Option<&String>) -> Value {
     let said = piece.said.as_deref().filter(|_| own).or(piece.reason.as_deref());
     let said = said.or(piece.disposition.map(Disposition::as_str));
     let at = piece.said_at.filter(|_| own).or(piece.ended_at).map(|at| at.to_string());
-    json!({
+    let mut evidence = json!({
         "system": piece.system.as_str(), "said": said, "at": at,
         "job": piece.job.as_ref().map(|job| job.as_str()),
         "disposition": piece.disposition.map(Disposition::as_str), "decided_by": decided_by,
-    })
+    });
+    if let Some(doubt) = &piece.doubt {
+        evidence["doubt"] = json!(doubt);
+    }
+    evidence
 }

@@ -9,6 +9,7 @@ use super::{Effects, Opening, Piece};
 use crate::closing::{Decision, Standing};
 use crate::event::Kind;
 use crate::ledger::{Completion, Correlated, Meaning};
+use crate::timeline::when;
 
 impl Opening {
     /// Applies a completion to the piece it was correlated with.
@@ -28,16 +29,25 @@ impl Opening {
         if piece.state == HandoverState::Due && piece.job.is_none() {
             return Correlated::Waiting;
         }
-        if is_older(completion, piece) {
-            return Correlated::Superseded;
+        let said_at = completion.happened_at(self.asked_at);
+        let has_ended = piece.state == HandoverState::Ended;
+        match &meaning {
+            // An ending counts whatever its date: clocks differ, and lists date work and progress differently.
+            Meaning::Ended { .. } if !has_ended => {}
+            Meaning::Progress { .. } if is_older(said_at, piece) => return Correlated::Superseded,
+            Meaning::Ended { .. } | Meaning::Progress { .. } | Meaning::Unrecognised => {
+                if says_the_same(&completion.said, said_at, piece) {
+                    return Correlated::Duplicate;
+                }
+            }
         }
-        if says_the_same(completion, piece) {
-            return Correlated::Duplicate;
-        }
-        if piece.state == HandoverState::Ended {
+        if has_ended {
             return self.heard_after_the_end(index, completion, meaning, at, effects);
         }
-        self.keep_word(index, completion);
+        if matches!(meaning, Meaning::Ended { .. }) {
+            self.pieces[index].doubt = doubt(said_at, piece);
+        }
+        self.keep_word(index, completion, &meaning);
         self.take(index, &completion.said, meaning, at, closer, effects)
     }
 
@@ -137,7 +147,9 @@ impl Opening {
             Meaning::Ended { disposition, .. } if ended_as == Some(disposition) => {
                 return Correlated::Duplicate;
             }
-            Meaning::Progress { .. } if !is_newer(completion, piece) => return Correlated::Superseded,
+            Meaning::Progress { .. } if !is_newer(completion.happened_at(self.asked_at), piece) => {
+                return Correlated::Superseded;
+            }
             // The word that ended it, as a person said what it means, once more.
             Meaning::Unrecognised if piece.said.as_deref() == Some(completion.said.as_str()) => {
                 return Correlated::Duplicate;
@@ -165,29 +177,48 @@ impl Opening {
         Correlated::Held
     }
 
-    fn keep_word(&mut self, index: usize, completion: &Completion) {
+    fn keep_word(&mut self, index: usize, completion: &Completion, meaning: &Meaning) {
+        let said_at = completion.happened_at(self.asked_at);
         let piece = &mut self.pieces[index];
         piece.touch();
         piece.said = Some(completion.said.clone());
-        piece.said_at = completion.said_at.or(piece.said_at);
+        // An ending without a date is dated by when it was heard, not by the progress before it.
+        piece.said_at = match meaning {
+            Meaning::Ended { .. } => said_at,
+            Meaning::Progress { .. } | Meaning::Unrecognised => said_at.or(piece.said_at),
+        };
+        // A date in the future comes from a clock that is fast, and would hide what is said until then.
+        let latest = said_at.map(|said_at| said_at.min(completion.received_at));
+        piece.latest_at = piece.latest_at.max(latest);
         if piece.job.is_none() {
             piece.job.clone_from(&completion.job);
         }
     }
 }
 
-fn is_older(completion: &Completion, piece: &Piece) -> bool {
-    matches!((completion.said_at, piece.said_at), (Some(new), Some(last)) if new < last)
+/// Whether something later was heard of the piece already.
+fn is_older(said_at: Option<Timestamp>, piece: &Piece) -> bool {
+    matches!((said_at, piece.latest_at), (Some(new), Some(latest)) if new < latest)
 }
 
-fn is_newer(completion: &Completion, piece: &Piece) -> bool {
-    matches!((completion.said_at, piece.said_at), (Some(new), Some(last)) if new > last)
+/// Whether something is dated after all that was heard of a piece that ended.
+fn is_newer(said_at: Option<Timestamp>, piece: &Piece) -> bool {
+    let ended_at = piece.said_at.or(piece.ended_at);
+    matches!((said_at, piece.latest_at.max(ended_at)), (Some(new), Some(latest)) if new > latest)
 }
 
-fn says_the_same(completion: &Completion, piece: &Piece) -> bool {
-    let at_the_same_time = match (completion.said_at, piece.said_at) {
+fn says_the_same(said: &str, said_at: Option<Timestamp>, piece: &Piece) -> bool {
+    let at_the_same_time = match (said_at, piece.said_at) {
         (Some(new), Some(last)) => new == last,
         (None, _) | (_, None) => true,
     };
-    piece.said.as_deref() == Some(completion.said.as_str()) && at_the_same_time
+    piece.said.as_deref() == Some(said) && at_the_same_time
+}
+
+/// What speaks against an ending: it is dated before what was heard last.
+fn doubt(said_at: Option<Timestamp>, piece: &Piece) -> Option<String> {
+    let (ended, latest) = (said_at?, piece.latest_at?);
+    let last = piece.said.as_deref()?;
+    (ended < latest)
+        .then(|| format!("dated {}, before “{last}” of {}", when::short(ended), when::short(latest)))
 }

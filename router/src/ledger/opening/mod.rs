@@ -36,6 +36,8 @@ pub(super) struct Opening {
     pub(super) ticket: Ticket,
     pub(super) service: Service,
     pub(super) state: RequestState,
+    /// When the customer asked, by the CRM's clock or ours, whichever is earlier.
+    pub(super) asked_at: Timestamp,
     pub(super) closed_at: Option<Timestamp>,
     /// Until when a closure that is decided can be stopped.
     pub(super) closes_at: Option<Timestamp>,
@@ -69,13 +71,22 @@ pub(super) struct Piece {
     /// The numbers of calls that wait no more, but do so in the database.
     pub(super) gone: BTreeSet<i64>,
     pub(super) job: Option<Job>,
+    /// The reference that the system gave first, where it gave another later: a token before the number.
+    pub(super) former_job: Option<Job>,
+    /// How far the live or parked call was carried out.
+    pub(super) carried: Option<Value>,
     pub(super) progress: Option<Progress>,
     pub(super) disposition: Option<Disposition>,
     pub(super) reason: Option<String>,
     pub(super) class: Option<ParkClass>,
     pub(super) say: Option<String>,
     pub(super) said: Option<String>,
+    /// When the system says that its last word came true; of an ended piece, when it says that it ended.
     pub(super) said_at: Option<Timestamp>,
+    /// The latest date of all that was heard.
+    pub(super) latest_at: Option<Timestamp>,
+    /// What speaks against how it ended.
+    pub(super) doubt: Option<String>,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) kept: Kept,
 }
@@ -148,6 +159,8 @@ impl Piece {
             queue: Vec::new(),
             gone: BTreeSet::new(),
             job: None,
+            former_job: None,
+            carried: None,
             progress: None,
             disposition: None,
             reason: None,
@@ -155,6 +168,8 @@ impl Piece {
             say: None,
             said: None,
             said_at: None,
+            latest_at: None,
+            doubt: None,
             ended_at: None,
             kept: Kept::New,
         }
@@ -171,6 +186,17 @@ impl Piece {
             job: None,
             due_at,
         }
+    }
+
+    /// Whether the system knows its job by this reference, or did at first.
+    pub(super) fn is_known_by(&self, job: &Job) -> bool {
+        self.job.as_ref() == Some(job) || self.former_job.as_ref() == Some(job)
+    }
+
+    /// Takes a reference that the system gave after another.
+    fn rename(&mut self, job: Option<Job>) {
+        let Some(job) = job.filter(|job| self.job.as_ref() != Some(job)) else { return };
+        self.former_job = self.job.replace(job);
     }
 
     fn touch(&mut self) {

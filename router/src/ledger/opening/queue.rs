@@ -22,6 +22,7 @@ impl Piece {
         self.touch();
         self.operation = None;
         self.payload = None;
+        self.carried = None;
     }
 
     /// Has nothing more wait.

@@ -120,6 +120,7 @@ impl Opening {
             ticket: self.ticket.clone(),
             service: self.service.clone(),
             state: RequestState::Open,
+            asked_at: at,
             closed_at: None,
             closes_at: None,
             disposition: None,

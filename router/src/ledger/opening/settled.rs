@@ -1,7 +1,7 @@
 //! What an attempt means for its piece of work and for the ticket.
 
 use jiff::Timestamp;
-use mappings::domain::{Disposition, HandoverId, HandoverState, Operation, ParkClass, RequestState};
+use mappings::domain::{Disposition, HandoverId, HandoverState, Job, Operation, ParkClass, RequestState};
 use serde_json::json;
 
 use super::queue::Untold;
@@ -24,6 +24,25 @@ impl Opening {
         let Some(index) = self.pieces.iter().position(|piece| piece.id == handover) else { return };
         match (operation, next) {
             (_, Next::Again { .. }) => {}
+            (_, Next::Pending { job, reason, carried, .. }) => {
+                let piece = &mut self.pieces[index];
+                piece.touch();
+                let is_first = piece.carried.is_none();
+                piece.carried = Some(json!({"call": piece.call.to_string(), "walk": carried}));
+                if is_first && operation == Operation::Create {
+                    let note = Some(reason.clone());
+                    self.handed_over(index, job.clone(), note, at, effects);
+                } else {
+                    piece.rename(job.clone());
+                }
+            }
+            (Operation::Create, Next::Rejected { .. } | Next::Park { .. } | Next::Unable { .. })
+                if self.pieces[index].carried.is_some()
+                    && self.pieces[index].state == HandoverState::Ended =>
+            {
+                // The work has ended, whatever the rest would have been.
+                self.pieces[index].settle();
+            }
             (Operation::Close, Next::Delivered { note, .. }) => self.closure_taken(index, note.clone(), at),
             (Operation::Close, Next::Rejected { disposition, reason, say }) => {
                 self.pieces[index].settle();
@@ -37,18 +56,13 @@ impl Opening {
                 effects.events.push(self.event(Kind::Held, at, data));
             }
             (Operation::Create, Next::Delivered { job, note }) => {
-                let piece = &mut self.pieces[index];
-                piece.settle();
-                piece.job = job.clone().or(piece.job.take());
-                if piece.state != HandoverState::Ended {
-                    piece.state = HandoverState::Awaiting;
-                    piece.class = None;
-                    piece.reason.clone_from(note);
+                let was_pending = self.pieces[index].carried.is_some();
+                self.pieces[index].settle();
+                if was_pending {
+                    self.said_the_rest(index, job.clone(), note.clone(), at, effects);
+                } else {
+                    self.handed_over(index, job.clone(), note.clone(), at, effects);
                 }
-                let data = json!({
-                    "system": piece.system.as_str(), "job": piece.job.as_ref().map(|job| job.as_str()),
-                });
-                effects.events.push(self.event(Kind::HandedOver, at, data));
                 self.release_next(index, at, effects);
             }
             (Operation::Create, Next::Rejected { disposition, reason, say }) => {
@@ -69,6 +83,52 @@ impl Opening {
         }
     }
 
+    /// The system has the work.
+    fn handed_over(
+        &mut self,
+        index: usize,
+        job: Option<Job>,
+        note: Option<String>,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let piece = &mut self.pieces[index];
+        piece.job = job.or(piece.job.take());
+        if piece.state != HandoverState::Ended {
+            piece.state = HandoverState::Awaiting;
+            piece.class = None;
+            piece.reason = note;
+        }
+        let data = json!({
+            "system": piece.system.as_str(), "job": piece.job.as_ref().map(|job| job.as_str()),
+        });
+        effects.events.push(self.event(Kind::HandedOver, at, data));
+    }
+
+    /// The system, which has the work already, said what was missing: the job's number.
+    fn said_the_rest(
+        &mut self,
+        index: usize,
+        job: Option<Job>,
+        note: Option<String>,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let piece = &mut self.pieces[index];
+        piece.rename(job);
+        if piece.state == HandoverState::Ended {
+            return;
+        }
+        piece.state = HandoverState::Awaiting;
+        piece.class = None;
+        piece.reason = note;
+        let as_text = |job: &Option<Job>| job.as_ref().map(|job| job.as_str().to_owned());
+        let data = json!({
+            "system": piece.system.as_str(), "job": as_text(&piece.job), "former_job": as_text(&piece.former_job),
+        });
+        effects.events.push(self.event(Kind::Progressed, at, data));
+    }
+
     /// Applies what came of telling a system that something changed, or of asking it to call the work off.
     fn asked(
         &mut self,
@@ -80,11 +140,11 @@ impl Opening {
         effects: &mut Effects,
     ) {
         let has_ended = self.pieces[index].state == HandoverState::Ended;
-        if !matches!(next, Next::Park { .. } | Next::Again { .. }) || has_ended {
+        if next.settles() && !matches!(next, Next::Park { .. }) || has_ended {
             self.pieces[index].settle();
         }
         match next {
-            Next::Again { .. } => return,
+            Next::Again { .. } | Next::Pending { .. } => return,
             Next::Delivered { .. } if has_ended => {}
             Next::Delivered { .. } if operation == Operation::Cancel => self.call_off(index, at),
             Next::Delivered { .. } => {
@@ -192,7 +252,7 @@ impl Opening {
     /// Tells that one piece ended while the ticket goes on.
     pub(super) fn tell_ended(&mut self, index: usize, at: Timestamp, effects: &mut Effects) {
         let piece = &self.pieces[index];
-        let data = json!({
+        let mut data = json!({
             "system": piece.system.as_str(),
             "job": piece.job.as_ref().map(|job| job.as_str()),
             "disposition": piece.disposition.map(Disposition::as_str),
@@ -200,6 +260,9 @@ impl Opening {
             "said": piece.said,
             "say": piece.say,
         });
+        if let Some(doubt) = &piece.doubt {
+            data["doubt"] = json!(doubt);
+        }
         effects.events.push(self.event(Kind::Progressed, at, data));
     }
 }

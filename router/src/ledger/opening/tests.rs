@@ -38,6 +38,7 @@ fn awaiting(systems: &[&str]) -> Opening {
         ticket: Ticket::parse("CRM-1").expect("a ticket"),
         service: Service::parse("waste.missed-bin").expect("a service"),
         state: RequestState::Open,
+        asked_at: at(0),
         closed_at: None,
         closes_at: None,
         needs: None,
@@ -145,15 +146,70 @@ fn a_held_ticket_is_closed_by_nobody_but_a_person() {
 }
 
 #[test]
-fn an_old_word_changes_nothing_whatever_it_means() {
-    for meaning in [ended(Disposition::Declined), progress(), Meaning::Unrecognised] {
+fn only_progress_is_put_aside_for_its_date() {
+    let cases = [
+        (progress(), Correlated::Superseded),
+        (ended(Disposition::Completed), Correlated::Duplicate),
+        (ended(Disposition::Declined), Correlated::Held),
+        (Meaning::Unrecognised, Correlated::Held),
+    ];
+    for (meaning, expected) in cases {
         let mut opening = awaiting(&["waste"]);
         hear(&mut opening, 0, &completion("waste", "Done", Some(9)), ended(Disposition::Completed));
         let before = opening.clone();
         let (correlated, effects) = hear(&mut opening, 0, &completion("waste", "Other", Some(8)), meaning);
-        assert_eq!(correlated, Correlated::Superseded);
-        assert_eq!(effects, Effects::default());
+        assert_eq!(correlated, expected);
         assert_eq!(opening, before);
+        let told: &[Kind] = if expected == Correlated::Held { &[Kind::Held] } else { &[] };
+        assert_eq!(kinds(&effects), told);
+    }
+}
+
+#[test]
+fn an_ending_counts_whatever_its_date_and_the_closure_names_the_doubt() {
+    // Before the progress; before the customer asked; far ahead of any clock; none at all.
+    for (said_at, in_doubt) in [(Some(20), true), (Some(-5), false), (Some(999_999), false), (None, false)] {
+        let mut opening = awaiting(&["waste"]);
+        hear(&mut opening, 0, &completion("waste", "Working", Some(40)), progress());
+        let (correlated, effects) =
+            hear(&mut opening, 0, &completion("waste", "Done", said_at), ended(Disposition::Completed));
+        assert_eq!((correlated, kinds(&effects)), (Correlated::Applied, vec![Kind::Closed]), "{said_at:?}");
+        let evidence = &effects.events[0].data["evidence"][0];
+        assert_eq!(evidence.get("doubt").is_some(), in_doubt, "{evidence}");
+        // What has no date of its own ended when it was heard.
+        let ended_at = said_at.filter(|_| in_doubt).unwrap_or(100);
+        assert_eq!(evidence["at"], at(ended_at).to_string(), "{said_at:?}");
+    }
+}
+
+#[test]
+fn an_ending_in_the_words_of_the_last_progress_still_ends() {
+    // What the word means may have changed with the mapping.
+    let mut opening = awaiting(&["waste"]);
+    hear(&mut opening, 0, &completion("waste", "Visited", Some(9)), progress());
+    let (correlated, _) =
+        hear(&mut opening, 0, &completion("waste", "Visited", Some(9)), ended(Disposition::Completed));
+    assert_eq!(correlated, Correlated::Applied);
+}
+
+#[test]
+fn a_fast_clock_hides_no_later_progress() {
+    let mut opening = awaiting(&["waste"]);
+    hear(&mut opening, 0, &completion("waste", "Working", Some(4000)), progress());
+    let later = Completion { received_at: at(200), ..completion("waste", "Waiting", Some(190)) };
+    assert_eq!(hear(&mut opening, 0, &later, progress()).0, Correlated::Applied);
+    let older = Completion { received_at: at(300), ..completion("waste", "Working", Some(150)) };
+    assert_eq!(hear(&mut opening, 0, &older, progress()).0, Correlated::Superseded);
+}
+
+#[test]
+fn progress_before_an_ending_in_doubt_is_no_news_and_progress_after_it_is() {
+    for (said_at, expected) in [(35, Correlated::Superseded), (60, Correlated::Held)] {
+        let mut opening = awaiting(&["waste", "housing"]);
+        hear(&mut opening, 0, &completion("waste", "Working", Some(40)), progress());
+        hear(&mut opening, 0, &completion("waste", "Done", Some(20)), ended(Disposition::Completed));
+        let again = completion("waste", "Waiting", Some(said_at));
+        assert_eq!(hear(&mut opening, 0, &again, progress()).0, expected, "{said_at}");
     }
 }
 

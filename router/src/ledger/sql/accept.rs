@@ -151,6 +151,7 @@ fn opening(arrival: &Arrival, request: &Request, systems: &[SystemName]) -> Open
         ticket: request.ticket.clone(),
         service: request.service.clone(),
         state: RequestState::Open,
+        asked_at: request.raised_at.min(arrival.received_at),
         closed_at: None,
         closes_at: None,
         needs: needs(&request.document),

@@ -37,6 +37,8 @@ struct Leased {
 /// What a call needs to know of its request and its handover.
 struct About {
     job: Option<Job>,
+    /// How far a call of the handover was carried out, beside that call.
+    carried: Option<Value>,
     ticket: Ticket,
     service: Service,
     traceparent: Option<String>,
@@ -135,7 +137,7 @@ fn leased(row: &mut Row) -> Result<Leased, Error> {
 
 async fn about(tx: &mut Tx, leased: &[Leased]) -> Result<HashMap<HandoverId, About>, Error> {
     let statement = Statement::new(
-        "with v as ({rows}) select h.id, h.job, r.ticket, r.service, r.traceparent, d.document from v \
+        "with v as ({rows}) select h.id, h.job, h.carried, r.ticket, r.service, r.traceparent, d.document from v \
          join handovers h on h.council = v.council and h.request = v.request and h.id = v.id \
          join requests r on r.council = v.council and r.id = v.request \
          join documents d on d.council = v.council and d.request = v.request",
@@ -149,6 +151,7 @@ async fn about(tx: &mut Tx, leased: &[Leased]) -> Result<HashMap<HandoverId, Abo
             let handover = row.get("handovers.id", HandoverId::parse)?;
             let about = About {
                 job: row.maybe("handovers.job", Job::parse)?,
+                carried: row.maybe("handovers.carried", mappings::digits::from_str)?,
                 ticket: row.get("requests.ticket", Ticket::parse)?,
                 service: row.get("requests.service", Service::parse)?,
                 traceparent: row.maybe_text("requests.traceparent")?,
@@ -161,6 +164,8 @@ async fn about(tx: &mut Tx, leased: &[Leased]) -> Result<HashMap<HandoverId, Abo
 
 impl Leased {
     fn with(self, about: About, system: SystemName, asked_at: Instant) -> Work {
+        let call = self.call.to_string();
+        let is_of_this_call = |kept: &Value| kept["call"] == call.as_str();
         Work {
             call: self.call,
             handover: self.handover,
@@ -177,6 +182,7 @@ impl Leased {
             rescued: self.rescued,
             begun: self.begun,
             job: about.job,
+            carried: about.carried.filter(is_of_this_call).map(|mut kept| kept["walk"].take()),
             document: self.document.map_or(about.document, Arc::new),
             payload: self.payload,
             traceparent: about.traceparent,

@@ -83,6 +83,7 @@ impl<'a> Draft<'a> {
             rescued: false,
             begun: false,
             job: call.job,
+            carried: None,
             document,
             payload: call.payload,
             traceparent: opening.traceparent.clone(),
@@ -292,9 +293,9 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
         return Ok(());
     }
     let statement = Statement::new(
-        "with v as ({rows}) update handovers set state = v.state, job = v.job, progress = v.progress, \
+        "with v as ({rows}) update handovers set state = v.state, job = v.job, former_job = v.former_job, carried = v.carried, progress = v.progress, \
          disposition = v.disposition, reason = v.reason, class = v.class, say = v.say, said = v.said, \
-         said_at = v.said_at, ended_at = v.ended_at, call = v.call, operation = v.operation, payload = v.payload, \
+         said_at = v.said_at, latest_at = v.latest_at, doubt = v.doubt, ended_at = v.ended_at, call = v.call, operation = v.operation, payload = v.payload, \
          waiting = v.waiting from v where handovers.council = v.council \
          and handovers.request = v.request and handovers.id = v.id",
     )
@@ -303,6 +304,8 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("id", &changed, |(_, piece)| piece.id.to_string())
     .texts("state", &changed, |(_, piece)| piece.state.as_str())
     .texts("job", &changed, |(_, piece)| piece.job.as_ref().map(|job| job.as_str()))
+    .texts("former_job", &changed, |(_, piece)| piece.former_job.as_ref().map(|job| job.as_str()))
+    .texts("carried", &changed, |(_, piece)| piece.carried.as_ref().map(Value::to_string))
     .texts("progress", &changed, |(_, piece)| piece.progress.map(|word| word.as_str()))
     .texts("disposition", &changed, |(_, piece)| piece.disposition.map(|word| word.as_str()))
     .texts("reason", &changed, |(_, piece)| piece.reason.as_deref())
@@ -310,6 +313,8 @@ async fn update_pieces(tx: &mut Tx, openings: &[Opening]) -> Result<(), Error> {
     .texts("say", &changed, |(_, piece)| piece.say.as_deref())
     .texts("said", &changed, |(_, piece)| piece.said.as_deref())
     .ints("said_at", &changed, |(_, piece)| piece.said_at.map(Timestamp::as_millisecond))
+    .ints("latest_at", &changed, |(_, piece)| piece.latest_at.map(Timestamp::as_millisecond))
+    .texts("doubt", &changed, |(_, piece)| piece.doubt.as_deref())
     .ints("ended_at", &changed, |(_, piece)| piece.ended_at.map(Timestamp::as_millisecond))
     .texts("call", &changed, |(_, piece)| piece.call.to_string())
     .texts("operation", &changed, |(_, piece)| piece.operation.map(|word| word.as_str()))

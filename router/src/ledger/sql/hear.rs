@@ -164,6 +164,8 @@ pub(super) async fn correlate(tx: &mut Tx, completions: &[Completion]) -> Result
     let statement = Statement::new(
         "with v as ({rows}) select v.n, 'job', h.council, h.request, h.id from v join handovers h \
          on h.system = v.system and h.job = v.job where h.closure = 0 \
+         union all select v.n, 'job', h.council, h.request, h.id from v join handovers h \
+         on h.system = v.system and h.former_job = v.job where h.closure = 0 \
          union all select v.n, 'reference', h.council, h.request, h.id from v join handovers h \
          on h.system = v.system and h.ticket = v.reference where h.closure = 0 \
          union all select v.n, 'linked job', l.council, l.request, l.handover from v join links l \
@@ -229,7 +231,7 @@ fn targets(openings: &[Opening], completion: &Completion, links: &Links) -> Vec<
                 || linked
                 || links.by_reference == Some(piece.id);
             let found = (opening, piece, ours);
-            if linked || piece.job.is_some() && piece.job == completion.job {
+            if linked || completion.job.as_ref().is_some_and(|job| piece.is_known_by(job)) {
                 by_job.push(found);
             } else if ours {
                 by_reference.push(found);
@@ -268,7 +270,7 @@ fn is_doubtful(openings: &[Opening], request: RequestId, completion: &Completion
         let pieces =
             || opening.pieces.iter().filter(|piece| !piece.closure && piece.system == completion.system);
         // A job that we know speaks for itself; one that we do not may become known with the answer to our order.
-        let known = |job: &Job| pieces().any(|piece| piece.job.as_ref() == Some(job));
+        let known = |job: &Job| pieces().any(|piece| piece.is_known_by(job));
         let unanswered = || pieces().any(|piece| piece.job.is_none() && piece.state != HandoverState::Ended);
         if completion.job.as_ref().is_some_and(|job| known(job) || unanswered()) {
             return false;

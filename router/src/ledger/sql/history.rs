@@ -62,7 +62,7 @@ async fn rows(tx: &mut Tx, sql: &'static str, line: &Line) -> Result<Vec<Row>, E
 
 async fn handovers(tx: &mut Tx, line: &Line) -> Result<Vec<Handover>, Error> {
     let sql = "select h.id, h.system, h.closure, h.state, h.job, h.progress, h.disposition, h.reason, h.class, \
-               h.say, h.said, h.said_at, h.operation, h.waiting, d.due_at, (select count(*) from attempts a where a.council = h.council \
+               h.say, h.said, h.said_at, h.doubt, h.operation, h.waiting, d.due_at, (select count(*) from attempts a where a.council = h.council \
                and a.request = h.request and a.handover = h.id) from handovers h left join due d \
                on d.council = h.council and d.id = h.call where h.council = $1 and h.request = $2 \
                order by h.closure, h.id";
@@ -83,6 +83,7 @@ async fn handovers(tx: &mut Tx, line: &Line) -> Result<Vec<Handover>, Error> {
                 let at = row.maybe_time("handovers.said_at")?;
                 said.map(|said| (said, at))
             },
+            doubt: row.maybe_text("handovers.doubt")?,
             operation: row.maybe("handovers.operation", str::parse)?,
             waiting: row.number("handovers.waiting")?,
             due_at: row.maybe_time("due.due_at")?,

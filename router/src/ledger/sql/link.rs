@@ -95,7 +95,7 @@ async fn linked_to(tx: &mut Tx, system: &SystemName, named: &str) -> Result<Opti
     rows.into_iter().next().map(|mut row| row.text("links.ticket")).transpose()
 }
 
-/// News that nobody answers to, by its job or by the reference in it, in the order in which it was said.
+/// News that nobody answers to, by its job or by the reference in it, in the order in which it was heard.
 async fn orphans(tx: &mut Tx, system: &SystemName, named: &str) -> Result<Vec<Completion>, Error> {
     const COLUMNS: &str = "system, key, job, reference, said, note, said_at, received_at, way, state";
     let statement = Statement::new(format!(
@@ -106,7 +106,7 @@ async fn orphans(tx: &mut Tx, system: &SystemName, named: &str) -> Result<Vec<Co
     let rows = tx.run(statement.text(system.as_str()).text(named)).await?;
     let orphans = rows.into_iter().map(|mut row| Ok(hear::completion(&mut row)?.completion));
     let mut orphans = orphans.collect::<Result<Vec<_>, Error>>()?;
-    orphans.sort_by_key(|orphan| (orphan.said_at.unwrap_or(orphan.received_at), orphan.received_at));
+    orphans.sort_by_key(|orphan| (orphan.received_at, orphan.said_at));
     Ok(orphans)
 }
 

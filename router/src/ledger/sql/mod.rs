@@ -27,12 +27,14 @@ mod refuse;
 mod replay;
 mod revise;
 mod store;
+mod suspects;
 mod systems;
 mod together;
 mod transition;
 mod waiting;
 mod workers;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +130,18 @@ impl SqlLedger {
 impl Ledger for SqlLedger {
     async fn now(&self) -> Result<Timestamp, Error> {
         self.store.now().await
+    }
+
+    async fn suspicions(&self, deliveries: &[String]) -> Result<HashMap<String, u64>, Error> {
+        self.times_suspected(deliveries).await
+    }
+
+    async fn suspect(&self, deliveries: &[String], now: Timestamp) -> Result<(), Error> {
+        self.count_suspects(deliveries, now).await
+    }
+
+    async fn clear(&self, deliveries: &[String]) -> Result<(), Error> {
+        self.clear_suspects(deliveries).await
     }
 
     async fn accept(&self, batch: &[Arrival], lessee: &Lessee) -> Result<Written<Accepted>, Error> {

@@ -30,7 +30,7 @@ impl Openings {
             return Ok(Self::default());
         }
         let statement = Statement::new(
-            "with v as ({rows}) select r.council, r.id, r.ticket, r.service, r.state, r.closed_at, r.closes_at, \
+            "with v as ({rows}) select r.council, r.id, r.ticket, r.service, r.state, r.raised_at, r.accepted_at, r.closed_at, r.closes_at, \
              r.disposition, r.reason, r.say, r.needs, r.traceparent, r.withdrawn \
              from v join requests r on r.council = v.council and r.id = v.id \
              order by r.id {lock}",
@@ -42,8 +42,8 @@ impl Openings {
             openings.all.push(opening);
         }
         let statement = Statement::new(
-            "with v as ({rows}) select h.request, h.id, h.system, h.closure, h.state, h.call, h.job, h.progress, \
-             h.disposition, h.reason, h.class, h.say, h.said, h.said_at, h.ended_at, \
+            "with v as ({rows}) select h.request, h.id, h.system, h.closure, h.state, h.call, h.job, h.former_job, \
+             h.carried, h.progress, h.disposition, h.reason, h.class, h.say, h.said, h.said_at, h.latest_at, h.doubt, h.ended_at, \
              h.operation, h.payload, h.waiting from v join handovers h on h.council = v.council and h.request = v.id order by h.id",
         );
         let mut waiting = BTreeMap::new();
@@ -125,6 +125,7 @@ fn opening(row: &mut Row) -> Result<Opening, Error> {
         ticket: row.get("requests.ticket", Ticket::parse)?,
         service: row.get("requests.service", Service::parse)?,
         state: row.get("requests.state", str::parse)?,
+        asked_at: row.time("requests.raised_at")?.min(row.time("requests.accepted_at")?),
         closed_at: row.maybe_time("requests.closed_at")?,
         closes_at: row.maybe_time("requests.closes_at")?,
         disposition: row.maybe("requests.disposition", str::parse)?,
@@ -146,6 +147,8 @@ fn piece(row: &mut Row) -> Result<Piece, Error> {
         state: row.get("handovers.state", str::parse)?,
         call: row.get("handovers.call", CallId::parse)?,
         job: row.maybe("handovers.job", Job::parse)?,
+        former_job: row.maybe("handovers.former_job", Job::parse)?,
+        carried: row.maybe("handovers.carried", mappings::digits::from_str)?,
         progress: row.maybe("handovers.progress", str::parse)?,
         disposition: row.maybe("handovers.disposition", str::parse)?,
         reason: row.maybe_text("handovers.reason")?,
@@ -153,6 +156,8 @@ fn piece(row: &mut Row) -> Result<Piece, Error> {
         say: row.maybe_text("handovers.say")?,
         said: row.maybe_text("handovers.said")?,
         said_at: row.maybe_time("handovers.said_at")?,
+        latest_at: row.maybe_time("handovers.latest_at")?,
+        doubt: row.maybe_text("handovers.doubt")?,
         ended_at: row.maybe_time("handovers.ended_at")?,
         operation: row.maybe("handovers.operation", str::parse)?,
         payload: row.maybe("handovers.payload", mappings::digits::from_str)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mappings::domain::{CallId, Operation};
+use mappings::domain::{CallId, Operation, Phase};
 
 use super::draft::{Draft, store_changes};
 use super::hear::{self, Heard};
@@ -45,7 +45,7 @@ impl Transition for Record<'_> {
         draft: &mut Draft<'_>,
     ) -> Result<Vec<Recorded>, Error> {
         self.enter(tx, batch).await?;
-        let wanted = batch.iter().filter(|settlement| settlement.next.settles());
+        let wanted = batch.iter().filter(|settlement| settlement.next.is_news());
         let wanted = wanted.map(|settlement| (settlement.work.request, settlement.work.council.clone()));
         let mut openings = Openings::lock(tx, wanted).await?;
         let written = self.settle(tx, batch, &mut openings, draft).await?;
@@ -135,14 +135,14 @@ impl Record<'_> {
 
 /// Those by which a job reference may have become known.
 fn answered<'a>(written: &[&'a Settlement]) -> impl Iterator<Item = &'a Settlement> {
-    let settles = |settlement: &&Settlement| settlement.next.settles();
+    let is_news = |settlement: &&Settlement| settlement.next.is_news();
     let orders = |settlement: &&Settlement| settlement.work.operation != Operation::Close;
-    written.iter().copied().filter(settles).filter(orders)
+    written.iter().copied().filter(is_news).filter(orders)
 }
 
 fn awaited(settlement: &Settlement) -> Awaited<'_> {
     let job = match &settlement.next {
-        Next::Delivered { job, .. } => job.as_ref(),
+        Next::Delivered { job, .. } | Next::Pending { job, .. } => job.as_ref(),
         Next::Again { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => None,
     };
     Awaited { system: &settlement.work.system, ticket: &settlement.work.ticket, job }
@@ -151,7 +151,7 @@ fn awaited(settlement: &Settlement) -> Awaited<'_> {
 /// The systems whose job references this batch makes known.
 fn systems(batch: &[Settlement]) -> Vec<Arc<str>> {
     let with_job = batch.iter().filter(|settlement| match &settlement.next {
-        Next::Delivered { job, .. } => job.is_some(),
+        Next::Delivered { job, .. } | Next::Pending { job, .. } => job.is_some(),
         Next::Again { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => false,
     });
     let systems: BTreeSet<&str> = with_job.map(|settlement| settlement.work.system.as_str()).collect();
@@ -178,10 +178,15 @@ async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<He
     // One row a lease: the first settlement counts.
     let mut first = BTreeMap::new();
     for settlement in again {
-        if let Next::Again { at, phase } = &settlement.next {
-            let key = (settlement.work.call, settlement.work.lease);
-            first.entry(key).or_insert((*settlement, *at, *phase));
-        }
+        let (at, phase) = match &settlement.next {
+            Next::Again { at, phase } => (*at, *phase),
+            Next::Pending { at, .. } => (*at, Phase::Send),
+            Next::Delivered { .. } | Next::Rejected { .. } | Next::Unable { .. } | Next::Park { .. } => {
+                continue;
+            }
+        };
+        let key = (settlement.work.call, settlement.work.lease);
+        first.entry(key).or_insert((*settlement, at, phase));
     }
     if first.is_empty() {
         return Ok(Held::new());
@@ -201,8 +206,8 @@ async fn put_back(tx: &mut Tx, again: &[&Settlement], worker: &str) -> Result<He
     .texts("phase", &rows, |(.., phase)| phase.as_str())
     .ints("unsure", &rows, |(settlement, ..)| match settlement.attempt.outcome.as_str() {
         "unknown" => 1,
-        // Asked, the system said that it has nothing.
-        "absent" => 0,
+        // Asked, the system said that it has nothing; or it said what it has.
+        "absent" | "pending" => 0,
         _ => -1,
     });
     held(tx, statement).await

@@ -93,6 +93,9 @@ fn update(system: &SystemName, switch: &Switch, now: Timestamp) -> Statement {
              and prober = $3 and $2 > 0 returning system")
             .text(worker.0.to_string())
         }
+        Switch::Answered => of("update systems set openings = 0, failing_since = null, probe_at = null, \
+             failure = null, prober = null, probe_until = null where system = $1 and openings > 0 \
+             and $2 > 0 returning system"),
     }
 }
 
@@ -101,7 +104,7 @@ async fn add_change(tx: &mut Tx, system: &SystemName, switch: &Switch, now: Time
         Switch::Pause { by, reason } => ("paused", Some(by), reason.as_ref()),
         Switch::Resume { by } => ("resumed", Some(by), None),
         Switch::Open { reason, .. } => ("opened", None, Some(reason)),
-        Switch::Close { .. } => ("closed", None, None),
+        Switch::Close { .. } | Switch::Answered => ("closed", None, None),
         Switch::Probe { .. } => return Ok(()),
     };
     let statement = Statement::new(

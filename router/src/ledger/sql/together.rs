@@ -134,7 +134,7 @@ impl SqlLedger {
 
 /// The openings that a batch is about.
 fn wanted(batch: &Batch, found: Option<&Found>) -> BTreeSet<(RequestId, Council)> {
-    let settled = batch.settlements.iter().filter(|settlement| settlement.next.settles());
+    let settled = batch.settlements.iter().filter(|settlement| settlement.next.is_news());
     let settled = settled.map(|settlement| (settlement.work.request, settlement.work.council.clone()));
     let heard = found.into_iter().flat_map(Found::all);
     settled.chain(heard).collect()

@@ -35,8 +35,6 @@ pub(super) async fn waiting(tx: &mut Tx, awaited: &[Awaited<'_>]) -> Result<Vec<
         .into_iter()
         .map(|mut row| Ok(hear::completion(&mut row)?.completion))
         .collect::<Result<Vec<_>, Error>>()?;
-    waiting.sort_by_key(|completion| {
-        (completion.said_at.unwrap_or(completion.received_at), completion.received_at)
-    });
+    waiting.sort_by_key(|completion| (completion.received_at, completion.said_at));
     Ok(waiting)
 }

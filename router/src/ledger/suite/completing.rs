@@ -1,5 +1,6 @@
 //! What systems say: early, late, twice, to nobody, and against what they said before.
 
+use jiff::Timestamp;
 use mappings::domain::{Disposition, HandoverState, Job, Progress, RequestState};
 
 use super::fixture::*;
@@ -108,15 +109,38 @@ both! {
         assert_eq!(fixture.history("CRM-2").await.line.state, RequestState::Closing);
     }
 
-    async fn a_word_that_is_older_than_the_last_is_superseded(fixture: &Fixture) {
+    async fn progress_that_is_older_than_the_last_word_is_superseded(fixture: &Fixture) {
         fixture.deliver("CRM-1", "waste", "W-1").await;
         let new = timed(said("waste", "k2", "W-1", "Completed"), 60);
-        let old = timed(said("waste", "k1", "W-1", "No Access"), 50);
+        let old = timed(said("waste", "k1", "W-1", "In Progress"), 50);
         assert_eq!(fixture.hear(new).await, Correlated::Applied);
         assert_eq!(fixture.hear(old).await, Correlated::Superseded);
         let history = fixture.history("CRM-1").await;
         assert_eq!(history.line.state, RequestState::Closing);
         assert_eq!(history.handovers[0].disposition, Some(Disposition::Completed));
+    }
+
+    async fn an_ending_that_is_older_than_the_last_progress_ends_the_work_and_keeps_the_doubt(fixture: &Fixture) {
+        fixture.deliver("CRM-1", "waste", "W-1").await;
+        let progress = timed(said("waste", "k1", "W-1", "In Progress"), 9);
+        assert_eq!(fixture.hear(progress).await, Correlated::Applied);
+        let ending = timed(said("waste", "k2", "W-1", "Completed"), 5);
+        assert_eq!(fixture.hear(ending).await, Correlated::Applied);
+        let history = fixture.history("CRM-1").await;
+        assert_eq!(history.line.state, RequestState::Closing);
+        let doubt = history.handovers[0].doubt.as_deref().unwrap_or_default();
+        assert!(doubt.contains("before “In Progress” of"), "{doubt}");
+        let late = timed(said("waste", "k3", "W-1", "In Progress"), 7);
+        assert_eq!(fixture.hear(late).await, Correlated::Superseded, "the dates are kept");
+    }
+
+    async fn the_last_moment_that_a_time_can_name_is_kept_and_read_again(fixture: &Fixture) {
+        fixture.deliver("CRM-1", "waste", "W-1").await;
+        let never = Completion { said_at: Some(Timestamp::MAX), ..said("waste", "k1", "W-1", "Completed") };
+        assert_eq!(fixture.hear(never).await, Correlated::Applied);
+        let history = fixture.history("CRM-1").await;
+        assert_eq!(history.line.state, RequestState::Closing);
+        assert_eq!(history.completions[0].completion.said_at, Some(Timestamp::MAX));
     }
 
     async fn a_late_report_of_progress_without_a_time_reopens_nothing(fixture: &Fixture) {

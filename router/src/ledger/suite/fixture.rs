@@ -315,6 +315,7 @@ pub(super) fn settle(work: &Work, next: Next) -> Settlement {
     let outcome = match &next {
         Next::Delivered { .. } => "delivered",
         Next::Again { .. } => "retry",
+        Next::Pending { .. } => "pending",
         Next::Rejected { .. } => "rejected",
         Next::Unable { .. } => "not_sent",
         Next::Park { .. } => "unknown",

@@ -143,6 +143,18 @@ both! {
         assert!(switch(fixture, probe(loser), at(60)).await.applied);
     }
 
+    async fn whoever_gets_another_answer_of_a_silent_system_ends_its_rest(fixture: &Fixture) {
+        assert!(!switch(fixture, Switch::Answered, at(0)).await.applied, "it takes calls as usual");
+        switch(fixture, open(0, at(900)), at(0)).await;
+        assert!(switch(fixture, Switch::Probe { worker: fixture.lessee.worker, until: at(960) }, at(900)).await.applied);
+        switch(fixture, pause("jo"), at(901)).await;
+        assert!(switch(fixture, Switch::Answered, at(902)).await.applied, "nobody else need know who tries");
+        let left = halts(fixture).await.remove(0);
+        assert_eq!((left.pause.map(|pause| pause.by), left.breaker), (Some("jo".into()), None), "the pause stays");
+        let changes = fixture.ledger.system_changes(1).await.expect("a read");
+        assert_eq!(changes[0].change, "closed");
+    }
+
     async fn a_person_can_have_a_silent_system_tried_at_once(fixture: &Fixture) {
         switch(fixture, open(0, at(900)), at(0)).await;
         assert!(switch(fixture, Switch::Resume { by: "jo".into() }, at(10)).await.applied);

@@ -10,6 +10,7 @@ mod leasing;
 mod linking;
 mod model;
 mod ordering;
+mod pending;
 mod polling;
 mod publishing;
 mod reading;
@@ -18,6 +19,7 @@ mod recording;
 mod reopening;
 mod reporting;
 mod resolving;
+mod suspecting;
 mod writing;
 
 use fixture::{Fixture, both};

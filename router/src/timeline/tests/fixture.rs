@@ -139,6 +139,7 @@ pub(super) fn line() -> Line {
 
 pub(crate) fn handover(id: u128, system: &str) -> Handover {
     Handover {
+        doubt: None,
         id: HandoverId(Uuid::from_u128(id)),
         system: SystemName::parse(system).expect("a system"),
         closure: false,

@@ -2,6 +2,7 @@
 
 mod postgres;
 mod row;
+mod session;
 mod sqlite;
 mod statement;
 
@@ -9,10 +10,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{PgPool, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool};
 
 pub use postgres::{add_schema, remove_schema};
 pub(super) use row::Row;
+use session::Session;
 pub(super) use statement::Statement;
 
 use crate::failpoint::{self, Injected};
@@ -56,8 +58,8 @@ pub(super) struct Tx {
 }
 
 enum Connection {
-    Postgres(postgres::Tx),
-    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Session<Postgres>),
+    Sqlite(Session<Sqlite>),
 }
 
 /// What a failure of the database asks for.
@@ -93,17 +95,17 @@ impl Store {
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         Ok(Tx::new(match self {
             Self::Postgres { write, .. } => {
-                Connection::Postgres(postgres::begin(write, postgres::WRITE).await?)
+                Connection::Postgres(Session::begin(write, postgres::WRITE).await?)
             }
-            Self::Sqlite { write, .. } => Connection::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { write, .. } => Connection::Sqlite(Session::begin(write, sqlite::WRITE).await?),
         }))
     }
 
     /// Begins a transaction that reads the ledger as it stood at its first statement.
     pub(super) async fn snapshot(&self) -> Result<Tx, Error> {
         Ok(Tx::new(match self {
-            Self::Postgres { read, .. } => Connection::Postgres(postgres::begin(read, postgres::READ).await?),
-            Self::Sqlite { read, .. } => Connection::Sqlite(read.begin_with("BEGIN DEFERRED").await?),
+            Self::Postgres { read, .. } => Connection::Postgres(Session::begin(read, postgres::READ).await?),
+            Self::Sqlite { read, .. } => Connection::Sqlite(Session::begin(read, sqlite::READ).await?),
         }))
     }
 
@@ -130,8 +132,8 @@ impl Tx {
     pub(super) async fn run(&mut self, statement: Statement) -> Result<Vec<Row>, Error> {
         self.write_pending().await?;
         match &mut self.connection {
-            Connection::Postgres(tx) => postgres::run(tx, statement).await,
-            Connection::Sqlite(tx) => sqlite::run(tx, statement).await,
+            Connection::Postgres(session) => postgres::run(session, statement).await,
+            Connection::Sqlite(session) => sqlite::run(session, statement).await,
         }
     }
 
@@ -152,10 +154,12 @@ impl Tx {
         }
         let pending = std::mem::take(&mut self.pending);
         match &mut self.connection {
-            Connection::Postgres(tx) => postgres::run(tx, postgres::together(pending)).await.map(drop),
-            Connection::Sqlite(tx) => {
+            Connection::Postgres(session) => {
+                postgres::run(session, postgres::together(pending)).await.map(drop)
+            }
+            Connection::Sqlite(session) => {
                 for statement in pending {
-                    sqlite::run(tx, statement).await?;
+                    sqlite::run(session, statement).await?;
                 }
                 Ok(())
             }
@@ -174,10 +178,9 @@ impl Tx {
     pub(super) async fn close(self) -> Result<(), Error> {
         debug_assert!(self.pending.is_empty(), "something was to be written");
         match self.connection {
-            Connection::Postgres(tx) => tx.commit().await?,
-            Connection::Sqlite(tx) => tx.commit().await?,
+            Connection::Postgres(session) => session.commit().await,
+            Connection::Sqlite(session) => session.commit().await,
         }
-        Ok(())
     }
 
     /// Until the end of this transaction, none that takes [`gates`](Self::gates) of these systems runs beside it.
@@ -222,3 +225,6 @@ pub(super) fn fault(error: &Error) -> Fault {
         sqlite::fault(&code)
     }
 }
+
+#[cfg(test)]
+mod tests;

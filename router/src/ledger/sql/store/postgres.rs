@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgColumn, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{
     AssertSqlSafe, Column as _, Connection, Executor, PgConnection, PgPool, Postgres, Row as _, TypeInfo,
@@ -11,6 +10,7 @@ use sqlx::{
 
 use super::Fault;
 use super::row::{Row, Value};
+use super::session::{Session, patiently};
 use super::statement::{Bind, Column, Statement};
 use crate::ledger::Error;
 
@@ -23,9 +23,6 @@ pub(super) const GATES: &str =
     "select 1 from (select pg_advisory_xact_lock_shared(gate) from ({rows}) v) locked";
 pub(super) const CLOSE_GATES: &str =
     "select 1 from (select pg_advisory_xact_lock(gate) from ({rows}) v) locked";
-
-/// How long an answer of the server is waited for; the server itself gives up sooner.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// All statements go by an index, row by row: that a table is small, or that nothing is known of it yet, is no reason to
 /// read it whole, be it for a scan or for a join. A plan that is made so serves batches of any size, and is kept. What a
@@ -92,50 +89,7 @@ async fn administer(address: &str, sql: String) -> Result<(), Error> {
     Ok(())
 }
 
-/// A transaction. Where it is not committed its connection is closed, which ends it whatever state it is in.
-pub(in crate::ledger::sql) struct Tx {
-    connection: PoolConnection<Postgres>,
-    ended: bool,
-}
-
-impl Tx {
-    pub(super) async fn commit(mut self) -> Result<(), Error> {
-        patiently(self.connection.execute("COMMIT")).await?;
-        self.ended = true;
-        Ok(())
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.connection.close_on_drop();
-        }
-    }
-}
-
-/// Begins on a connection that works: one that broke while it was idle is replaced.
-pub(super) async fn begin(pool: &PgPool, how: &'static str) -> Result<Tx, Error> {
-    let mut tries = pool.size() + 1;
-    loop {
-        let mut tx = Tx { connection: pool.acquire().await?, ended: false };
-        match patiently(tx.connection.execute(how)).await {
-            Ok(_) => return Ok(tx),
-            Err(error) if tries == 1 => return Err(error),
-            Err(_) => tries -= 1,
-        }
-    }
-}
-
-/// Waits for the server's answer, but not for ever: a connection may lead nowhere.
-async fn patiently<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(PATIENCE, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
-    }
-}
-
-pub(super) async fn run(tx: &mut Tx, statement: Statement) -> Result<Vec<Row>, Error> {
+pub(super) async fn run(session: &mut Session<Postgres>, statement: Statement) -> Result<Vec<Row>, Error> {
     let rows = rows(&statement.columns, statement.binds.len() + 1);
     let sql = statement.expand(&rows, "for update", "for update skip locked");
     let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -151,7 +105,7 @@ pub(super) async fn run(tx: &mut Tx, statement: Statement) -> Result<Vec<Row>, E
             Column::Ints(numbers) => query.bind(numbers),
         };
     }
-    let rows = patiently(query.fetch_all(&mut *tx.connection)).await?;
+    let rows = patiently(query.fetch_all(session.connection())).await?;
     let kinds: Vec<Kind> = rows.first().map(kinds).unwrap_or_default();
     rows.iter().map(|row| read(row, &kinds)).collect()
 }

@@ -93,7 +93,10 @@ impl Row {
     /// A time or null.
     pub(in crate::ledger) fn maybe_time(&mut self, column: &'static str) -> Result<Option<Timestamp>, Error> {
         let Some(ms) = self.maybe_int(column)? else { return Ok(None) };
-        Timestamp::from_millisecond(ms).map(Some).map_err(|_| stored(column, ms.to_string()))
+        // The last millisecond that a time can lie in is one too many to be made a time of again.
+        let last = ms == Timestamp::MAX.as_millisecond();
+        let at = if last { Ok(Timestamp::MAX) } else { Timestamp::from_millisecond(ms) };
+        at.map(Some).map_err(|_| stored(column, ms.to_string()))
     }
 }
 

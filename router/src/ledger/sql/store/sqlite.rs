@@ -6,15 +6,18 @@ use serde_json::Value as Json;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, Transaction, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, TypeInfo, ValueRef};
 
 use super::Fault;
 use super::row::{Row, Value};
+use super::session::{Session, patiently};
 use super::statement::{Bind, Column, Statement};
 use crate::ledger::Error;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../../../migrations/sqlite/0001_ledger.sql")];
 
+pub(super) const WRITE: &str = "BEGIN IMMEDIATE";
+pub(super) const READ: &str = "BEGIN DEFERRED";
 pub(super) const NOW: &str = "select cast(unixepoch('now', 'subsec') * 1000 as integer)";
 
 /// Opens the file with one connection that writes and several that read.
@@ -46,10 +49,7 @@ pub(super) async fn open(path: &str, max_connections: u32) -> Result<(SqlitePool
     Ok((write, read))
 }
 
-pub(super) async fn run(
-    tx: &mut Transaction<'static, Sqlite>,
-    mut statement: Statement,
-) -> Result<Vec<Row>, Error> {
+pub(super) async fn run(session: &mut Session<Sqlite>, mut statement: Statement) -> Result<Vec<Row>, Error> {
     let sql = statement.expand(&rows(&statement), "", "");
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for bind in std::mem::take(&mut statement.binds) {
@@ -61,7 +61,7 @@ pub(super) async fn run(
     if !statement.columns.is_empty() {
         query = query.bind(batch(statement.columns));
     }
-    query.fetch_all(&mut **tx).await?.iter().map(read).collect()
+    patiently(query.fetch_all(session.connection())).await?.iter().map(read).collect()
 }
 
 /// `{rows}`: one JSON array a row, taken apart by position.

@@ -1,5 +1,8 @@
 //! A folder that a system writes into, watched on a clock that the test sets.
 
+mod links;
+mod troubles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +17,8 @@ use crate::ledger::{self, Ledger, Lessee, Meaning, Outbox, Problem, Room, Worker
 
 const EVERY: Duration = Duration::from_secs(60);
 pub(super) const REPORTS: &str = "{job: $.Job, status: $.Status, note: $.Note}";
+/// The most bytes of a file.
+const LARGEST: u64 = 100_000;
 const HEADER: &str = "Job,Status\n";
 
 fn catalogue(folder: &Path, files: &str) -> Arc<Catalogue> {
@@ -93,6 +98,16 @@ impl Rig {
         }
     }
 
+    /// Looks twice, after which what stood still is whole, and returns the fault that it told of.
+    async fn fault(&mut self) -> String {
+        let mut fault = None;
+        for _ in 0..2 {
+            self.clock.advance(EVERY);
+            fault = self.watcher.look(EVERY).await.err();
+        }
+        format!("{:#}", fault.expect("a fault"))
+    }
+
     /// How many words of the system the ledger has; none of them is about a ticket.
     async fn words(&self) -> u64 {
         self.ledger.counts().await.expect("counts").waiting
@@ -116,7 +131,8 @@ impl Rig {
 }
 
 fn watcher(catalogue: &Arc<Catalogue>, writer: &Writer, clock: &Clock) -> Watcher {
-    let watcher = Watcher::new(catalogue, &system_of(catalogue), writer.clone(), clock.clone());
+    let bounds = Bounds { largest: LARGEST, copies: std::env::temp_dir() };
+    let watcher = Watcher::new(catalogue, &system_of(catalogue), writer.clone(), clock.clone(), bounds);
     let (watcher, every) = watcher.expect("it tells by files");
     assert_eq!(every, EVERY);
     watcher

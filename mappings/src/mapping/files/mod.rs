@@ -1,13 +1,22 @@
 //! How a system tells by files: which files are its, and what a row of them says.
 
+mod columns;
+mod format;
+mod neighbours;
+mod pattern;
+
 use std::fmt;
 use std::time::Duration;
 
 use encoding_rs::Encoding;
 use serde_json::Value;
 
+pub use self::columns::Columns;
+pub use self::format::Format;
+pub(super) use self::neighbours::{Clash, clash};
+use self::pattern::{Pattern, is_unfinished};
 use super::Report;
-use super::check::{Check, Fields};
+use super::check::Check;
 use super::report::{BadRow, Reports};
 use super::secret::Secret;
 use super::yaml::Node;
@@ -32,7 +41,9 @@ pub struct Files {
     pub every: Duration,
     /// Elements of its XML that are always lists.
     pub xml_lists: Vec<String>,
-    pattern: String,
+    /// What its rows must have.
+    pub columns: Columns,
+    pattern: Pattern,
     reports: Reports,
 }
 
@@ -74,31 +85,12 @@ pub enum HostKey {
     },
 }
 
-/// How a file is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Format {
-    /// Rows of fields (RFC 4180).
-    Csv {
-        /// What stands between two fields.
-        delimiter: u8,
-        /// The names of the fields, where the first row does not give them.
-        columns: Option<Vec<String>>,
-    },
-    /// One XML document with an element for each row.
-    Xml {
-        /// The local name of that element.
-        row: String,
-    },
-    /// One JSON object a line.
-    JsonLines,
-}
-
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Files")
             .field("folder", &self.folder)
             .field("sftp", &self.sftp)
-            .field("pattern", &self.pattern)
+            .field("pattern", &self.pattern.text())
             .field("format", &self.format)
             .finish_non_exhaustive()
     }
@@ -121,7 +113,6 @@ const KEYS: &[&str] = &[
     "reports",
 ];
 const SFTP_KEYS: &[&str] = &["host", "user", "key", "password", "host_key"];
-const FORMATS: &[(&str, &str)] = &[("csv", "csv"), ("xml", "xml"), ("json-lines", "json-lines")];
 
 impl Files {
     /// Reads `files:`.
@@ -131,11 +122,8 @@ impl Files {
         let folder = check.text_if_set(folder, "folder");
         let sftp = fields.get("sftp").and_then(|node| Sftp::compile(check, node));
         let pattern = check.required_text(fields, "pattern", "files");
-        if let Some(pattern) = pattern.as_deref().filter(|pattern| pattern.contains(['/', '\\'])) {
-            let expected = "the name of a file, with * for any letters and ? for one";
-            check.error(node.line, format!("pattern: {pattern:?}"), expected);
-        }
-        let format = format(check, fields, node.line);
+        let pattern = pattern.map(|pattern| Pattern::new(&pattern));
+        let format = format::format(check, fields, node.line);
         let encoding = check.text_of(fields, "encoding");
         if let Some(name) = encoding.as_deref().filter(|name| Encoding::for_label(name.as_bytes()).is_none())
         {
@@ -143,6 +131,14 @@ impl Files {
             check.error(node.line, format!("encoding: {name:?}"), expected);
         }
         let marker = check.text_of(fields, "marker");
+        if let Some(pattern) = &pattern {
+            check_pattern(
+                check,
+                fields.get("pattern").map_or(node.line, |node| node.line),
+                pattern,
+                marker.as_deref(),
+            );
+        }
         let every = match fields.get("every") {
             Some(node) => check.duration(node, "every"),
             None => Some(EVERY),
@@ -151,7 +147,7 @@ impl Files {
         if reports.get("each").is_some() {
             check.error(reports.line, "each in the reports of files", "none: a row is one report");
         }
-        let line = reports.line;
+        let (line, columns) = (reports.line, Columns::of(reports));
         let reports = Reports::compile(check, reports);
         if reports.as_ref().is_some_and(|reports| !reports.has_status()) {
             check.error(line, "reports without status", "status: …");
@@ -159,6 +155,7 @@ impl Files {
         Some(Self {
             folder,
             sftp,
+            columns,
             pattern: pattern?,
             format: format?,
             encoding,
@@ -169,10 +166,9 @@ impl Files {
         })
     }
 
-    /// Whether a file of this name is one of the system's, in any case of its letters.
+    /// Whether a file of this name is one of the system's, in any case of its letters, and finished.
     pub fn takes(&self, name: &str) -> bool {
-        let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
-        fits(&lower(&self.pattern), &lower(name))
+        self.pattern.fits(name) && !is_unfinished(name, self.marker.as_deref())
     }
 
     /// Where its folder is, as a person finds it, where that is said.
@@ -188,7 +184,7 @@ impl Files {
 
     /// Where its files are, where that is said.
     pub(super) fn files(&self) -> Option<String> {
-        Some(format!("{}/{}", self.place()?, self.pattern))
+        Some(format!("{}/{}", self.place()?, self.pattern.text()))
     }
 
     /// What a row says. CSV is an object of texts by the names of the columns; XML is what the row's element holds.
@@ -197,6 +193,17 @@ impl Files {
     /// [`BadRow`] where it does not say whose word it is or what the word is, or where its time cannot be read.
     pub fn report(&self, row: &Value) -> Result<Report, BadRow> {
         self.reports.of_row(row)
+    }
+}
+
+fn check_pattern(check: &mut Check<'_>, line: usize, pattern: &Pattern, marker: Option<&str>) {
+    let found = format!("pattern: {:?}", pattern.text());
+    if let Some(hindrance) = pattern.hindrance(marker) {
+        let expected = "the name of a file, with * for any letters and ? for one";
+        check.error(line, format!("{found}, by which no file is taken: {hindrance}"), expected);
+    } else if pattern.fits_receipts() {
+        let found = format!("{found}, which receipts such as x{} fit, too", pattern::RECEIPT);
+        check.warn(line, found, "a pattern that takes the system's files alone", None);
     }
 }
 
@@ -271,67 +278,6 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
     (!host.is_empty() && !host.contains(['/', '@', ' ']) && port > 0).then_some((host, port))
 }
 
-fn format(check: &mut Check<'_>, fields: Fields<'_>, line: usize) -> Option<Format> {
-    let word = check.required(fields, "format", "files")?;
-    let word = check.word(word, "format", FORMATS)?;
-    let own: &[&str] = match word {
-        "csv" => &["delimiter", "columns"],
-        "xml" => &["row"],
-        _ => &[],
-    };
-    for key in fields.among(&["delimiter", "columns", "row"]) {
-        if !own.contains(&key) {
-            check.error(line, format!("{key} beside format: {word}"), "only what that format knows");
-        }
-    }
-    Some(match word {
-        "csv" => {
-            let delimiter = match check.text_of(fields, "delimiter").as_deref() {
-                None => b',',
-                Some("tab") => b'\t',
-                Some(text) => match text.as_bytes() {
-                    [one] if one.is_ascii_punctuation() && *one != b'"' || *one == b'\t' => *one,
-                    _ => {
-                        let expected = "one sign such as \",\", \";\" or \"|\", or tab";
-                        check.error(line, format!("delimiter: {text:?}"), expected);
-                        return None;
-                    }
-                },
-            };
-            let columns = fields.get("columns").map(|node| check.texts(node, "columns"));
-            Format::Csv { delimiter, columns }
-        }
-        "xml" => Format::Xml { row: check.required_text(fields, "row", "files of XML")? },
-        _ => Format::JsonLines,
-    })
-}
-
-/// Whether a name fits a pattern with `*` and `?`.
-fn fits(pattern: &[char], name: &[char]) -> bool {
-    let (mut at, mut in_name) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while in_name < name.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, in_name));
-                at += 1;
-            }
-            Some(sign) if *sign == '?' || *sign == name[in_name] => {
-                at += 1;
-                in_name += 1;
-            }
-            Some(_) | None => {
-                // The last star takes one letter more.
-                let Some((of_star, taken)) = star else { return false };
-                star = Some((of_star, taken + 1));
-                at = of_star + 1;
-                in_name = taken + 1;
-            }
-        }
-    }
-    pattern[at..].iter().all(|sign| *sign == '*')
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -358,14 +304,12 @@ mod tests {
             ("receipts.csv", true),
             ("RECEIPTS-2026-11-23.CSV", true),
             ("receipts.csv.part", false),
+            (".receipts.csv", false),
             ("old-receipts.csv", false),
             ("receiptscsv", false),
         ] {
             assert_eq!(files.takes(name), taken, "{name}");
         }
-        let letters = |text: &str| text.chars().collect::<Vec<_>>();
-        assert!(fits(&letters("a?c*e*"), &letters("abcdeef")) && !fits(&letters("a?c"), &letters("ac")));
-        assert!(fits(&letters("*"), &[]) && !fits(&letters("?"), &[]));
     }
 
     #[test]

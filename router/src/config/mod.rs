@@ -2,18 +2,21 @@
 //!
 //! This is the only module that reads the environment.
 
+mod span;
+
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use self::span::Span;
 use crate::bus::{self, Topology};
+use crate::files;
+use crate::reading::Reading;
 
 /// `config.default.toml`, as shipped.
-pub const DEFAULTS: &str = include_str!("../config.default.toml");
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 
 /// The prefix of variables that change a setting, for example `DOVETAIL__HTTP__LISTEN`.
 const PREFIX: &str = "DOVETAIL__";
@@ -24,12 +27,16 @@ const PREFIX: &str = "DOVETAIL__";
 pub struct Config {
     /// The HTTP doors.
     pub http: Http,
+    /// What is read at every door.
+    pub reading: Reading,
     /// The database.
     pub ledger: Ledger,
     /// The broker.
     pub bus: Bus,
     /// Where the mappings are.
     pub mappings: Mappings,
+    /// Files that systems write.
+    pub files: files::Settings,
     /// How a router works.
     pub worker: Worker,
     /// Shortened times.
@@ -46,6 +53,8 @@ pub struct Http {
     pub listen: String,
     /// The largest body that is read.
     pub max_body_bytes: usize,
+    /// Bytes of bodies held at once.
+    pub bodies_bytes: usize,
     /// Who may come in.
     pub keys: Vec<Key>,
 }
@@ -95,6 +104,8 @@ pub struct Bus {
     pub url: String,
     /// Deliveries held unacknowledged.
     pub prefetch: u16,
+    /// Bytes of deliveries held unacknowledged.
+    pub unacknowledged_bytes: usize,
     /// Events published without a confirm yet.
     pub confirm_window: usize,
     /// Exchange of requests.
@@ -131,6 +142,7 @@ impl Bus {
                 ..Topology::default()
             },
             prefetch: self.prefetch,
+            unacknowledged_bytes: self.unacknowledged_bytes,
             window: self.confirm_window,
             ..bus::Settings::new(self.url.clone())
         }
@@ -164,6 +176,8 @@ pub struct Worker {
     pub dead_after: Span,
     /// How often the ledger is asked for what is due.
     pub claim_every: Span,
+    /// How long a stop may take.
+    pub stop_within: Span,
     /// How often the clocks of tickets are looked at.
     pub clocks_every: Span,
     /// Calls held in memory, as a multiple of a system's concurrency.
@@ -202,35 +216,6 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
-}
-
-/// A duration as it is written in the settings: `500ms`, `30s`, `15m`, `2h`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Span(pub Duration);
-
-impl Span {
-    /// The duration, unless it is zero.
-    pub fn given(self) -> Option<Duration> {
-        (!self.0.is_zero()).then_some(self.0)
-    }
-}
-
-impl TryFrom<String> for Span {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let parsed: Option<SignedDuration> = text.parse().ok();
-        let duration = parsed.and_then(|d| Duration::try_from(d).ok());
-        duration
-            .map(Self)
-            .ok_or_else(|| format!("{text:?} is not a duration: expected for example 500ms, 30s, 15m or 2h"))
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
-        format!("{}ms", span.0.as_millis())
-    }
 }
 
 /// Why the settings cannot be used.
@@ -450,6 +435,8 @@ pub fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn layered(text: &str) -> Result<Config, String> {

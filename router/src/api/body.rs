@@ -1,0 +1,122 @@
+//! The body of a request, read within its limit and within the memory that all bodies under way share.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt as _;
+use mappings::bounds::Bounds;
+
+use super::Problem;
+use crate::reading::{Memory, Part, memory_of};
+
+/// How long a body waits for the memory that its document takes.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What is reserved for a body before it is read.
+const FIRST: usize = 64 * 1024;
+
+/// A body, and its part of the memory, which is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) bytes: Vec<u8>,
+    /// None for an empty body.
+    pub(super) part: Option<Part>,
+}
+
+/// Reads a body of at most `most` bytes. Memory is taken as it comes, so that one that is only announced takes none.
+///
+/// # Errors
+/// 413 when it is larger, 400 when it breaks off, 503 when too much is under way already.
+pub(super) async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    most: usize,
+    memory: &Memory,
+) -> Result<Whole, Problem> {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let announced = said.and_then(|said| said.parse::<usize>().ok());
+    if announced.is_some_and(|announced| announced > most) {
+        return Err(too_large(said, most));
+    }
+    let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(FIRST));
+    let mut part: Option<Part> = None;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| {
+            Problem::new(StatusCode::BAD_REQUEST, "Broken off", "the body ended before it was whole")
+        })?;
+        if bytes.len() + chunk.len() > most {
+            return Err(too_large(said, most));
+        }
+        let more = memory.enter_now(chunk.len()).ok_or_else(busy)?;
+        match &mut part {
+            Some(part) => part.join(more),
+            None => part = Some(more),
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Whole { bytes, part })
+}
+
+/// Takes the memory for the document of a body, and waits for it a while.
+///
+/// # Errors
+/// 503 when others hold it for too long.
+pub(super) async fn admit(body: &[u8], bounds: &Bounds, memory: &Memory) -> Result<Part, Problem> {
+    let entering = memory.enter(memory_of(body, bounds));
+    tokio::time::timeout(PATIENCE, entering).await.ok().flatten().ok_or_else(busy)
+}
+
+fn too_large(said: Option<&str>, most: usize) -> Problem {
+    let said = said.unwrap_or("unknown");
+    let detail = format!("the body of {said} bytes is too large: expected {most} at most");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", detail)
+}
+
+fn busy() -> Problem {
+    metrics::counter!("dovetail_http_busy_total").increment(1);
+    let detail = "too much is being read already; nothing was taken. Hint: send it again as Retry-After says";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn status(body: impl Into<Body>, most: usize, memory: &Memory) -> Result<usize, u16> {
+        let read = read(body.into(), &HeaderMap::new(), most, memory).await;
+        read.map(|whole| whole.bytes.len()).map_err(|problem| problem.status.as_u16())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit_and_while_there_is_memory_for_it() {
+        let memory = Memory::new(64 * 1024);
+        assert_eq!(status(vec![0; 1000], 1000, &memory).await, Ok(1000));
+        assert_eq!(status(vec![0; 1001], 1000, &memory).await, Err(413));
+        let others = memory.enter(60 * 1024).await.expect("memory");
+        assert_eq!(status(vec![0; 10_000], 1 << 20, &memory).await, Err(503));
+        drop(others);
+        assert_eq!(status(vec![0; 10_000], 1 << 20, &memory).await, Ok(10_000));
+    }
+
+    #[tokio::test]
+    async fn a_body_holds_its_memory_as_long_as_it_is_there_and_one_that_is_only_announced_holds_none() {
+        let memory = Memory::new(64 * 1024);
+        let whole = read(vec![0; 60_000].into(), &HeaderMap::new(), 1 << 20, &memory).await.expect("read");
+        assert_eq!(status(vec![0; 10_000], 1 << 20, &memory).await, Err(503));
+        drop(whole);
+        let announced = HeaderMap::from_iter([(header::CONTENT_LENGTH, "60000".parse().expect("a value"))]);
+        let never = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let mut waiting = std::pin::pin!(read(never, &announced, 1 << 20, &memory));
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(status(vec![0; 60_000], 1 << 20, &memory).await, Ok(60_000));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_says_it_is_too_large_is_not_read() {
+        let announced = HeaderMap::from_iter([(header::CONTENT_LENGTH, "2000".parse().expect("a value"))]);
+        let never = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let problem = read(never, &announced, 1000, &Memory::new(1 << 20)).await.expect_err("refused");
+        assert_eq!(problem.detail, "the body of 2000 bytes is too large: expected 1000 at most");
+    }
+}
