@@ -48,7 +48,7 @@ pub enum Refused {
 /// The event of a callback as text: what the webhook's `reports` read.
 ///
 /// # Errors
-/// [`ReadError`] when the body is not text in the character set it is said to be in, or no whole MIME message.
+/// [`ReadError`] when the character set that it is said to be in is not known, or it is no whole MIME message.
 pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, ReadError> {
     let headers: Vec<(String, String)> = headers
         .iter()
@@ -56,8 +56,9 @@ pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, ReadError> {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    let Received { answer, unreadable, .. } = Received::new(200, headers, body);
-    match unreadable {
+    // Bytes that are no text cost only the item of a list that they stand in.
+    let Received { answer, unreadable, .. } = Received::marked(200, headers, body.to_vec());
+    match unreadable.filter(|_| answer.is_text()) {
         Some(reason) => Err(ReadError { reason }),
         None => Ok(answer),
     }
@@ -461,6 +462,8 @@ mod tests {
     fn an_event_is_decoded_by_its_charset() {
         let headers = headers(&[("content-type", "text/plain; charset=iso-8859-1")]);
         assert_eq!(event(&headers, b"caf\xe9").map(|event| event.body), Ok("café".into()));
-        assert!(event(&HeaderMap::new(), b"caf\xe9").is_err());
+        let marked = event(&HeaderMap::new(), b"\"caf\xe9\"").expect("marked where it is no text");
+        let refused = marked.document(&[]).expect_err("not read as a whole");
+        assert!(refused.reason.contains("bytes that are not text"), "{refused}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mappings::domain::SystemName;
-use mappings::mapping::{Auth, Connection, Report, Steps, System, address};
+use mappings::mapping::{Auth, Connection, Reading, Steps, System, address};
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ pub struct Connector {
     pub(crate) mask: Mask,
     pub(crate) stored: Stored,
     pub(crate) tokens: Option<Tokens>,
+    /// The most that is read of a list, all its pages together.
+    pub(crate) largest_list: usize,
 }
 
 impl Connector {
@@ -78,6 +80,7 @@ impl Connector {
             mask: Mask::of(system),
             stored: Stored::default(),
             tokens,
+            largest_list: system.limits.answer,
         })
     }
 
@@ -102,16 +105,12 @@ impl Connector {
     }
 
     /// Makes the calls of a poll or a read-back in order, and reads the reports out of their answers.
-    /// A job the system does not know gives no reports.
+    /// A job the system does not know gives no reports; an item that cannot be read costs only itself. Where
+    /// `$.dovetail.job` says which job is asked about, the answer need not name it.
     ///
     /// # Errors
     /// [`ReadFailure`] when a call that is not optional was not answered as its mapping expects.
-    pub async fn read(
-        &self,
-        steps: &Steps,
-        context: Value,
-        now: Timestamp,
-    ) -> Result<Vec<Report>, ReadFailure> {
+    pub async fn read(&self, steps: &Steps, context: Value, now: Timestamp) -> Result<Reading, ReadFailure> {
         Walk::new(self, context, now).read(steps).await
     }
 

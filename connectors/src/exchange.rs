@@ -12,10 +12,27 @@ use crate::draft::Draft;
 use crate::handshake;
 use crate::mask::{HIDDEN, Mask, is_sensitive};
 
-/// The most that is read of an answer, after decompression.
-const LARGEST: usize = 1 << 20;
+/// The most that is read of an answer that is no list, after decompression.
+pub(crate) const LARGEST: usize = 1 << 20;
 /// The most that is kept of an answer's text for the record.
 const KEPT: usize = 16 << 10;
+
+/// How much of an answer is read, and whether it may be a list, of which one item may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// One document of at most so many bytes, read whole or not at all.
+    Document(usize),
+    /// A list of at most so many bytes.
+    List(usize),
+}
+
+impl Room {
+    fn most(self) -> usize {
+        match self {
+            Self::Document(most) | Self::List(most) => most,
+        }
+    }
+}
 
 /// No complete answer.
 #[derive(Debug)]
@@ -26,8 +43,13 @@ pub(crate) enum Broken {
     NotAnswered(String),
 }
 
-/// Sends a request and reads its answer, which must begin within `patience`.
-pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> Result<Received, Broken> {
+/// Sends a request and reads its answer, which must begin within `patience` and is read as far as there is `room`.
+pub(crate) async fn send(
+    client: &Client,
+    draft: &Draft,
+    patience: Duration,
+    room: Room,
+) -> Result<Received, Broken> {
     let origin = draft.url.origin().ascii_serialization();
     let request = client
         .request(draft.method.clone(), draft.url.clone())
@@ -39,10 +61,10 @@ pub(crate) async fn send(client: &Client, draft: &Draft, patience: Duration) -> 
         return Err(Broken::NotAnswered(reason));
     };
     let response = response.map_err(|error| unanswered(&error, &origin))?;
-    read(response).await.map_err(|error| broken(&error, &origin))
+    read(response, room).await.map_err(|error| broken(&error, &origin))
 }
 
-async fn read(mut response: Response) -> Result<Received, reqwest::Error> {
+async fn read(mut response: Response, room: Room) -> Result<Received, reqwest::Error> {
     let status = response.status().as_u16();
     let headers = response
         .headers()
@@ -53,18 +75,18 @@ async fn read(mut response: Response) -> Result<Received, reqwest::Error> {
         .collect();
     let is_open_ended = is_open_ended(&response);
     let mut bytes = Vec::new();
-    let mut too_large = false;
     while let Some(chunk) = response.chunk().await? {
-        if bytes.len() + chunk.len() > LARGEST {
-            too_large = true;
-            break;
+        if bytes.len() + chunk.len() > room.most() {
+            let reason = format!("the answer is larger than {}", size(room.most()));
+            return Ok(Received::too_large(status, headers, reason));
         }
         bytes.extend_from_slice(&chunk);
     }
-    if too_large {
-        return Ok(Received::unread(status, headers, "the answer is larger than 1 MiB".to_owned()));
-    }
-    Ok(Received { is_open_ended, ..Received::new(status, headers, &bytes) })
+    let received = match room {
+        Room::Document(_) => Received::new(status, headers, &bytes),
+        Room::List(_) => Received::marked(status, headers, bytes),
+    };
+    Ok(Received { is_open_ended, ..received })
 }
 
 /// Whether nothing but the end of the connection ends the body (RFC 9112, section 6.3, rule 8).
@@ -76,6 +98,11 @@ fn is_open_ended(response: &Response) -> bool {
         && (closes || response.version() < Version::HTTP_11)
         && !headers.contains_key(CONTENT_LENGTH)
         && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// A size for people.
+fn size(bytes: usize) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }
 
 /// No byte of an answer came. A handshake that the system broke off is a connection that was never made, although under
@@ -171,7 +198,7 @@ mod tests {
         let base = mappings::mapping::address::base(url).expect("a base URL");
         let client = client(&connection, &base, 1).expect("a client");
         let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
-        (send(&client, &draft, answer_timeout).await, draft.text(&Mask::default()))
+        (send(&client, &draft, answer_timeout, Room::Document(LARGEST)).await, draft.text(&Mask::default()))
     }
 
     fn post(body: Body) -> Call {

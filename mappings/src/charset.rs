@@ -1,7 +1,8 @@
 //! A body's bytes as text, whatever character set the system writes in.
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
+use crate::UNDECODABLE;
 use crate::media_type::parameter;
 
 /// Bytes that are not text in the character set they are said to be in.
@@ -28,6 +29,43 @@ pub fn decode(bytes: &[u8], content_type: Option<&str>) -> Result<String, Undeco
         .decode_without_bom_handling_and_without_replacement(&bytes[mark..])
         .map(|text| text.into_owned())
         .ok_or(Undecodable::Invalid(encoding.name()))
+}
+
+/// The same where the body may be a list: what is not valid becomes [`UNDECODABLE`], so that it costs only the item that
+/// it stands in. The error beside the text says what was not valid.
+///
+/// # Errors
+/// [`Undecodable`] where the character set is not known.
+pub fn decode_marked(
+    bytes: Vec<u8>,
+    content_type: Option<&str>,
+) -> Result<(String, Option<Undecodable>), Undecodable> {
+    let (encoding, mark) = encoding_of(&bytes, content_type)?;
+    // A long answer is not copied where it is text already.
+    let bytes = match String::from_utf8(bytes) {
+        Ok(mut text) if encoding == UTF_8 => {
+            text.drain(..mark);
+            return Ok((text, None));
+        }
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mut text = String::with_capacity(bytes.len() + bytes.len() / 8);
+    let (mut rest, mut invalid) = (&bytes[mark..], None);
+    loop {
+        let (result, read) = decoder.decode_to_string_without_replacement(rest, &mut text, true);
+        rest = &rest[read..];
+        match result {
+            DecoderResult::InputEmpty => return Ok((text, invalid)),
+            DecoderResult::OutputFull => text.reserve(rest.len().max(1 << 10)),
+            DecoderResult::Malformed(..) => {
+                invalid = Some(Undecodable::Invalid(encoding.name()));
+                text.reserve(4);
+                text.push(UNDECODABLE);
+            }
+        }
+    }
 }
 
 /// The bytes of a text in the character set that it says it is in; UTF-8 where it says none, or one that cannot hold
@@ -231,6 +269,21 @@ mod tests {
             assert!(error.to_string().contains("UTF-32"), "{error}");
         }
         assert_eq!(decode(&wide("abc"), Some("text/plain; charset=utf-32")), Err(Undecodable::Utf32));
+    }
+
+    #[test]
+    fn what_is_not_valid_in_a_list_is_marked_where_it_stands() {
+        let marked = |bytes: &[u8], kind: &str| decode_marked(bytes.to_vec(), Some(kind)).expect("a charset");
+        let mark = |text: &str| text.replace('?', &UNDECODABLE.to_string());
+        let (text, invalid) =
+            marked(b"\xef\xbb\xbf[\"a\", \"na\xefve\", \"\xe2\x82\", \"b\"]", "application/json");
+        assert_eq!(text, mark("[\"a\", \"na?ve\", \"?\", \"b\"]"));
+        assert_eq!(invalid, Some(Undecodable::Invalid("UTF-8")));
+        assert_eq!(marked("[\"é\"]".as_bytes(), "application/json"), ("[\"é\"]".to_owned(), None));
+        let utf16: Vec<u8> = [0x61_u16, 0xd83d, 0x62].into_iter().flat_map(u16::to_le_bytes).collect();
+        let (text, invalid) = marked(&utf16, "text/plain; charset=utf-16le");
+        assert_eq!((text.as_str(), invalid.is_some()), (mark("a?b").as_str(), true));
+        assert_eq!(marked(b"caf\xe9", "text/plain; charset=iso-8859-1").0, "café");
     }
 
     #[test]

@@ -15,3 +15,7 @@ pub mod json;
 mod media_type;
 pub mod multipart;
 pub mod xml;
+
+/// Stands in a text for what was no text in the character set that it came in: a noncharacter of Unicode, which no text
+/// that is interchanged holds. Whatever it stands in cannot be read, and what stands beside it can.
+pub const UNDECODABLE: char = '\u{fdd0}';

@@ -7,19 +7,20 @@ use axum::http::HeaderMap;
 use connectors::{ReadFailure, callback};
 use jiff::Timestamp;
 use mappings::bounds::Bounds;
-use mappings::domain::{SystemName, Ticket};
-use mappings::mapping::{Catalogue, Facts, Poll, ReadError, Report, System, context};
+use mappings::domain::SystemName;
+use mappings::mapping::{BadItem, Catalogue, Facts, Poll, Reading, Report, System, context};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::aside;
 use crate::clock::Clock;
 use crate::dispatch::{Asker, Halts};
 use crate::envelope;
 use crate::failpoint::{self, Point};
 use crate::gate::{self, Shut};
 use crate::ledger::{Check, Completion, Correlated, Failed, InboxKey, Ledger, Refusal, Way, Writer};
-use crate::reconcile;
+use crate::news;
 use crate::rounds::Rounds;
 
 /// The longest pause between two looks for a turn to ask a system.
@@ -28,10 +29,8 @@ pub(crate) const LOOK: Duration = Duration::from_secs(15);
 const ROUND: usize = 200;
 /// How many of them at once.
 const AT_ONCE: usize = 8;
-/// The most that is kept of an event that is not taken.
-const KEPT: usize = 64 << 10;
-/// How many open jobs a poll names that wants to know them: their numbers go into one address.
-const NAMED: usize = 100;
+/// How many reports are given to the ledger at once.
+const TOGETHER: usize = 500;
 
 /// The correlator's door for one system.
 #[derive(Clone)]
@@ -108,71 +107,67 @@ impl Listener {
         let system = self.mapping().ok_or_else(|| unreadable("no mapping of this system is loaded"))?;
         let webhook = system.webhook.as_ref().ok_or_else(|| unreadable("the system has no webhook"))?;
         callback::verify(&webhook.verify, headers, body, self.clock.now())?;
-        let event = callback::event(headers, body).and_then(|event| {
-            bounds.measure(&event.body).map_err(|excess| ReadError { reason: excess.to_string() })?;
-            Ok((webhook.reports(&event)?, event))
+        let read = callback::event(headers, body).map_err(|error| error.to_string());
+        let read = read.and_then(|event| {
+            bounds.measure(&event.body).map_err(|excess| excess.to_string())?;
+            let reading = webhook.reports(&event).map_err(|error| error.to_string())?;
+            Ok((reading, event))
         });
-        let (mut reports, event) = match event {
+        let (mut reading, event) = match read {
             Ok(read) => read,
-            Err(error) => {
-                self.keep(body, None, format!("an event that cannot be read: {error}")).await?;
-                return Err(Refused::Unreadable(error.to_string()));
+            Err(reason) => {
+                // The caller is who it must be: what it says is kept, whether it sends it again or not.
+                let item = BadItem::new(reason.as_str(), &String::from_utf8_lossy(body));
+                aside::set_aside(&self.writer, &self.system, vec![item], self.clock.now()).await?;
+                return Err(Refused::Unreadable(reason));
             }
         };
         if let Some(call) = &webhook.read_back {
             let steps = system.call(call).ok_or_else(|| unreadable("its mapping names no such call"))?;
-            let document =
-                webhook.document(&event).map_err(|error| Refused::Unreadable(error.to_string()))?;
-            let mut told = Vec::with_capacity(reports.len());
-            for report in &reports {
+            let thin = std::mem::take(&mut reading.reports);
+            let document = webhook.document(&event).map_err(|error| unreadable(&error.reason))?;
+            for report in &thin {
                 let facts = Facts {
                     job: report.job.clone(),
                     event: Some(document.clone()),
                     ..Facts::at(self.clock.now())
                 };
-                match self.connector.read_soon(steps, context(&Value::Null, &facts), facts.now).await {
-                    Ok(read) => told.extend(read),
+                let read = self.connector.read_soon(steps, context(&Value::Null, &facts), facts.now).await;
+                match read {
+                    Ok(read) => reading.append(read),
                     // Sent again, it would say no more: a person has to look.
                     Err(ReadFailure { is_unrenderable: true, reason, .. }) => {
                         let reason = format!("what it is about cannot be asked for: {reason}");
-                        self.keep(body, report.reference.clone(), reason).await?;
+                        reading.set_aside.push(BadItem::new(reason, &event.body));
                     }
                     Err(failure) => return Err(Refused::NotReadBack(failure.to_string())),
                 }
             }
-            reports = told;
         }
-        self.take(reports, Way::Webhook).await?;
+        self.take(reading, Way::Webhook).await?;
         Ok(webhook.reply.clone())
     }
 
-    /// Keeps an event that says nothing to us, so that a person sees it.
-    async fn keep(&self, body: &[u8], reference: Option<Ticket>, reason: String) -> Result<(), Failed> {
-        let kept = &body[..body.len().min(KEPT)];
-        let refusal = Refusal {
-            key: InboxKey { source: format!("/systems/{}", self.system), id: envelope::digest(body) },
-            council: None,
-            ticket: reference,
-            path: None,
-            reason,
-            body: kept.to_vec(),
-            received_at: self.clock.now(),
-            traceparent: None,
-        };
-        self.writer.refuse(refusal).await?;
-        Ok(())
-    }
-
-    /// Has the ledger take reports, and waits until it has.
+    /// Has the ledger take what was read, and waits until it has: the reports, and for a person the items that cannot
+    /// be read.
     ///
     /// # Errors
     /// The ledger could not write; none, some or all may be in it, and giving them again does no harm.
-    pub async fn take(&self, reports: Vec<Report>, way: Way) -> Result<usize, Failed> {
+    pub async fn take(&self, reading: Reading, way: Way) -> Result<usize, Failed> {
         let now = self.clock.now();
-        let taken =
-            reports.into_iter().map(|report| take(&self.writer, completion(&self.system, report, way, now)));
-        let taken = futures::future::try_join_all(taken).await?;
-        Ok(taken.len())
+        let count = reading.reports.len();
+        if reading.passed_over > 0 {
+            metrics::counter!("dovetail_items_passed_over_total", "system" => self.system.to_string())
+                .increment(u64::try_from(reading.passed_over).unwrap_or(u64::MAX));
+        }
+        aside::set_aside(&self.writer, &self.system, reading.set_aside, now).await?;
+        let mut reports = reading.reports.into_iter().peekable();
+        while reports.peek().is_some() {
+            let some = reports.by_ref().take(TOGETHER);
+            let taken = some.map(|report| take(&self.writer, completion(&self.system, report, way, now)));
+            futures::future::try_join_all(taken).await?;
+        }
+        Ok(count)
     }
 
     /// Asks the system until shutdown, as often as `every` says.
@@ -202,7 +197,9 @@ impl Listener {
         };
         match &system.poll {
             None => Ok(Step::Idle),
-            Some(Poll::Changed { overlap, call, .. }) => self.changed(system, call, *overlap, every).await,
+            Some(Poll::Changed { overlap, call, .. }) => {
+                news::ask(self, system, call, (every, *overlap)).await
+            }
             Some(Poll::EachJob { call, .. }) => self.each_job(system, call, every).await,
         }
     }
@@ -213,36 +210,6 @@ impl Listener {
             None | Some(Shut::NotAnswering(_)) => true,
             Some(Shut::Paused(_) | Shut::Closed { .. }) => false,
         }
-    }
-
-    async fn changed(
-        &self,
-        system: &System,
-        call: &str,
-        overlap: Duration,
-        every: Duration,
-    ) -> anyhow::Result<Step> {
-        let now = self.clock.now();
-        let Some(position) = self.ledger.claim_poll(&self.system, now, every).await? else {
-            return Ok(Step::Idle);
-        };
-        let steps = system.call(call).ok_or_else(|| anyhow::anyhow!("its mapping names no call {call}"))?;
-        let since = position.unwrap_or(now) - overlap;
-        let mut facts = Facts { since: Some(since), ..Facts::at(now) };
-        if steps.names_jobs {
-            // Those that nobody asked about for the longest time first; all others have their turn at a later poll.
-            let open = self.ledger.claim_checks(&self.system, now, now, NAMED).await?;
-            facts.jobs = open.into_iter().map(|check| check.job).collect();
-        }
-        let reports = self.connector.read(steps, context(&Value::Null, &facts), now).await?;
-        let taken = self.take(reports, Way::Poll).await?;
-        if let Some(gap) = position.and_then(|position| reconcile::gap(position, every, overlap, now)) {
-            tracing::warn!(system = %self.system, gap = %gap, "news may have been missed");
-            metrics::counter!("dovetail_poll_gaps_total", "system" => self.system.to_string()).increment(1);
-            self.ledger.tell_gap(&self.system, &gap, now).await?;
-        }
-        self.ledger.advance_poll(&self.system, now).await?;
-        Ok(Step::Done(taken))
     }
 
     async fn each_job(&self, system: &System, call: &str, every: Duration) -> anyhow::Result<Step> {
@@ -258,9 +225,9 @@ impl Listener {
             let asked = some
                 .iter()
                 .map(|check| self.connector.read(steps, context(&Value::Null, &about(check, now)), now));
-            for (check, told) in some.iter().zip(futures::future::join_all(asked).await) {
+            for told in futures::future::join_all(asked).await {
                 match told {
-                    Ok(reports) => taken += self.take(named(reports, check), Way::Poll).await?,
+                    Ok(reading) => taken += self.take(reading, Way::Poll).await?,
                     Err(error) => failure = Some(error),
                 }
             }
@@ -294,7 +261,7 @@ pub async fn take(writer: &Writer, completion: Completion) -> Result<Option<Corr
 
 fn refusal(completion: &Completion, reason: String) -> Refusal {
     Refusal {
-        key: InboxKey { source: format!("/systems/{}", completion.system), id: completion.key.clone() },
+        key: InboxKey { source: aside::source(&completion.system), id: completion.key.clone() },
         council: None,
         ticket: completion.reference.clone(),
         path: None,
@@ -309,20 +276,14 @@ fn about(check: &Check, now: Timestamp) -> Facts {
     Facts { job: Some(check.job.clone()), handover: Some(check.handover), ..Facts::at(now) }
 }
 
-/// The answer about one job need not name it.
-fn named(reports: Vec<Report>, check: &Check) -> Vec<Report> {
-    let job =
-        |report: Report| Report { job: report.job.clone().or_else(|| Some(check.job.clone())), ..report };
-    reports.into_iter().map(job).collect()
-}
-
-/// A report as the ledger takes it.
+/// A report as the ledger takes it. Where an item names several tickets, each hears by its own reference: the job may be
+/// another's.
 pub fn completion(system: &SystemName, report: Report, way: Way, received_at: Timestamp) -> Completion {
     let word = report.key.as_deref().or(report.note.as_deref()).unwrap_or_default();
     let mut completion = Completion {
         system: system.clone(),
         key: word.to_owned(),
-        job: report.job,
+        job: report.job.filter(|_| !report.one_of_several),
         reference: report.reference,
         said: report.said,
         note: report.note,
@@ -357,6 +318,7 @@ mod tests {
             said: said.into(),
             at: at.parse().ok(),
             note: None,
+            one_of_several: false,
         }
     }
 

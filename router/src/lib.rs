@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod app;
+pub mod aside;
 pub mod bus;
 pub mod cli;
 pub mod clock;
@@ -26,6 +27,7 @@ pub mod inlet;
 pub mod intake;
 pub mod ledger;
 pub mod library;
+mod news;
 pub mod reading;
 pub mod reconcile;
 pub mod relay;

@@ -11,6 +11,7 @@ mod faults;
 mod filed;
 mod isolation;
 mod journeys;
+mod lists;
 mod parts;
 mod poison;
 mod pressure;

@@ -77,7 +77,13 @@ async fn post(url: &str) -> Result<u16, Broken> {
     let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
     let trusted = Certificate::from_pem(CERTIFICATE).expect("a certificate");
     let client = Client::builder().tls_certs_only([trusted]).no_proxy().timeout(second).build();
-    let reply = exchange::send(&client.expect("a client"), &draft, second).await;
+    let reply = exchange::send(
+        &client.expect("a client"),
+        &draft,
+        second,
+        exchange::Room::Document(exchange::LARGEST),
+    )
+    .await;
     reply.map(|reply| reply.answer.status)
 }
 

@@ -63,7 +63,7 @@ impl Pair {
 
     async fn read(&self, name: &str, facts: &Facts) -> Vec<Report> {
         let steps = self.system.call(name).unwrap();
-        self.connector.read(steps, context(&Value::Null, facts), facts.now).await.unwrap()
+        self.connector.read(steps, context(&Value::Null, facts), facts.now).await.unwrap().reports
     }
 
     async fn changed(&self, name: &str) -> Vec<Report> {
@@ -226,7 +226,7 @@ async fn a_lost_worksheet_is_looked_up_and_its_poke_is_read_back() {
     assert_eq!(poke.path, webhook.path);
     callback::verify(&webhook.verify, &poke.headers, poke.body.as_bytes(), clock::now()).unwrap();
     let event = callback::event(&poke.headers, poke.body.as_bytes()).unwrap();
-    let poked = webhook.reports(&event).unwrap();
+    let poked = webhook.reports(&event).unwrap().reports;
     assert_eq!((poked[0].job.as_ref(), poked[0].said.as_str()), (Some(&job), "Not Out"));
     let facts = Facts { event: Some(webhook.document(&event).unwrap()), ..pair.facts(3) };
     let read = pair.read("read-worksheet", &facts).await;
@@ -297,7 +297,7 @@ async fn a_partner_pushes_signed_updates_and_lists_the_same() {
         assert_eq!(update.path, webhook.path);
         callback::verify(&webhook.verify, &update.headers, update.body.as_bytes(), clock::now()).unwrap();
         let event = callback::event(&update.headers, update.body.as_bytes()).unwrap();
-        pushed.extend(webhook.reports(&event).unwrap());
+        pushed.extend(webhook.reports(&event).unwrap().reports);
     }
     assert_eq!(pushed[3].job.as_ref(), Some(&job));
     assert_eq!(pair.disposition(&pushed[3]), Some(Disposition::Declined));

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::classify;
 use crate::draft::{Draft, OURSELVES};
-use crate::exchange::{self, Broken};
+use crate::exchange::{self, Broken, Room};
 
 /// How long a token is kept whose end point does not say how long it lasts.
 const UNSAID: Duration = Duration::from_secs(300);
@@ -129,7 +129,7 @@ impl Tokens {
 
     async fn fetch(&self, now: Timestamp) -> Result<(Token, Duration), Failure> {
         let draft = self.draft();
-        match exchange::send(&self.client, &draft, self.patience).await {
+        match exchange::send(&self.client, &draft, self.patience, Room::Document(exchange::LARGEST)).await {
             Err(Broken::NotSent(reason) | Broken::NotAnswered(reason)) => {
                 let reason = format!("no access token: {reason}");
                 Err(Failure { reason, after: None, draft: Box::new(draft), answer: None })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mappings::domain::Job;
 use mappings::mapping::{
-    Answer, Call, Received, RenderError, Rendered, Report, Step, Steps, Verdict, add_step, address,
+    Answer, Call, List, Reading, Received, RenderError, Rendered, Step, Steps, Verdict, add_step, address,
 };
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ use crate::carried::Carried;
 use crate::classify;
 use crate::connector::Connector;
 use crate::draft::Draft;
-use crate::exchange::{self, Broken};
+use crate::exchange::{self, Broken, Room};
 use crate::mask::Mask;
 use crate::outcome::{Gathered, Outcome, Performed, ReadFailure};
 use crate::stored::Key;
@@ -25,6 +25,8 @@ use renewal::{Renewal, Used};
 
 /// More pages than any list has: a list that leads back into itself ends here.
 const PAGES: usize = 1_000;
+/// The most that is read of a list whose items cannot be told in its text, so that it becomes a tree as a whole.
+const TREE: usize = 4 << 20;
 
 /// One attempt under way.
 pub(crate) struct Walk<'a> {
@@ -54,6 +56,16 @@ pub(crate) struct Walk<'a> {
     /// Refused credentials were fetched anew.
     renewed: bool,
     answers: Vec<(&'a Step, Answer)>,
+    /// What is answered is gathered as it is.
+    gathers: bool,
+    /// What the lists say that are read; `None` where none are.
+    reading: Option<Reading>,
+    /// Why what was accepted cannot be read.
+    unread: Option<String>,
+    /// How much more of lists may be read.
+    room: usize,
+    /// An answer was larger than it may be.
+    too_large: bool,
 }
 
 /// What went over the wire; it becomes text only where somebody wants to read it.
@@ -118,6 +130,11 @@ impl<'a> Walk<'a> {
             refused: None,
             renewed: false,
             answers: Vec::new(),
+            gathers: false,
+            reading: None,
+            unread: None,
+            room: way.largest_list,
+            too_large: false,
         }
     }
 
@@ -153,21 +170,19 @@ impl<'a> Walk<'a> {
         Performed { outcome, status, call, answer, warnings: self.warnings, render_failed }
     }
 
-    pub(crate) async fn read(mut self, steps: &'a Steps) -> Result<Vec<Report>, ReadFailure> {
+    pub(crate) async fn read(mut self, steps: &'a Steps) -> Result<Reading, ReadFailure> {
         self.shown = true;
-        if !self.answered(steps).await? {
-            return Ok(Vec::new());
+        self.reading = Some(Reading::default());
+        let has_any = self.answered(steps).await?;
+        if let Some(reason) = self.unread.take() {
+            return Err(self.failure(reason, None));
         }
-        let reports: Result<Vec<_>, _> =
-            self.answers.iter().map(|(step, answer)| step.reports(answer)).collect();
-        match reports {
-            Ok(reports) => Ok(reports.into_iter().flatten().collect()),
-            Err(error) => Err(self.failure(error.reason, None)),
-        }
+        Ok(self.reading.take().filter(|_| has_any).unwrap_or_default())
     }
 
     pub(crate) async fn gather(mut self, steps: &'a Steps) -> Result<Gathered, ReadFailure> {
         self.shown = true;
+        self.gathers = true;
         if !self.answered(steps).await? {
             return Ok(Gathered::default());
         }
@@ -197,8 +212,9 @@ impl<'a> Walk<'a> {
 
     fn failure(&mut self, reason: String, after: Option<Duration>) -> ReadFailure {
         let Wire { status, call, answer } = self.wire();
+        let too_large = self.too_large;
         let reason = self.mask().text(&reason);
-        ReadFailure { reason, after, status, call, answer, is_unrenderable: false }
+        ReadFailure { reason, after, status, call, answer, too_large, is_unrenderable: false }
     }
 
     /// The exchange that decides, as text.
@@ -300,7 +316,8 @@ impl<'a> Walk<'a> {
             Ok(draft) => draft,
             Err(error) => return unmade(Came::NotRendered(error)),
         };
-        match self.send(&mut draft).await {
+        let room = self.room_for(step);
+        match self.send(&mut draft, room).await {
             Err(Unsent::NoToken(failure)) => {
                 let Failure { after, reason, draft, answer } = failure;
                 self.record(step, *draft, answer);
@@ -310,13 +327,17 @@ impl<'a> Walk<'a> {
                 self.record(step, draft, None);
                 unmade(Came::Failed(classify::unanswered(call.method, broken)))
             }
-            Ok(reply) => {
+            Ok(mut reply) => {
+                let list = self.separate(step, &mut reply);
                 let (came, renew) = self.judge(step, &reply);
                 let refused = renew || renewal::is_refusal(&reply.answer, &came);
+                if matches!(came, Came::Accepted) {
+                    self.read_list(step, &reply.answer, list);
+                }
                 self.keep(step, key.cloned(), &came, &reply);
                 let link = step.next(&reply.answer);
                 let next = link.and_then(|link| address::beside(&draft.url, &self.way.base, &link));
-                if matches!(came, Came::Accepted) && self.shown {
+                if matches!(came, Came::Accepted) && self.shown && self.reading.is_none() {
                     self.answers.push((step, reply.answer.clone()));
                 }
                 self.record(step, draft, Some(reply.answer));
@@ -325,18 +346,49 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// How much of an answer is read: lists may be long, and what is gathered as a tree less so.
+    fn room_for(&self, step: &Step) -> Room {
+        match &self.reading {
+            Some(_) if step.reads_long_lists() => Room::List(self.room),
+            Some(_) if step.reads_reports() => Room::List(self.room.min(TREE)),
+            None if self.gathers => Room::Document(TREE),
+            Some(_) | None => Room::Document(exchange::LARGEST),
+        }
+    }
+
+    /// Takes the items of a list out of an answer.
+    fn separate(&mut self, step: &Step, reply: &mut Received) -> Option<List> {
+        self.too_large |= reply.is_too_large;
+        if self.reading.is_none() || reply.is_too_large {
+            return None;
+        }
+        self.room = self.room.saturating_sub(reply.answer.body.len());
+        step.separate(reply)
+    }
+
+    /// Reads the reports of an answer that was accepted.
+    fn read_list(&mut self, step: &Step, answer: &Answer, list: Option<List>) {
+        let Some(reading) = &mut self.reading else { return };
+        let about = self.context.pointer("/dovetail/job").and_then(Value::as_str);
+        let about = about.and_then(|job| Job::parse(job).ok());
+        match step.reports(answer, list.as_ref(), about.as_ref()) {
+            Ok(read) => reading.append(read),
+            Err(error) => self.unread = self.unread.take().or(Some(error.reason)),
+        }
+    }
+
     /// Sends a call, under an access token where the system wants one.
-    async fn send(&mut self, draft: &mut Draft) -> Result<Received, Unsent> {
+    async fn send(&mut self, draft: &mut Draft, room: Room) -> Result<Received, Unsent> {
         let client = &self.way.client;
         let patience = self.way.connection.answer_timeout;
         let Some(tokens) = self.way.tokens.as_ref().filter(|_| !draft.is_authorized()) else {
-            return exchange::send(client, draft, patience).await.map_err(Unsent::Broken);
+            return exchange::send(client, draft, patience, room).await.map_err(Unsent::Broken);
         };
         let token = tokens.token(self.refused.as_ref(), self.now).await.map_err(Unsent::NoToken)?;
         self.mask().add(&token.text);
         draft.bear(token.header.clone());
         self.bearer = Some(token);
-        exchange::send(client, draft, patience).await.map_err(Unsent::Broken)
+        exchange::send(client, draft, patience, room).await.map_err(Unsent::Broken)
     }
 
     /// What the mapping makes of an answer, and whether a rule says besides that the credentials are to be fetched anew.

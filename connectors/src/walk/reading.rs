@@ -11,6 +11,7 @@ async fn a_poll_reads_the_reports() {
     let depot = Depot::start([answer(200, &["content-type: application/json"], body)]).await;
     let reports = depot.read("changes").await.expect("reports");
     let said: Vec<_> = reports
+        .reports
         .iter()
         .map(|report| (report.job.as_ref().map(|j| j.as_str()), report.said.as_str()))
         .collect();
@@ -86,4 +87,42 @@ async fn several_steps_are_gathered_and_the_one_that_decides_is_the_document() {
 async fn what_the_system_has_not_is_gathered_as_nothing() {
     let gathered = Depot::start([answer(404, &[], "{}")]).await.gather("find").await.expect("nothing");
     assert!(gathered.pages.is_empty());
+}
+
+#[tokio::test]
+async fn a_list_of_many_megabytes_is_read_and_one_beyond_its_limit_says_so() {
+    let row = r#"{"id": "W-1", "status": "Open", "note": "Inspected; nothing to report."}"#;
+    let long = format!(r#"{{"jobs": [{}]}}"#, vec![row; 100_000].join(","));
+    let read = Depot::start([page(&long)]).await.read("changes").await.expect("read");
+    assert_eq!((read.reports.len(), read.set_aside.len(), long.len() > 6 << 20), (100_000, 0, true));
+    let mut depot = Depot::start([page(&long), page(&long)]).await;
+    depot.connector.largest_list = 1 << 20;
+    let failure = depot.read("changes").await.expect_err("too large");
+    assert!(failure.too_large, "{failure}");
+    assert_eq!(failure.reason, "answered 200 OK: the answer is larger than 1 MiB");
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_read_costs_only_itself() {
+    let mut body = br#"{"jobs": [{"id": "W-1", "status": "Done"}, {"id": "caf"#.to_vec();
+    body.extend(
+        b"\xe9\"}, {\"id\": \"\\ud83d\"}, {\"status\": \"Done\"}, {\"id\": \"W-2\", \"status\": \"Done\"}]}",
+    );
+    let turn = answer(200, &["content-type: application/json"], body);
+    let read = Depot::start([turn]).await.read("changes").await.expect("read");
+    let jobs: Vec<_> = read.reports.iter().filter_map(|report| report.job.as_ref()).collect();
+    assert_eq!(jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>(), ["W-1", "W-2"]);
+    let reasons: Vec<_> = read.set_aside.iter().map(|bad| bad.reason.as_str()).collect();
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    assert!(reasons[0].starts_with("bytes that are not text") && reasons[2].starts_with("neither a job"));
+    assert!(read.set_aside[0].text.contains("caf\u{fffd}"), "{:?}", read.set_aside[0]);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_outside_of_the_items_make_the_answer_unreadable() {
+    let mut body = br#"{"by": "caf"#.to_vec();
+    body.extend(b"\xe9\", \"jobs\": [{\"id\": \"W-1\", \"status\": \"Done\"}]}");
+    let turn = answer(200, &["content-type: application/json"], body);
+    let failure = Depot::start([turn]).await.read("changes").await.expect_err("unreadable");
+    assert_eq!(failure.reason, "answered 200 OK: the body is not valid UTF-8");
 }

@@ -116,7 +116,7 @@ impl Depot {
         self.connector.perform(steps, context, now()).await
     }
 
-    pub(super) async fn read(&self, call: &str) -> Result<Vec<mappings::mapping::Report>, ReadFailure> {
+    pub(super) async fn read(&self, call: &str) -> Result<mappings::mapping::Reading, ReadFailure> {
         let steps = system(&self.catalogue).call(call).expect("a call of that name");
         self.connector.read(steps, request(), now()).await
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::domain::{Disposition, Job};
-use crate::{charset, form, json, multipart, xml};
+use crate::{UNDECODABLE, charset, form, json, multipart, xml};
 
 /// A body that cannot be read as the document it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,8 @@ pub struct Received {
     pub unreadable: Option<String>,
     /// Nothing but the end of the connection says where the body ends, so that it may be cut short.
     pub is_open_ended: bool,
+    /// The body was larger than it may be, and was not read.
+    pub is_too_large: bool,
 }
 
 impl Received {
@@ -41,13 +43,30 @@ impl Received {
     pub fn new(status: u16, headers: Vec<(String, String)>, bytes: &[u8]) -> Self {
         let mut answer = Answer { status, headers, body: String::new() };
         let unreadable = answer.decode(bytes).err().map(|error| error.reason);
-        Self { answer, unreadable, is_open_ended: false }
+        Self { unreadable, ..answer.into() }
     }
 
-    /// One whose body is not read at all, for this reason.
-    pub fn unread(status: u16, headers: Vec<(String, String)>, reason: String) -> Self {
+    /// The same of what may be a list: bytes that are not text are marked where they stand, so that they cost only the
+    /// item that holds them.
+    pub fn marked(status: u16, headers: Vec<(String, String)>, bytes: Vec<u8>) -> Self {
+        let mut answer = Answer { status, headers, body: String::new() };
+        let decoded = answer.root(bytes).and_then(|(bytes, media_type)| {
+            charset::decode_marked(bytes, media_type.as_deref()).map_err(undecodable)
+        });
+        let unreadable = match decoded {
+            Ok((body, invalid)) => {
+                answer.body = body;
+                invalid.map(|error| error.to_string())
+            }
+            Err(error) => Some(error.reason),
+        };
+        Self { unreadable, ..answer.into() }
+    }
+
+    /// One whose body is too large to be read.
+    pub fn too_large(status: u16, headers: Vec<(String, String)>, reason: String) -> Self {
         let answer = Answer { status, headers, body: String::new() };
-        Self { answer, unreadable: Some(reason), is_open_ended: false }
+        Self { unreadable: Some(reason), is_too_large: true, ..answer.into() }
     }
 
     /// The body as [`Answer::document`] has it.
@@ -71,7 +90,7 @@ impl Received {
 
 impl From<Answer> for Received {
     fn from(answer: Answer) -> Self {
-        Self { answer, unreadable: None, is_open_ended: false }
+        Self { answer, unreadable: None, is_open_ended: false, is_too_large: false }
     }
 }
 
@@ -134,18 +153,28 @@ impl Answer {
 
     fn decode(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
         let media_type = self.header("content-type").map(str::to_owned);
-        self.body = match media_type.filter(|_| !bytes.trim_ascii().is_empty()) {
-            Some(media_type) if multipart::has_a_root(&media_type) => {
-                let part = multipart::root(&media_type, bytes)?;
-                self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
-                let text = charset::decode(&part.bytes, part.content_type.as_deref());
-                self.headers.extend(part.content_type.map(|kind| ("content-type".to_owned(), kind)));
-                text
-            }
-            media_type => charset::decode(bytes, media_type.as_deref()),
-        }
-        .map_err(|error| ReadError { reason: error.to_string() })?;
+        self.body = if media_type.as_deref().is_some_and(multipart::has_a_root) {
+            let (bytes, media_type) = self.root(bytes.to_vec())?;
+            charset::decode(&bytes, media_type.as_deref()).map_err(undecodable)?
+        } else {
+            charset::decode(bytes, media_type.as_deref()).map_err(undecodable)?
+        };
         Ok(())
+    }
+
+    /// The bytes of the body with their media type, which of a MIME message are those of its root part.
+    fn root(&mut self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<String>), ReadError> {
+        let media_type = self.header("content-type").map(str::to_owned);
+        match media_type {
+            Some(media_type) if multipart::has_a_root(&media_type) && !bytes.trim_ascii().is_empty() => {
+                let part = multipart::root(&media_type, &bytes)?;
+                self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+                let media_type = part.content_type.clone();
+                self.headers.extend(part.content_type.map(|kind| ("content-type".to_owned(), kind)));
+                Ok((part.bytes, media_type))
+            }
+            media_type => Ok((bytes, media_type)),
+        }
     }
 
     /// Whether the body is a page for a browser: a proxy's, a login's or an error's, whatever its type says.
@@ -173,6 +202,9 @@ impl Answer {
         if body.is_empty() {
             return Ok(Value::Null);
         }
+        if !self.is_text() {
+            return Err(ReadError { reason: "bytes that are not text in its character set".into() });
+        }
         let label = self.header("content-type").unwrap_or_default().to_ascii_lowercase();
         let kind = label.split(';').next().unwrap_or_default().trim();
         let html = is_html(body);
@@ -197,6 +229,11 @@ impl Answer {
         Ok(Value::String(body.to_owned()))
     }
 
+    /// Whether all of the body was text in its character set.
+    pub fn is_text(&self) -> bool {
+        !self.body.contains(UNDECODABLE)
+    }
+
     /// `{status, headers, body}` with header names in lower case.
     pub(super) fn seen(&self, xml_lists: &[String]) -> Value {
         let mut headers = Map::new();
@@ -219,6 +256,10 @@ impl Answer {
         seen.insert("body".into(), body);
         Value::Object(seen)
     }
+}
+
+fn undecodable(error: charset::Undecodable) -> ReadError {
+    ReadError { reason: error.to_string() }
 }
 
 fn is_html(body: &str) -> bool {

@@ -35,6 +35,8 @@ pub(super) struct Check<'a> {
     pub(super) names_jobs: bool,
     /// Elements of the system's XML that are always lists.
     pub(super) xml_lists: Arc<[String]>,
+    /// The largest item of the system's lists that is read, in bytes.
+    pub(super) largest_item: usize,
     /// Promises that a target may name.
     pub(super) presets: Arc<Presets>,
 }
@@ -77,6 +79,7 @@ impl<'a> Check<'a> {
             in_call: false,
             names_jobs: false,
             xml_lists: Arc::from([]),
+            largest_item: 1 << 20,
             presets: Arc::default(),
         }
     }
@@ -295,6 +298,18 @@ impl<'a> Check<'a> {
         duration
     }
 
+    /// A size such as `64 MiB`, `512 KiB` or a number of bytes, within a range.
+    pub(super) fn size(&mut self, node: &Node, what: &str, least: usize, most: usize) -> Option<usize> {
+        let text = self.text(node, what)?;
+        let size = parse_size(&text).filter(|size| (least..=most).contains(size));
+        if size.is_none() {
+            let expected =
+                format!("{what}: a size such as 512 KiB, 1 MiB or 64 MiB, up to {} MiB", most >> 20);
+            self.error(node.line, node.shown(), expected);
+        }
+        size
+    }
+
     /// One word of a closed vocabulary.
     pub(super) fn word<T: Copy>(
         &mut self,
@@ -351,6 +366,19 @@ impl<'a> Check<'a> {
             }
         }
     }
+}
+
+/// Reads `64 MiB`, `512KiB`, `1048576`.
+fn parse_size(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: usize = text[..digits].parse().ok()?;
+    let unit: usize = match text[digits..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    number.checked_mul(unit)
 }
 
 /// Reads `500ms`, `30s`, `15m`, `2h`, `1d`.

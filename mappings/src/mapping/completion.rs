@@ -10,7 +10,7 @@ use super::path::Path;
 use super::place::{self, Place};
 use super::report::{Reports, secret_at};
 use super::yaml::Node;
-use super::{Answer, ReadError, Report, Secret};
+use super::{Answer, ReadError, Reading, Secret};
 
 /// How a system calls us.
 pub struct Webhook {
@@ -66,12 +66,14 @@ impl Webhook {
     ///
     /// # Errors
     /// [`ReadError`] when the body cannot be read, holds no place for a list, or should be one report and names no job.
-    pub fn reports(&self, event: &Answer) -> Result<Vec<Report>, ReadError> {
+    pub fn reports(&self, event: &Answer) -> Result<Reading, ReadError> {
         if self.reports.is_list() && event.body.trim().is_empty() {
             // A call without a body only finds out whether we listen.
-            return Ok(Vec::new());
+            return Ok(Reading::default());
         }
-        self.reports.read(event, &self.xml_lists)
+        let mut event = event.clone();
+        let list = self.reports.separate(&mut event, &self.xml_lists)?;
+        self.reports.read(&event, list.as_ref(), None, &self.xml_lists)
     }
 
     /// The event's body as a document, for `$.event` of the read-back.
@@ -328,7 +330,7 @@ mod tests {
         let webhook = webhook("none");
         assert_eq!(webhook.reply, (200, "OK".to_owned()));
         let reports = webhook.reports(&event(r#"{"data": {"id": 7, "s": "done"}}"#)).expect("readable");
-        assert_eq!((reports[0].said.as_str(), reports.len()), ("done", 1));
+        assert_eq!((reports.reports[0].said.as_str(), reports.reports.len()), ("done", 1));
         assert!(webhook.reports(&event("{}")).is_err());
         assert!(webhook.reports(&event("{")).is_err());
     }

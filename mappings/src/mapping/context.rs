@@ -25,6 +25,8 @@ pub struct Facts {
     pub jobs: Vec<Job>,
     /// `$.dovetail.since`: polls for changes.
     pub since: Option<Timestamp>,
+    /// `$.dovetail.until`: the end of the time that a poll for changes asks about.
+    pub until: Option<Timestamp>,
     /// `$.dovetail.traceparent`.
     pub traceparent: Option<String>,
     /// `$.dovetail.callback_url`: where the system may call us.
@@ -49,6 +51,7 @@ impl Facts {
             job: None,
             jobs: Vec::new(),
             since: None,
+            until: None,
             traceparent: None,
             callback_url: None,
             closure: None,
@@ -79,6 +82,7 @@ pub fn context_of(document: Value, facts: &Facts) -> Value {
         ("job", text(facts.job.as_ref().map(|job| job.to_string()))),
         ("now", text(Some(facts.now.to_string()))),
         ("since", text(facts.since.map(|since| since.to_string()))),
+        ("until", text(facts.until.map(|until| until.to_string()))),
         ("traceparent", text(facts.traceparent.clone())),
         ("callback_url", text(facts.callback_url.clone())),
     ];

@@ -18,7 +18,7 @@ use super::service::ServiceRules;
 use super::statuses::Statuses;
 use super::targets::Presets;
 use super::yaml::{Node, Yaml};
-use super::{Finding, Idempotency, Intake, Limits, Owner, RetryRule, Role, Secret, Steps, System};
+use super::{Finding, Idempotency, Intake, Limits, Orphans, Owner, RetryRule, Role, Secret, Steps, System};
 
 /// The parsed files of one system: `system.yaml` and the others, each with its path.
 pub(super) struct Folder<'n> {
@@ -130,13 +130,16 @@ impl Folder<'_> {
         let connection = check.required(fields, "connection", "system.yaml");
         let connection = connection.and_then(|node| Connection::compile(check, node));
         let limits = fields.get("limits").map(|node| Limits::compile(check, node));
+        if let Some(Some(limits)) = &limits {
+            check.largest_item = limits.item;
+        }
         let idempotency = check.required(fields, "idempotency", "system.yaml");
         let idempotency = idempotency.and_then(|node| idempotent(check, node));
         let retry = fields.get("retry").and_then(|node| retry(check, node));
         let calls = fields.get("calls").map(|node| calls(check, node)).unwrap_or_default();
         let statuses = fields.get("statuses").map(|node| Statuses::compile(check, node)).unwrap_or_default();
         let ways = fields.get("completion").map(|node| completion(check, node)).unwrap_or_default();
-        let Ways { webhook, poll, files, status } = ways;
+        let Ways { webhook, poll, files, status, orphans } = ways;
         let known: Vec<&str> = fields
             .get("calls")
             .map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect())
@@ -174,6 +177,7 @@ impl Folder<'_> {
             poll,
             files,
             status,
+            orphans,
             xml_lists: check.xml_lists.to_vec(),
             calls,
             statuses,
@@ -311,16 +315,23 @@ struct Ways {
     poll: Option<Poll>,
     files: Option<Files>,
     status: Option<StatusQuery>,
+    orphans: Orphans,
 }
 
 fn completion(check: &mut Check<'_>, node: &Node) -> Ways {
-    let known = ["webhook", "poll", "files", "status"];
+    let known = ["webhook", "poll", "files", "status", "orphans"];
     let Some(fields) = check.fields(node, "completion", &known) else { return Ways::default() };
     Ways {
         webhook: fields.get("webhook").and_then(|node| Webhook::compile(check, node)),
         poll: fields.get("poll").and_then(|node| Poll::compile(check, node)),
         files: fields.get("files").and_then(|node| Files::compile(check, node)),
         status: fields.get("status").and_then(|node| StatusQuery::compile(check, node)),
+        orphans: fields
+            .get("orphans")
+            .and_then(|node| {
+                check.word(node, "orphans", &[("tell", Orphans::Told), ("others", Orphans::OfOthers)])
+            })
+            .unwrap_or_default(),
     }
 }
 

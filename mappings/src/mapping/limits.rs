@@ -6,6 +6,12 @@ use super::check::Check;
 use super::closed::ClosedHours;
 use super::yaml::{Node, Yaml};
 
+const KEYS: [&str; 7] = ["concurrency", "rate", "breaker", "closed", "zone", "answer", "item"];
+/// The least that `answer` and `item` may be.
+const SMALLEST: usize = 1 << 10;
+/// The most that they may be.
+const LARGEST: usize = 1 << 30;
+
 /// What a system can bear, all routers together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -17,6 +23,11 @@ pub struct Limits {
     pub breaker: Option<BreakerRule>,
     /// When it takes no calls.
     pub closed: ClosedHours,
+    /// The most that is read of a list that it answers, all pages together, in bytes; 64 MiB unless the mapping says
+    /// otherwise.
+    pub answer: usize,
+    /// The largest item of its lists that is read, in bytes; 1 MiB unless the mapping says otherwise.
+    pub item: usize,
 }
 
 /// How many calls may begin in a time.
@@ -46,6 +57,8 @@ impl Default for Limits {
             rate: None,
             breaker: Some(BreakerRule::default()),
             closed: ClosedHours::default(),
+            answer: 64 << 20,
+            item: 1 << 20,
         }
     }
 }
@@ -68,7 +81,7 @@ impl BreakerRule {
 impl Limits {
     /// Reads `limits:`.
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
-        let fields = check.fields(node, "limits", &["concurrency", "rate", "breaker", "closed", "zone"])?;
+        let fields = check.fields(node, "limits", &KEYS)?;
         let usual = Self::default();
         let concurrency = match fields.get("concurrency") {
             Some(node) => check.number(node, "concurrency", 1, 1_000).and_then(|n| usize::try_from(n).ok()),
@@ -83,7 +96,26 @@ impl Limits {
             None => Some(usual.breaker),
         };
         let closed = ClosedHours::compile(check, fields);
-        Some(Self { concurrency: concurrency?, rate: rate?, breaker: breaker?, closed: closed? })
+        let mut size = |key: &str, usual: usize| match fields.get(key) {
+            Some(node) => check.size(node, key, SMALLEST, LARGEST),
+            None => Some(usual),
+        };
+        let (answer, item) = (size("answer", usual.answer)?, size("item", usual.item)?);
+        if item > answer {
+            check.error(
+                node.line,
+                "item larger than answer",
+                "an item no larger than the answer that holds it",
+            );
+        }
+        Some(Self {
+            concurrency: concurrency?,
+            rate: rate?,
+            breaker: breaker?,
+            closed: closed?,
+            answer,
+            item,
+        })
     }
 }
 

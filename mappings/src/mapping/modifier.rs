@@ -1,6 +1,6 @@
 //! What may be done to a value on its way.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 use serde_json::{Number, Value};
@@ -16,11 +16,12 @@ use super::yaml::{Node, Yaml};
 
 /// The keys of modifiers, in the order they are applied.
 pub(super) const KEYS: &[&str] =
-    &["default", "lookup", "replace", "case", "pad", "date", "max", "as", "required"];
+    &["default", "split", "lookup", "replace", "case", "pad", "date", "max", "as", "required"];
 
 /// The modifiers beside one expression. A list is modified item by item.
 pub(super) struct Modifiers {
     default: Option<Expression>,
+    split: Option<Split>,
     lookup: Option<Arc<Lookup>>,
     replace: Vec<(Regex, String)>,
     case: Option<Case>,
@@ -29,6 +30,14 @@ pub(super) struct Modifiers {
     max: Option<usize>,
     cast: Option<Cast>,
     required: bool,
+}
+
+/// How a text becomes a list.
+enum Split {
+    /// It stays one.
+    Never,
+    /// At each match.
+    At(Regex),
 }
 
 #[derive(Clone, Copy)]
@@ -45,6 +54,42 @@ enum Cast {
     Boolean,
 }
 
+/// A text as the list of what stands between separators, each without spaces at its ends; the texts of a list are
+/// taken apart likewise.
+fn split(value: Value, pattern: &Regex) -> Value {
+    let parts = |text: &str| -> Vec<Value> {
+        let parts = pattern.split(text).map(str::trim).filter(|part| !part.is_empty());
+        parts.map(|part| Value::String(part.to_owned())).collect()
+    };
+    let Value::Array(items) = value else {
+        return match text_of(&value) {
+            Some(text) => Value::Array(parts(&text)),
+            None => value,
+        };
+    };
+    let split = |item: Value| match text_of(&item) {
+        Some(text) => parts(&text),
+        None => vec![item],
+    };
+    items.into_iter().flat_map(split).collect()
+}
+
+/// The same at commas and semicolons.
+pub(super) fn separated(value: Value) -> Value {
+    static SEPARATORS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("[,;]").ok());
+    match SEPARATORS.as_ref() {
+        Some(separators) => split(value, separators),
+        None => value,
+    }
+}
+
+fn splitting(check: &mut Check<'_>, node: &Node) -> Option<Split> {
+    if node.as_text() == Some("none") {
+        return Some(Split::Never);
+    }
+    regex(check, node).map(Split::At)
+}
+
 impl Modifiers {
     /// Compiles them; `None` when there are none.
     pub(super) fn compile(check: &mut Check<'_>, fields: Fields<'_>, place: Place) -> Option<Box<Self>> {
@@ -52,6 +97,7 @@ impl Modifiers {
             return None;
         }
         let default = fields.get("default").and_then(|node| Expression::compile(check, node, place));
+        let split = fields.get("split").and_then(|node| splitting(check, node));
         let lookup = fields.get("lookup").and_then(|node| table(check, node));
         let replace = fields.get("replace").map(|node| replacements(check, node)).unwrap_or_default();
         let case = fields
@@ -69,12 +115,17 @@ impl Modifiers {
         let cast = fields.get("as").and_then(|node| check.word(node, "as", &words));
         let required = fields.get("required").is_some_and(|node| check.flag(node, "required"));
         let max = max.and_then(|max| usize::try_from(max).ok());
-        Some(Box::new(Self { default, lookup, replace, case, pad, date, max, cast, required }))
+        Some(Box::new(Self { default, split, lookup, replace, case, pad, date, max, cast, required }))
     }
 
     /// Whether the value must be there.
     pub(super) fn required(&self) -> bool {
         self.required
+    }
+
+    /// Whether it says how a text is split.
+    pub(super) fn splits(&self) -> bool {
+        self.split.is_some()
     }
 
     /// Applies them.
@@ -89,6 +140,10 @@ impl Modifiers {
             (Some(value), Some(_)) if !is_empty(&value) => Some(value),
             (_, Some(default)) => default.evaluate(scope, trail)?,
             (None, None) => None,
+        };
+        let value = match (value, &self.split) {
+            (Some(value), Some(Split::At(pattern))) if !is_empty(&value) => Some(split(value, pattern)),
+            (value, Some(Split::At(_) | Split::Never) | None) => value,
         };
         match value {
             None => Ok(None),

@@ -31,13 +31,29 @@ enum Walk {
     Query(Box<JpQuery>),
 }
 
+/// One step of a plain path.
 #[derive(Debug, Clone)]
-enum Hop {
+pub(super) enum Hop {
+    /// The member of this name.
     Name(String),
+    /// The item at this place.
     Index(i64),
+    /// Every member or item.
     Every,
     /// The value itself and everything below it.
     Descent,
+}
+
+/// A test that each item of a list is put to: the filter at the end of a path.
+#[derive(Debug, Clone)]
+pub(super) struct Filter(JpQuery);
+
+impl Filter {
+    /// Whether an item passes it.
+    pub(super) fn passes(&self, item: &Value) -> bool {
+        let alone = Value::Array(vec![item.clone()]);
+        js_path_process(&self.0, &alone).is_ok_and(|hits| !hits.is_empty())
+    }
 }
 
 impl Path {
@@ -91,6 +107,23 @@ impl Path {
                 })
                 .collect(),
         }
+    }
+
+    /// Its steps, with the filter at its end where it has one; `None` where what it selects cannot be told item by
+    /// item: a slice, a union, or a filter elsewhere or one that looks at the whole document.
+    pub(super) fn hops(&self) -> Option<(Vec<Hop>, Option<Filter>)> {
+        let query = match &self.walk {
+            Walk::Plain(hops) => return Some((hops.clone(), None)),
+            Walk::Query(query) => query,
+        };
+        let (last, before) = query.segments.split_last()?;
+        let Segment::Selector(Selector::Filter(_)) = last else { return None };
+        if self.text[1..].contains('$') {
+            return None;
+        }
+        let mut hops = plain(&JpQuery { segments: before.to_vec() })?;
+        hops.push(Hop::Every);
+        Some((hops, Some(Filter(JpQuery { segments: vec![last.clone()] }))))
     }
 
     /// Whether what would hold its hits is there: of `$.result.jobs` the result, of `$..job` any document at all.
@@ -168,7 +201,8 @@ fn straight<'v>(hops: &[Hop], start: &'v Value) -> Option<Option<&'v Value>> {
     Some(Some(value))
 }
 
-fn walk<'v>(hops: &[Hop], value: &'v Value, hits: &mut Vec<&'v Value>) {
+/// Every hit of the steps below a value, in document order.
+pub(super) fn walk<'v>(hops: &[Hop], value: &'v Value, hits: &mut Vec<&'v Value>) {
     let Some((hop, rest)) = hops.split_first() else {
         hits.push(value);
         return;

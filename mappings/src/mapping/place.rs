@@ -83,6 +83,7 @@ const MEMBERS: &[(&[&str], &[&str])] = &[
             "traceparent",
             "callback_url",
             "since",
+            "until",
         ],
     ),
     (

@@ -78,7 +78,7 @@ impl Rules {
     ///
     /// A SOAP fault is never an acceptance, and only a rule that is about the fault itself reads it otherwise. A page
     /// for a browser is none either, nor is an error object unless a rule that looks into the body takes it for one.
-    pub(super) fn read(&self, received: &Received, step: Reading<'_>) -> Verdict {
+    pub(super) fn read(&self, received: &Received, step: Asking<'_>) -> Verdict {
         let answer = &received.answer;
         let (document, unreadable) = match received.document(step.xml_lists) {
             Ok(document) => (document, None),
@@ -184,9 +184,9 @@ impl Rules {
     }
 }
 
-/// What is known of a step whose answer is read.
+/// What is known of the step whose answer is read.
 #[derive(Clone, Copy)]
-pub(super) struct Reading<'s> {
+pub(super) struct Asking<'s> {
     /// The method of its call.
     pub(super) method: &'static str,
     /// Reports are read out of the answer.

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::domain::Job;
+
 use super::check::{Check, Fields};
 use super::expression::Expression;
 use super::path::Path;
 use super::place::Place;
 use super::render::{self, Outgoing};
 use super::report::Reports;
-use super::rules::{self, Reading, Rules};
+use super::rules::{self, Asking, Rules};
 use super::scope::{Scope, Trail, is_empty};
 use super::test::Test;
 use super::yaml::{Node, Yaml};
-use super::{Answer, Call, ReadError, Received, Report, Verdict};
+use super::{Answer, Call, Facts, List, ReadError, Reading, Received, Verdict, context};
 
 /// Why a call cannot be rendered: the request lacks or misstates something the system needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,6 +143,20 @@ impl Steps {
         left.into_iter().all(|left| left.is_get() || left.store.is_some())
     }
 
+    /// Whether the time that a poll asks about ends where it is told to: some call uses `$.dovetail.until`.
+    pub fn ends_at_until(&self) -> bool {
+        let rendered = |until: i64| {
+            let until = jiff::Timestamp::from_second(until).unwrap_or_default();
+            let facts =
+                Facts { since: Some(jiff::Timestamp::UNIX_EPOCH), until: Some(until), ..Facts::at(until) };
+            let mut context = context(&Value::Null, &facts);
+            // What else is of this moment must not look like the end.
+            context["dovetail"]["now"] = Value::String(jiff::Timestamp::UNIX_EPOCH.to_string());
+            self.steps.iter().map(|step| step.outgoing.render(&context).ok()).collect::<Vec<_>>()
+        };
+        rendered(1_000_000_000) != rendered(1_500_000_000)
+    }
+
     /// Whether some step reads reports, and each that does reads a status.
     pub(super) fn reads_reports(&self) -> bool {
         self.steps.iter().any(|step| step.reports.as_ref().is_some_and(Reports::has_status))
@@ -261,25 +277,61 @@ impl Step {
     /// any 2xx with a body that can be read, or without one, is accepted, unless it states a failure. Where the
     /// mapping reads a job reference and the answer has none, the answer is not accepted.
     pub fn read(&self, received: &Received) -> Verdict {
-        let reading = Reading {
+        let asking = Asking {
             method: self.outgoing.method(),
             reads_reports: self.reports.is_some(),
             xml_lists: &self.xml_lists,
         };
-        self.rules.read(received, reading)
+        self.rules.read(received, asking)
     }
 
-    /// The reports in an answer; empty when the step reads none, and where the answer is no success, which a rule may
-    /// accept all the same. Ask [`Step::read`] first whether the answer
-    /// is one at all: an error document simply holds no reports.
+    /// Whether its answer is a list that may be long, since its items are read one by one.
+    pub fn reads_long_lists(&self) -> bool {
+        self.reports.as_ref().is_some_and(Reports::reads_long_lists)
+    }
+
+    /// Whether its answer is read for reports.
+    pub fn reads_reports(&self) -> bool {
+        self.reports.is_some()
+    }
+
+    /// Takes the items of a list out of an answer, before its rules are asked; `None` where it has none. What is left
+    /// in the answer is all of it where it is small, else what stands around the items. Bytes that are no text are then
+    /// those of the items that hold them. An answer that is too large to be read as a whole, and whose items cannot be
+    /// told in its text, is unreadable.
+    pub fn separate(&self, received: &mut Received) -> Option<List> {
+        let reports = self.reports.as_ref()?;
+        match reports.separate(&mut received.answer, &self.xml_lists) {
+            Ok(list) => {
+                if list.is_some() && received.answer.is_text() {
+                    received.unreadable = None;
+                }
+                list
+            }
+            Err(error) => {
+                received.unreadable = Some(error.reason);
+                received.answer.body.clear();
+                None
+            }
+        }
+    }
+
+    /// The reports in an answer, whose list was separated from it; none when the step reads none. Ask [`Step::read`]
+    /// first whether the answer is one at all: an error document simply holds no reports. Where the answer is about one
+    /// job, it need not name it.
     ///
     /// # Errors
     /// [`ReadError`] when the body cannot be read, or should be one report and names no job.
-    pub fn reports(&self, answer: &Answer) -> Result<Vec<Report>, ReadError> {
+    pub fn reports(
+        &self,
+        answer: &Answer,
+        list: Option<&List>,
+        about: Option<&Job>,
+    ) -> Result<Reading, ReadError> {
         match &self.reports {
-            Some(_) if !(200..300).contains(&answer.status) => Ok(Vec::new()),
-            Some(reports) => reports.read(answer, &self.xml_lists),
-            None => Ok(Vec::new()),
+            Some(_) if !(200..300).contains(&answer.status) => Ok(Reading::default()),
+            Some(reports) => reports.read(answer, list, about, &self.xml_lists),
+            None => Ok(Reading::default()),
         }
     }
 
@@ -383,6 +435,15 @@ mod tests {
         let system = system(calls, STEPS);
         let names = |call: &str| system.call(call).expect("a call").names_jobs;
         assert!(names("some") && !names("all") && !create(&system).names_jobs);
+    }
+
+    #[test]
+    fn a_poll_may_say_at_which_time_it_ends() {
+        let calls = "calls: {open: {get: /a, query: {since: $.dovetail.since, now: $.dovetail.now}}, \
+                     ended: {get: /a, query: {since: $.dovetail.since, to: $.dovetail.until}}}\n";
+        let system = system(calls, STEPS);
+        let ends = |call: &str| system.call(call).expect("a call").ends_at_until();
+        assert_eq!((ends("open"), ends("ended")), (false, true));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct System {
     pub files: Option<Files>,
     /// How it is asked about the jobs that are still open.
     pub status: Option<StatusQuery>,
+    /// Whose work it is that it tells of and nobody ordered.
+    pub orphans: Orphans,
     /// Elements of its XML that are always lists.
     pub xml_lists: Vec<String>,
     /// What a reader of the mapping should know.
@@ -135,6 +137,16 @@ impl System {
     pub fn secrets(&self) -> &[Secret] {
         &self.secrets
     }
+}
+
+/// Whose work it is that a system tells of and that Dovetail did not order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orphans {
+    /// A person is told.
+    #[default]
+    Told,
+    /// Others': its lists hold their work too. It is kept, since its ticket may be on its way, and nobody is told.
+    OfOthers,
 }
 
 /// On which side of the bus a system stands.

@@ -244,7 +244,11 @@ fn element(start: &BytesStart<'_>, naming: Naming, open: &[Element]) -> Result<E
     };
     // Without its namespace, as Rails writes it and as a part cut out of a document has it, it stands nearly alone.
     let is_bare = || attributes.iter().all(|(name, _)| name == "nil" || name == "type");
-    let is_nil = nil.is_some_and(|key| is_instance(&key) == Some(true) || is_bare());
+    let is_nil = nil.is_some_and(|key| match is_instance(&key) {
+        // A prefix that nobody declared was declared by what this part was cut out of.
+        None if key.contains(':') => true,
+        known => known == Some(true) || is_bare(),
+    });
     let (name, children, text) = (name.to_owned(), Vec::new(), String::new());
     Ok(Element { name, attributes, children, text, prefixes, is_nil })
 }

@@ -251,11 +251,15 @@ create table links (
 );
 create index links_by_ticket on links (system, ticket);
 
--- How far each system has been polled.
+-- How far each system has been polled, from its first turn on, and since when its polls fail.
 create table polls (
     system text collate "C" not null,
-    position bigint,
+    position bigint not null,
     next_at bigint not null,
+    succeeded bigint not null default 0,
+    failing_since bigint,
+    failure text,
+    lasting bigint not null default 0,
     primary key (system)
 );
 

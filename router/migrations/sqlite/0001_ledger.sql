@@ -250,11 +250,15 @@ create table links (
 ) strict, without rowid;
 create index links_by_ticket on links (system, ticket);
 
--- How far each system has been polled.
+-- How far each system has been polled, from its first turn on, and since when its polls fail.
 create table polls (
     system text not null,
-    position integer,
+    position integer not null,
     next_at integer not null,
+    succeeded integer not null default 0,
+    failing_since integer,
+    failure text,
+    lasting integer not null default 0,
     primary key (system)
 ) strict, without rowid;
 

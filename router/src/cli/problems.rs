@@ -25,8 +25,8 @@ pub(super) async fn list(
 ) -> anyhow::Result<Shown> {
     let halted = halted(&ledger.halts().await?, catalogue, now);
     let inquired = inquired(&ledger.asked().await?, catalogue, now);
-    let Shown { text, mut json, exit } =
-        shown(&ledger.problems(args.most).await?, (&halted, &inquired), catalogue);
+    let problems = timeline::for_a_person(ledger.problems(args.most).await?, catalogue);
+    let Shown { text, mut json, exit } = shown(&problems, (&halted, &inquired), catalogue);
     // A broker that is away keeps nobody from what the ledger knows.
     let (told, count) = match dead {
         Ok(None | Some(0)) => (String::new(), json!(0)),
@@ -67,7 +67,10 @@ fn shown(problems: &[Problem], (halted, inquired): (&[Halted], &[Inquired]), cat
         }
         text.push('\n');
     }
-    if problems.is_empty() {
+    let attention = inquired.iter().any(|one| !one.attention.is_empty());
+    if problems.is_empty() && attention {
+        text.push_str("No ticket waits for a person.\n");
+    } else if problems.is_empty() {
         text.push_str("Nothing waits for a person.\n");
     } else {
         let _ = writeln!(
@@ -133,6 +136,11 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
                 when::short(completion.received_at)
             )
         }
+        Problem::Orphans { system, count, latest_at } => format!(
+            "News from {system} of {count} pieces of work that Dovetail did not order (the last {})\n  Where its lists \
+             hold others' work too, its mapping says so: completion.orphans: others, or `when` beside its reports",
+            when::short(*latest_at)
+        ),
         Problem::Early { received_at, council, ticket, revision } => format!(
             "{ticket} ({council}, {})\n  we were told that {}, and the request itself has not come yet",
             when::short(*received_at),
@@ -179,6 +187,9 @@ fn as_json(problem: &Problem) -> Value {
             "said": completion.said,
             "note": completion.note,
             "received_at": completion.received_at.to_string(),
+        }),
+        Problem::Orphans { system, count, latest_at } => json!({
+            "kind": "orphans", "system": system.as_str(), "count": count, "received_at": latest_at.to_string(),
         }),
         Problem::Early { received_at, council, ticket, revision } => json!({
             "kind": "early",

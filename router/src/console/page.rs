@@ -99,13 +99,24 @@ pub(super) struct Problems {
     pub(super) halted: Vec<Halted>,
     pub(super) held: Vec<Held>,
     pub(super) parked: Vec<Parked>,
+    /// What is amiss with how systems are asked, a sentence each.
+    pub(super) attention: Vec<String>,
     pub(super) orphans: Vec<Orphan>,
+    /// Systems that tell of much work that nobody ordered.
+    pub(super) many: Vec<Many>,
     pub(super) early: Vec<Early>,
     pub(super) refused: Vec<Refused>,
     pub(super) most: usize,
     pub(super) nothing: bool,
     pub(super) cut: bool,
     pub(super) read_at: Moment,
+}
+
+/// How much a system tells of work that nobody ordered.
+pub(super) struct Many {
+    pub(super) system: String,
+    pub(super) count: u64,
+    pub(super) at: Moment,
 }
 
 /// A system that takes no calls for now.

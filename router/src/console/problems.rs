@@ -3,7 +3,7 @@
 use axum::extract::State;
 
 use super::Desk;
-use super::page::{Early, Halted, Held, Message, Orphan, Page, Parked, Problems, Refused};
+use super::page::{Early, Halted, Held, Many, Message, Orphan, Page, Parked, Problems, Refused};
 use super::view::Row;
 use crate::ledger::Problem;
 use crate::timeline::{self, words};
@@ -14,7 +14,11 @@ const MOST: usize = 100;
 /// Lists what waits for a person, by kind.
 pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Message> {
     let found = desk.ledger.problems(MOST).await.map_err(Message::ledger_failed)?;
+    let found = timeline::for_a_person(found, &desk.catalogue);
     let now = desk.clock.now();
+    let asked = desk.ledger.asked().await.map_err(Message::ledger_failed)?;
+    let asked = timeline::inquired(&asked, &desk.catalogue, now);
+    let attention: Vec<String> = asked.into_iter().flat_map(|one| one.attention).collect();
     let halts = desk.ledger.halts().await.map_err(Message::ledger_failed)?;
     let halted = timeline::halted(&halts, &desk.catalogue, now);
     let dead_letters = desk.readiness.borrow().dead_letters;
@@ -27,7 +31,9 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
         early: Vec::new(),
         refused: Vec::new(),
         most: MOST,
-        nothing: found.is_empty() && dead_letters == 0,
+        nothing: found.is_empty() && attention.is_empty() && dead_letters == 0,
+        attention,
+        many: Vec::new(),
         cut: false,
         read_at: now.into(),
     };
@@ -59,6 +65,9 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
                 at: completion.received_at.into(),
                 remedies,
             }),
+            Problem::Orphans { system, count, latest_at } => {
+                page.many.push(Many { system: title(&system), count, at: latest_at.into() });
+            }
             Problem::Early { received_at, council, ticket, revision } => page.early.push(Early {
                 ticket: ticket.to_string(),
                 council: council.to_string(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use connectors::{Connector, Gathered, ReadFailure};
 use jiff::Timestamp;
 use mappings::domain::SystemName;
-use mappings::mapping::{Rate, Report, Steps};
+use mappings::mapping::{self, Rate, Steps};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -232,7 +232,7 @@ impl Asker {
         steps: &Steps,
         context: Value,
         now: Timestamp,
-    ) -> Result<Vec<Report>, ReadFailure> {
+    ) -> Result<mapping::Reading, ReadFailure> {
         let _reading = self.turn().await;
         self.heard(self.connector.read(steps, context, now).await)
     }
@@ -246,13 +246,14 @@ impl Asker {
         steps: &Steps,
         context: Value,
         now: Timestamp,
-    ) -> Result<Vec<Report>, ReadFailure> {
+    ) -> Result<mapping::Reading, ReadFailure> {
         let none = |reason| ReadFailure {
             reason,
             after: None,
             status: None,
             call: String::new(),
             answer: None,
+            too_large: false,
             is_unrenderable: false,
         };
         let _reading = match &self.turns {

@@ -31,6 +31,20 @@ struct Open {
     written: Writer<Vec<u8>>,
 }
 
+impl Open {
+    /// Whether more than a row may be stands in it; what follows is passed over.
+    fn is_too_long(&self) -> bool {
+        self.written.get_ref().len() > LONGEST_ROW
+    }
+
+    fn content(self, lists: &[String]) -> Result<Value, BadRow> {
+        if self.is_too_long() {
+            return Err(BadRow::new("a row of more than 1 MiB", "shorter rows"));
+        }
+        content(self.written.into_inner(), lists)
+    }
+}
+
 /// Gives what each element of this local name holds.
 ///
 /// A document without any is an honest one, unless it has what belongs into rows, or says what went wrong.
@@ -38,13 +52,13 @@ pub(super) fn rows(text: impl Read, name: &str, files: &Files, give: &mut Give<'
     let lists = &files.xml_lists;
     let left = Cell::new(LONGEST_ROW);
     let mut reader = Reader::from_reader(BufReader::new(Bounded { inner: text, left: &left }));
+    // What is wrong within a row is told of that row.
+    reader.config_mut().allow_dangling_amp = true;
     let (mut line, mut depth, mut open) = (1, 0_usize, None::<Open>);
     let mut without = Without { rows: true, root: false, other: None };
     let mut bytes = Vec::new();
     loop {
-        if open.is_none() {
-            left.set(LONGEST_ROW);
-        }
+        left.set(LONGEST_ROW);
         bytes.clear();
         let event = match reader.read_event_into(&mut bytes) {
             Ok(event) => event,
@@ -90,12 +104,12 @@ pub(super) fn rows(text: impl Read, name: &str, files: &Files, give: &mut Give<'
             | Event::PI(_)
             | Event::GeneralRef(_) => false,
         };
-        if let Some(row) = &mut open {
+        if let Some(row) = open.as_mut().filter(|row| !row.is_too_long()) {
             row.written.write_event(event.borrow()).map_err(Stop::Unread)?;
         }
         line += newlines(&bytes);
         if let Some(row) = open.take_if(|row| lone && depth == row.depth)
-            && !give(row.line, content(row.written.into_inner(), lists))
+            && !give(row.line, row.content(lists))
         {
             return Ok(());
         }

@@ -30,7 +30,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use mappings::domain::SystemName;
-use mappings::mapping::{BadRow, Catalogue, Files, Report, System};
+use mappings::mapping::{self, BadRow, Catalogue, Files, Orphans, Report, System};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -213,7 +213,7 @@ impl Watcher {
                     .increment(1);
                 tracing::info!(
                     system = %self.system, file.name = account.file, file.moved_to = moved_to, rows.taken = account.taken,
-                    rows.known = account.known, rows.bad = account.bad, "a file was taken"
+                    rows.known = account.known, rows.passed_over = account.passed_over, rows.bad = account.bad, "a file was taken"
                 );
                 Ok(account.news())
             }
@@ -235,6 +235,7 @@ impl Watcher {
             at: self.clock.now(),
             taken: 0,
             known: 0,
+            passed_over: 0,
             bad: 0,
             bad_rows: Vec::new(),
             broken: None,
@@ -257,7 +258,10 @@ impl Watcher {
         for Row { line, number, said } in rows {
             let spot = Spot { row: number, line };
             match said {
-                Ok(report) => good.push((spot, report)),
+                Ok(mapping::Row::Says(reports)) => {
+                    good.extend(reports.into_iter().map(|report| (spot, report)));
+                }
+                Ok(mapping::Row::PassedOver) => account.passed_over += 1,
                 Err(bad) => account.add_bad(spot, bad),
             }
         }
@@ -265,12 +269,20 @@ impl Watcher {
             let completion = complete::completion(&self.system, report, Way::File, account.at);
             complete::take(&self.writer, completion).await.map(|correlated| (spot, correlated))
         });
+        let system = self.catalogue.system(&self.system);
+        let leaves_orphans = system.is_some_and(|system| system.orphans == Orphans::OfOthers);
+        // A row that names several tickets counts once.
+        let mut counted = None;
         for (spot, correlated) in futures::future::try_join_all(taking).await? {
+            if correlated.is_some() && counted.replace(spot.row) == Some(spot.row) {
+                continue;
+            }
             match correlated {
                 None => {
                     account.add_bad(spot, BadRow::new("what the ledger cannot hold", "plain text"));
                 }
                 Some(Correlated::Duplicate) => account.known += 1,
+                Some(Correlated::Waiting) if leaves_orphans => account.passed_over += 1,
                 Some(
                     Correlated::Applied | Correlated::Superseded | Correlated::Held | Correlated::Waiting,
                 ) => account.taken += 1,

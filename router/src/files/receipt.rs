@@ -42,6 +42,8 @@ pub(super) struct Account {
     pub(super) taken: u64,
     /// Rows that the ledger had already.
     pub(super) known: u64,
+    /// Rows that are others' work.
+    pub(super) passed_over: u64,
     /// Rows that could not be taken.
     pub(super) bad: u64,
     /// The first of those.
@@ -66,12 +68,12 @@ impl Account {
 
     /// Whether it is set aside: broken off, or without any row that could be taken.
     pub(super) fn is_refused(&self) -> bool {
-        self.broken.is_some() || (self.bad > 0 && self.taken + self.known == 0)
+        self.broken.is_some() || (self.bad > 0 && self.taken + self.known + self.passed_over == 0)
     }
 
     /// What a person is told of it, with the line of the first trouble; `None` where there is none.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
-        let Self { file, taken, known, bad, .. } = self;
+        let Self { file, taken, known, passed_over, bad, .. } = self;
         if let Some((line, BadRow { found, expected })) = &self.broken {
             let read = taken + known;
             let reason = format!(
@@ -81,7 +83,7 @@ impl Account {
             return Some((format!("line {line}"), reason));
         }
         let (Spot { line, .. }, BadRow { found, expected }) = self.bad_rows.first()?;
-        let rows = taken + known + bad;
+        let rows = taken + known + passed_over + bad;
         let aside = if self.is_refused() { format!(", and the file is in {REFUSED}") } else { String::new() };
         let reason = format!(
             "{bad} of {rows} rows of {file} could not be taken{aside}; the first: found {found}; expected {expected}; \
@@ -96,8 +98,8 @@ impl Account {
         let row = |(Spot { row, line }, bad): &(Spot, BadRow)| json!({"row": row, "line": line, "found": bad.found, "expected": bad.expected});
         json!({
             "file": self.file, "system": self.system.as_str(), "read_at": self.at.to_string(), "size": self.size,
-            "sha256": self.digest, "rows": self.taken + self.known + self.bad, "taken": self.taken,
-            "known_already": self.known, "bad": self.bad, "bad_rows": self.bad_rows.iter().map(row).collect::<Vec<_>>(),
+            "sha256": self.digest, "rows": self.taken + self.known + self.passed_over + self.bad, "taken": self.taken,
+            "known_already": self.known, "passed_over": self.passed_over, "bad": self.bad, "bad_rows": self.bad_rows.iter().map(row).collect::<Vec<_>>(),
             "broken_off": self.broken.as_ref().map(place), "moved_to": moved_to,
         })
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 
-use mappings::mapping::{BadRow, Files, Format, Report};
+use mappings::mapping::{self, BadRow, Files, Format};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -21,7 +21,7 @@ pub(super) struct Row {
     /// Which of the rows it is, the first after a header being 1.
     pub(super) number: u64,
     /// What it says, or why it says nothing.
-    pub(super) said: Result<Report, BadRow>,
+    pub(super) said: Result<mapping::Row, BadRow>,
 }
 
 /// What a file was, once it is read to its end.
@@ -53,7 +53,7 @@ pub(super) fn read(file: &File, files: &Files, mut each: impl FnMut(Row) -> bool
     let (mut wanted, mut number) = (true, 0);
     let mut give = |line, document: Result<Value, BadRow>| {
         number += 1;
-        wanted = each(Row { line, number, said: document.and_then(|document| files.report(&document)) });
+        wanted = each(Row { line, number, said: document.and_then(|document| files.row(&document)) });
         wanted
     };
     let mut start = [0; kind::START];
@@ -170,7 +170,11 @@ pub(super) mod tests {
         let system = mapped(mapping);
         let files = system.files.as_ref().expect("files");
         let end = read(&file, files, |row| {
-            let said = row.said.map_or_else(|bad| format!("bad: {}", bad.found), |report| report.said);
+            let said = match row.said {
+                Ok(mapping::Row::Says(reports)) => reports.into_iter().map(|report| report.said).collect(),
+                Ok(mapping::Row::PassedOver) => "passed over".to_owned(),
+                Err(bad) => format!("bad: {}", bad.found),
+            };
             rows.push((row.line, said));
             true
         });

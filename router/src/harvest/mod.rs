@@ -23,7 +23,7 @@ use crate::complete::LOOK;
 use crate::dispatch::Asker;
 use crate::envelope;
 use crate::intake::{Intake, KEPT_BODY, Message, Receipt};
-use crate::ledger::{Accepted, InboxKey, Ledger, Refusal};
+use crate::ledger::{Accepted, InboxKey, Ledger, PollFailure, Refusal};
 use crate::rounds::Rounds;
 use reopened::Seen;
 
@@ -112,16 +112,21 @@ impl Harvester {
         let Some(position) = self.ledger.claim_poll(&self.system, now, every).await? else {
             return Ok(Step::Idle);
         };
-        let position = match position {
-            Some(position) => position,
-            None => {
-                // Counted from the first try, not from the first that succeeds.
-                self.ledger.advance_poll(&self.system, now).await?;
-                now
+        let asked = async {
+            let items = self.list(system, harvest, position - harvest.overlap, now).await?;
+            self.take(system, harvest, items, now).await
+        };
+        let read = match asked.await {
+            Ok(read) => read,
+            Err(error) => {
+                let failure = match error.downcast_ref() {
+                    Some(failure) => PollFailure::of(failure),
+                    None => PollFailure::new(&format!("{error:#}"), false),
+                };
+                self.ledger.fail_poll(&self.system, &failure, now).await?;
+                return Err(error);
             }
         };
-        let items = self.list(system, harvest, position - harvest.overlap, now).await?;
-        let read = self.take(system, harvest, items, now).await?;
         self.ledger.advance_poll(&self.system, now).await?;
         metrics::counter!("dovetail_tickets_polled_total", "system" => self.system.to_string())
             .increment(u64::try_from(read).unwrap_or(u64::MAX));

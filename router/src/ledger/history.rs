@@ -162,6 +162,15 @@ pub enum Problem {
     },
     /// A completion that no handover answers to.
     Orphan(Completion),
+    /// A system says much of work that nobody ordered here.
+    Orphans {
+        /// The system.
+        system: SystemName,
+        /// How many words.
+        count: u64,
+        /// When the last of them came.
+        latest_at: Timestamp,
+    },
     /// A revision whose request has not come yet.
     Early {
         /// When it came.

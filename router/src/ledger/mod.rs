@@ -41,7 +41,7 @@ pub use halt::{Agreement, Beat, Breaker, Deferral, Halt, Pause, Peer, Switch, Sw
 pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
 pub use lease::{Lease, Lessee, Outbox, Place, Places, Rescued, Room, WorkerId, Written};
 pub use opening::{Edited, edit};
-pub use reconciliation::{Asked, OpenJob, Reconciled, Turn};
+pub use reconciliation::{Asked, OpenJob, PollFailure, Polls, Reconciled, Turn};
 pub use resolution::{Choice, Link, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
@@ -166,13 +166,21 @@ pub trait Ledger: Send + Sync {
     async fn mark_published(&self, events: &[EventId]) -> Result<(), Error>;
 
     /// Takes the turn to poll a system, where it is due: returns the position reached, or `None` if it is not our turn.
-    /// The first turn ever returns `Some(None)`.
+    /// The position of a system that was never polled is the time of its first turn.
     async fn claim_poll(
         &self,
         system: &SystemName,
         now: Timestamp,
         every: Duration,
-    ) -> Result<Option<Option<Timestamp>>, Error>;
+    ) -> Result<Option<Timestamp>, Error>;
+
+    /// Keeps that a poll failed, and since when polls do, until one succeeds.
+    async fn fail_poll(
+        &self,
+        system: &SystemName,
+        failure: &PollFailure,
+        now: Timestamp,
+    ) -> Result<(), Error>;
 
     /// Moves the position on after a poll whose reports are all in the ledger.
     async fn advance_poll(&self, system: &SystemName, position: Timestamp) -> Result<(), Error>;

@@ -50,6 +50,24 @@ pub struct Reconciled {
     pub report: Value,
 }
 
+/// Why a poll failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollFailure {
+    /// Why, in plain words.
+    pub reason: String,
+    /// Asking again comes to the same: a person is told at once.
+    pub lasting: bool,
+}
+
+/// How the polls of a system went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Polls {
+    /// One has succeeded.
+    pub succeeded: bool,
+    /// Since when they fail, and why the last one did; `None` where the last one succeeded.
+    pub failing: Option<(Timestamp, PollFailure)>,
+}
+
 /// When a system was asked for news, and about its open jobs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
@@ -57,6 +75,8 @@ pub struct Asked {
     pub system: SystemName,
     /// Up to when its news was asked for; `None` where it is not polled, or never was.
     pub polled_to: Option<Timestamp>,
+    /// How its polls went.
+    pub polls: Polls,
     /// When it is asked about its open jobs next; `None` where it never is.
     pub due_at: Option<Timestamp>,
     /// Why it is due early.

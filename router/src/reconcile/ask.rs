@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use connectors::ReadFailure;
 use mappings::domain::Job;
-use mappings::mapping::{Facts, Report, Steps, context};
+use mappings::mapping::{BadItem, Facts, Reading, Report, Steps, context};
 use serde_json::Value;
 
 use crate::complete::Listener;
@@ -27,6 +27,8 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) told: Vec<Told>,
+    /// Items that cannot be read.
+    pub(super) set_aside: Vec<BadItem>,
 }
 
 impl Answered {
@@ -54,11 +56,12 @@ pub(super) async fn ask(listener: &Listener, steps: &Steps, many: bool, jobs: &[
         facts.handover = Some(job.check.handover);
     }
     let read = listener.connector.read(steps, context(&Value::Null, &facts), now).await;
+    let mut set_aside = Vec::new();
     let told = match read {
         Err(failure) => vec![failed(&failure); jobs.len()],
-        Ok(reports) => told(reports, many, jobs),
+        Ok(reading) => told(reading, many, jobs, &mut set_aside),
     };
-    Answered { told }
+    Answered { told, set_aside }
 }
 
 fn failed(failure: &ReadFailure) -> Told {
@@ -69,7 +72,10 @@ fn failed(failure: &ReadFailure) -> Told {
 }
 
 /// What an answer says of each job. Rows about other jobs say nothing.
-fn told(reports: Vec<Report>, many: bool, jobs: &[OpenJob]) -> Vec<Told> {
+fn told(reading: Reading, many: bool, jobs: &[OpenJob], set_aside: &mut Vec<BadItem>) -> Vec<Told> {
+    let Reading { reports, set_aside: bad, .. } = reading;
+    let unread = bad.first().map(|item| item.reason.clone());
+    *set_aside = bad;
     let mut rows: HashMap<Option<Job>, Vec<Report>> = HashMap::new();
     for report in reports {
         rows.entry(report.job.clone()).or_default().push(report);
@@ -82,6 +88,10 @@ fn told(reports: Vec<Report>, many: bool, jobs: &[OpenJob]) -> Vec<Told> {
             Some(rows) if !many => understood(rows.clone()),
             Some(_) if jobs.len() == 1 => {
                 Told::Unreadable("the answer does not say which job it is about".to_owned())
+            }
+            // What cannot be read may be about this job.
+            None if jobs.len() == 1 && unread.is_some() => {
+                Told::Unreadable(unread.clone().unwrap_or_default())
             }
             Some(_) | None if many || rows.is_empty() => Told::Nothing,
             Some(_) | None => Told::Unreadable("the answer is about another job".to_owned()),
@@ -125,12 +135,37 @@ mod tests {
 
     fn row(job: Option<&str>, said: &str) -> Report {
         let job = job.map(|job| Job::parse(job).expect("valid"));
-        Report { key: None, job, reference: None, said: said.into(), at: None, note: None }
+        Report {
+            key: None,
+            job,
+            reference: None,
+            said: said.into(),
+            at: None,
+            note: None,
+            one_of_several: false,
+        }
+    }
+
+    fn of(reports: Vec<Report>) -> Reading {
+        Reading { reports, ..Reading::default() }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_of_the_job_that_is_missing_and_of_no_other() {
+        let bad = BadItem::new("half a character", "{}");
+        let reading = |reports| Reading { reports, set_aside: vec![bad.clone()], passed_over: 0 };
+        let jobs = [open("7"), open("8")];
+        let mut aside = Vec::new();
+        let both = told(reading(vec![row(Some("7"), "Done")]), true, &jobs, &mut aside);
+        assert!(matches!(&both[..], [Told::Says(_), Told::Nothing]), "{both:?}");
+        assert_eq!(aside, std::slice::from_ref(&bad));
+        let alone = told(reading(Vec::new()), true, &jobs[1..], &mut aside);
+        assert_eq!(alone, [Told::Unreadable("half a character".into())]);
     }
 
     #[test]
     fn an_answer_about_one_job_need_not_name_it_and_may_not_name_another() {
-        let told = |rows| told(rows, false, &[open("7")]).remove(0);
+        let told = |reports| told(of(reports), false, &[open("7")], &mut Vec::new()).remove(0);
         assert!(matches!(told(vec![row(None, "Open")]), Told::Says(rows) if rows.len() == 1));
         assert!(matches!(told(vec![row(Some("7"), "Open")]), Told::Says(_)));
         assert!(
@@ -145,12 +180,13 @@ mod tests {
         let jobs = [open("7"), open("8"), open("9")];
         let rows =
             vec![row(Some("9"), "Done"), row(Some("7"), "Open"), row(Some("5"), "Done"), row(None, "Done")];
-        let answer = Answered { told: told(rows, true, &jobs) };
+        let told = |reports, jobs: &[OpenJob]| told(of(reports), true, jobs, &mut Vec::new());
+        let answer = Answered { told: told(rows, &jobs), set_aside: Vec::new() };
         assert!(matches!(&answer.told[..], [Told::Says(_), Told::Nothing, Told::Says(_)]), "{answer:?}");
         assert!(answer.is_answered() && !answer.is_whole());
-        let alone = told(vec![row(Some("5"), "Done")], true, &jobs[..1]);
+        let alone = told(vec![row(Some("5"), "Done")], &jobs[..1]);
         assert_eq!(alone, [Told::Nothing], "a row about another job says nothing");
-        let unnamed = told(vec![row(None, "Done")], true, &jobs[..1]);
+        let unnamed = told(vec![row(None, "Done")], &jobs[..1]);
         assert!(matches!(&unnamed[..], [Told::Unreadable(_)]), "{unnamed:?}");
     }
 }

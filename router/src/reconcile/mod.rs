@@ -18,6 +18,7 @@ use mappings::domain::HandoverId;
 use mappings::mapping::{Meaning, Rate, StatusQuery, System};
 use tokio_util::sync::CancellationToken;
 
+use crate::aside;
 use crate::complete::{self, Listener};
 use crate::gate::{self, Shut};
 use crate::ledger::{Correlated, Failed, OpenJob, Reconciled, Turn, Way, WorkerId};
@@ -205,6 +206,11 @@ impl Reconciler {
                 }
                 self.pause(&report).await;
                 let answer = ask::ask(&self.listener, steps, query.batch.is_some(), jobs).await;
+                if mode == Mode::Repair {
+                    let now = self.listener.clock.now();
+                    let Listener { writer, system, .. } = &self.listener;
+                    aside::set_aside(writer, system, answer.set_aside.clone(), now).await?;
+                }
                 let (answered, whole) = (answer.is_answered(), answer.is_whole());
                 report.calls += 1;
                 if !whole && jobs.len() > 1 {

@@ -103,7 +103,8 @@ impl World<'_> {
                 same("parked", class, found.map_or("nothing", |class| class.as_str()))
             }
             What::Problems(kinds) => {
-                let mut found: Vec<&str> = self.ledger.problems(MOST).await?.iter().map(kind).collect();
+                let problems = timeline::for_a_person(self.ledger.problems(MOST).await?, &self.catalogue);
+                let mut found: Vec<&str> = problems.iter().map(kind).collect();
                 found.sort_unstable();
                 let mut kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
                 kinds.sort_unstable();
@@ -175,7 +176,11 @@ impl World<'_> {
         let receipt: Value = serde_json::from_slice(&receipts.next()?).ok()?;
         let count = |name: &str| receipt[name].as_u64().unwrap_or_default();
         let (taken, known, bad) = (count("taken"), count("known_already"), count("bad"));
-        Some(format!("{taken} taken, {known} known already, {bad} bad"))
+        let passed_over = match count("passed_over") {
+            0 => String::new(),
+            count => format!(", {count} passed over"),
+        };
+        Some(format!("{taken} taken, {known} known already, {bad} bad{passed_over}"))
     }
 
     /// What the last comparison with the open jobs of a system came to; `put off` while it is due.
@@ -244,7 +249,7 @@ fn kind(problem: &Problem) -> &'static str {
     match problem {
         Problem::Held { .. } => "held",
         Problem::Parked { .. } => "parked",
-        Problem::Orphan(_) => "orphan",
+        Problem::Orphan(_) | Problem::Orphans { .. } => "orphan",
         Problem::Early { .. } => "early",
         Problem::Refused { .. } => "refused",
     }

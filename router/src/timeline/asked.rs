@@ -48,14 +48,33 @@ pub fn inquired(asked: &[Asked], catalogue: &Catalogue, now: Timestamp) -> Vec<I
     catalogue.systems().filter_map(|system| of(system)).collect()
 }
 
-/// A poll that is later than its overlap allows for.
+/// A poll that is later than its overlap allows for, or that fails in a way that asking again does not mend.
 fn silent(system: &System, name: &str, asked: &Asked, now: Timestamp) -> Option<String> {
-    let Some(Poll::Changed { every, overlap, .. }) = &system.poll else { return None };
+    let harvest = system.intake().and_then(|intake| intake.harvest());
+    let (every, overlap) = match (&system.poll, harvest) {
+        (Some(Poll::Changed { every, overlap, .. }), _) => (*every, *overlap),
+        (_, Some(harvest)) => (harvest.every, harvest.overlap),
+        (Some(Poll::EachJob { .. }) | None, None) => return None,
+    };
     let position = asked.polled_to?;
-    reconcile::gap(position, *every, *overlap, now)?;
+    let failing = asked.polls.failing.as_ref();
+    let why =
+        failing.map(|(_, failure)| format!(". The last answer: {}", failure.reason)).unwrap_or_default();
     let since = when::stamp(position);
+    if reconcile::gap(position, every, overlap, now).is_some() {
+        let ever = if asked.polls.succeeded {
+            format!("could not be asked for news since {since}")
+        } else {
+            format!("has never been asked for news with success, since {since}")
+        };
+        return Some(words::sentence(&format!(
+            "{name} {ever}, which is longer than a poll looks back: news may be missed{why}"
+        )));
+    }
+    let (failing_since, _) = failing.filter(|(_, failure)| failure.lasting)?;
+    let failing_since = when::stamp(*failing_since);
     Some(words::sentence(&format!(
-        "{name} could not be asked for news since {since}, which is longer than a poll looks back: news may be missed"
+        "{name} answers when it is asked for news, and its answer cannot be read, since {failing_since}{why}"
     )))
 }
 
@@ -100,17 +119,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ledger::{PollFailure, Polls};
     use crate::timeline::tests::fixture::{at, catalogue};
 
     fn asked(system: &str) -> Asked {
         let system = SystemName::parse(system).expect("a name");
-        Asked { system, polled_to: None, due_at: None, why: None, last: None }
+        Asked { system, polled_to: None, polls: Polls::default(), due_at: None, why: None, last: None }
     }
 
     #[test]
     fn a_poll_that_is_later_than_its_overlap_is_told_while_it_lasts() {
         let polled = |minutes: u64| {
-            let asked = Asked { polled_to: Some(at(0)), ..asked("waste") };
+            let polls = Polls { succeeded: true, failing: None };
+            let asked = Asked { polled_to: Some(at(0)), polls, ..asked("waste") };
             inquired(&[asked], &catalogue(), at(minutes))
         };
         assert!(polled(15 + 120).is_empty(), "every 15 minutes, and each looks back by two hours");
@@ -132,5 +153,26 @@ mod tests {
         assert!(told.text.contains("3 asked, 1 agreed, 1 repaired, 1 unknown"), "{told:?}");
         assert_eq!(told.attention.len(), 1);
         assert!(told.attention[0].contains("did not know job W-2 of CRM-2 (harlow)"), "{told:?}");
+    }
+
+    #[test]
+    fn a_poll_that_never_succeeded_is_told_like_one_that_fell_silent() {
+        let failure = PollFailure { reason: "answered 500 Internal Server Error".into(), lasting: false };
+        let polls = Polls { succeeded: false, failing: Some((at(0), failure)) };
+        let asked = Asked { polled_to: Some(at(0)), polls, ..asked("waste") };
+        assert!(inquired(std::slice::from_ref(&asked), &catalogue(), at(60)).is_empty());
+        let told = inquired(&[asked], &catalogue(), at(15 + 121));
+        let text = &told[0].attention[0];
+        assert!(text.contains("has never been asked for news with success"), "{text}");
+        assert!(text.contains("answered 500"), "{text}");
+    }
+
+    #[test]
+    fn an_answer_that_asking_again_does_not_mend_is_told_at_once() {
+        let failure = PollFailure { reason: "the answer is larger than 64 MiB".into(), lasting: true };
+        let polls = Polls { succeeded: true, failing: Some((at(5), failure)) };
+        let told =
+            inquired(&[Asked { polled_to: Some(at(0)), polls, ..asked("waste") }], &catalogue(), at(5));
+        assert!(told[0].attention[0].contains("larger than 64 MiB"), "{told:?}");
     }
 }

@@ -15,15 +15,29 @@ pub mod words;
 
 use jiff::Timestamp;
 use mappings::domain::{HandoverState, RequestState, Service, SystemName};
-use mappings::mapping::{Catalogue, Meaning, System};
+use mappings::mapping::{Catalogue, Meaning, Orphans, System};
 
-use crate::ledger::{Completion, Correlated, Handover, Heard, History, Tried};
+use crate::ledger::{Completion, Correlated, Handover, Heard, History, Problem, Tried};
 
 pub use asked::{Inquired, inquired};
 pub use entries::Entry;
 pub use halted::{Halted, halted};
 use piece::Piece;
 pub use remedy::{Remedy, argument, remedies, unknown_words};
+
+/// What is for a person: not the work that systems tell of and whose mappings say that it is others'.
+pub fn for_a_person(problems: Vec<Problem>, catalogue: &Catalogue) -> Vec<Problem> {
+    let of_others =
+        |name: &SystemName| catalogue.system(name).is_some_and(|system| system.orphans == Orphans::OfOthers);
+    let is_for_a_person = |problem: &Problem| match problem {
+        Problem::Orphan(completion) => !of_others(&completion.system),
+        Problem::Orphans { system, .. } => !of_others(system),
+        Problem::Held { .. } | Problem::Parked { .. } | Problem::Early { .. } | Problem::Refused { .. } => {
+            true
+        }
+    };
+    problems.into_iter().filter(is_for_a_person).collect()
+}
 
 /// What contact-centre staff read of a ticket.
 #[derive(Debug, Clone, PartialEq)]

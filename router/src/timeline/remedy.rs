@@ -48,6 +48,7 @@ pub fn remedies(problem: &Problem, catalogue: &Catalogue) -> Vec<Remedy> {
                 command: format!("dovetail replay --where 'system={system}' --because WHY"),
             },
         ],
+        Problem::Orphans { .. } => Vec::new(),
         Problem::Orphan(completion) => {
             let job = completion.job.as_ref().map(|job| job.as_str());
             let named = job.or(completion.reference.as_ref().map(|reference| reference.as_str()));

@@ -100,6 +100,7 @@ async fn problems(ledger: &dyn Ledger) -> (HashMap<String, Vec<Park>>, Vec<(Stri
             Problem::Refused { ticket: None, .. }
             | Problem::Held { .. }
             | Problem::Orphan(..)
+            | Problem::Orphans { .. }
             | Problem::Early { .. } => {}
         }
     }

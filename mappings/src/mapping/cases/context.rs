@@ -61,6 +61,7 @@ fn by_name(system: &System, name: &str, facts: &mut Facts, given: &mut Value) {
     match &system.poll {
         Some(Poll::Changed { call, .. }) if call == name => {
             facts.since = since;
+            facts.until = Some(facts.now);
             if system.call(name).is_some_and(|steps| steps.names_jobs) {
                 facts.jobs = ["JOB-1", "JOB-2"].into_iter().filter_map(job).collect();
             }
@@ -98,6 +99,16 @@ fn by_name(system: &System, name: &str, facts: &mut Facts, given: &mut Value) {
     } else if !is_about_a_request && let Value::Object(members) = given {
         members.retain(|name, _| name == "event" || CONTEXT.contains(&name.as_str()));
     }
+}
+
+/// The job that a call by name is about, whose answer need not name it.
+pub(super) fn about(case: &Case, system: &System, context: &Value) -> Option<Job> {
+    let Subject::Call(name) = &case.subject else { return None };
+    let polls = matches!(&system.poll, Some(Poll::EachJob { call, .. }) if call == name);
+    let asks = system.status.as_ref().is_some_and(|status| status.batch.is_none() && status.call == *name);
+    let reads = system.webhook.as_ref().and_then(|webhook| webhook.read_back.as_ref()) == Some(name);
+    let job = context.pointer("/dovetail/job").and_then(Value::as_str).filter(|_| polls || asks || reads);
+    job.and_then(|job| Job::parse(job).ok())
 }
 
 fn about_a_job(facts: &mut Facts) {

@@ -61,6 +61,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// The message as it is read where it may be a list.
+    pub(super) fn marked(&self) -> Received {
+        Received::marked(self.status, self.headers.clone(), self.bytes.clone())
+    }
+
     /// The message as it is read.
     pub fn received(&self) -> Received {
         Received::new(self.status, self.headers.clone(), &self.bytes)

@@ -5,8 +5,8 @@ use url::Url;
 
 use crate::domain::Job;
 use crate::mapping::{
-    Answer, ByStatus, Call, Harvest, Intake, ReadError, RenderError, Report, Step, Steps, System, Verdict,
-    add_step, address,
+    Answer, ByStatus, Call, Harvest, Intake, List, ReadError, RenderError, Report, Step, Steps, System,
+    Verdict, add_step, address,
 };
 
 use super::file::Message;
@@ -44,7 +44,7 @@ struct Run<'c> {
     notes: Vec<String>,
     /// A step that did something a second time would do again.
     changed: Option<&'c str>,
-    accepted: Vec<(&'c Step, Answer)>,
+    accepted: Vec<(&'c Step, Answer, Option<List>)>,
     job: Option<Job>,
     last: Verdict,
     status: u16,
@@ -65,6 +65,7 @@ pub(super) fn perform<'c>(
     system: &'c System,
     steps: &'c Steps,
     context: Value,
+    about: Option<Job>,
 ) -> Made {
     let mut run = Run {
         base: address::base(&system.connection.base_url),
@@ -89,7 +90,10 @@ pub(super) fn perform<'c>(
     if !ended_well {
         run.accepted.clear();
     }
-    let reports: Result<Vec<_>, _> = run.accepted.iter().map(|(step, answer)| step.reports(answer)).collect();
+    let read = |(step, answer, list): &(&Step, Answer, Option<List>)| {
+        Ok(step.reports(answer, list.as_ref(), about.as_ref())?.reports)
+    };
+    let reports: Result<Vec<_>, _> = run.accepted.iter().map(read).collect();
     let harvest = system.intake().and_then(Intake::harvest);
     Made {
         items: harvest.map_or(Ok(Vec::new()), |harvest| run.items(harvest)),
@@ -156,7 +160,9 @@ impl<'c> Run<'c> {
                 Err(_) => None,
             };
             self.calls.push(call.clone());
-            let Some(received) = self.answers.next().map(Message::received) else { return Came::NoAnswer };
+            let Some(message) = self.answers.next() else { return Came::NoAnswer };
+            let mut received = if step.reads_reports() { message.marked() } else { message.received() };
+            let list = step.separate(&mut received);
             let verdict = step.read(&received);
             let answer = received.answer;
             self.status = answer.status;
@@ -169,7 +175,7 @@ impl<'c> Run<'c> {
                     self.job = job.or(self.job.take());
                     self.last = Verdict::Accepted { job: self.job.clone() };
                     let link = step.next(&answer);
-                    self.accepted.push((step, answer));
+                    self.accepted.push((step, answer, list));
                     let base = self.base.as_ref().ok();
                     let beside = url
                         .zip(base)
@@ -213,10 +219,11 @@ impl<'c> Run<'c> {
 
     /// What an intake's poll finds: in the pages of the step that decides.
     fn items(&self, harvest: &Harvest) -> Result<Vec<Value>, ReadError> {
-        let decides = self.accepted.iter().rev().map(|(step, _)| *step).find(|step| !step.optional);
-        let pages = self.accepted.iter().filter(|(step, _)| decides.is_some_and(|one| one.name == step.name));
+        let decides = self.accepted.iter().rev().map(|(step, ..)| *step).find(|step| !step.optional);
+        let pages =
+            self.accepted.iter().filter(|(step, ..)| decides.is_some_and(|one| one.name == step.name));
         let items: Result<Vec<_>, _> =
-            pages.map(|(step, answer)| harvest.items(&step.document(answer)?)).collect();
+            pages.map(|(step, answer, _)| harvest.items(&step.document(answer)?)).collect();
         Ok(items?.into_iter().flatten().collect())
     }
 }

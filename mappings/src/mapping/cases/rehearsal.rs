@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::mapping::{Call, Catalogue, Report, Source, Steps, System, Verdict};
 
-use super::context::context;
+use super::context::{about, context};
 use super::file::{Message, Subject, read};
 use super::perform::{End, perform};
 
@@ -47,7 +47,8 @@ pub fn rehearse<'c>(
             Subject::Webhook | Subject::Intake | Subject::Files => None,
         };
         let (Some(steps), Ok(context)) = (steps, context(&case, system)) else { continue };
-        let made = perform(&case.answers, system, steps, context.clone());
+        let about = about(&case, system, &context);
+        let made = perform(&case.answers, system, steps, context.clone(), about);
         let (End::Verdict { verdict, .. }, Ok(reports)) = (made.end, made.reports) else { continue };
         played.push(Rehearsal {
             case: format!("{}:{} {}", case.file, case.line, case.name),

@@ -1,10 +1,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::mapping::{ByStatus, Call, Meaning, ReadError, Report, Steps, System, Verdict};
+use crate::mapping::{ByStatus, Call, Meaning, ReadError, Report, Row, Steps, System, Verdict};
 
 use super::compare::{call, documents, same};
-use super::context::{NOW, context};
+use super::context::{NOW, about, context};
 use super::expected::{ExpectedReport, Then};
 use super::file::{Case, Subject};
 use super::perform::{End, perform};
@@ -25,21 +25,27 @@ pub(super) fn run(case: &Case, system: &System) -> Result<(), String> {
             let event = case.event.as_ref().ok_or("the case has no event")?;
             let reports = match &event.unreadable {
                 Some(reason) => Err(ReadError { reason: reason.clone() }),
-                None => webhook.reports(&event.answer),
+                None => webhook.reports(&event.answer).map(|reading| reading.reports),
             };
             read(case, system, reports)
         }
         Subject::Files => {
             let files = system.files.as_ref().ok_or_else(|| format!("{} tells by no files", system.name))?;
-            let reports = case.rows.iter().map(|row| files.report(row)).collect::<Result<_, _>>();
-            read(case, system, reports)
+            let rows = case.rows.iter().map(|row| files.row(row)).collect::<Result<Vec<_>, _>>();
+            let said = |row| match row {
+                Row::Says(reports) => reports,
+                Row::PassedOver => Vec::new(),
+            };
+            read(case, system, rows.map(|rows| rows.into_iter().flat_map(said).collect()))
         }
         Subject::Intake => translated(case, system),
     }
 }
 
 fn made(case: &Case, system: &System, steps: &Steps) -> Result<(), String> {
-    let made = perform(&case.answers, system, steps, context(case, system)?);
+    let context = context(case, system)?;
+    let about = about(case, system, &context);
+    let made = perform(&case.answers, system, steps, context, about);
     let error = match (&made.end, &made.reports, &made.items) {
         (End::NotRendered(error), _, _) => Some(error.to_string()),
         (_, Err(error), _) | (_, _, Err(error)) => Some(error.to_string()),

@@ -242,6 +242,47 @@ impl Expression {
         }
     }
 
+    /// Whether the value must be there.
+    pub(super) fn is_required(&self) -> bool {
+        self.modifiers.as_ref().is_some_and(|modifiers| modifiers.required())
+    }
+
+    /// The value as one text or several: every hit of a path, every item of a list, and what stands in one text between
+    /// separators. Where the mapping names none, they are a comma and a semicolon.
+    pub(super) fn texts(&self, scope: Scope<'_>, trail: &mut Trail) -> Result<Vec<String>, RenderError> {
+        // A descent finds what stands anywhere: its first hit is meant.
+        let value = if let Kind::Path(path) = &self.kind
+            && !path.text().contains("..")
+        {
+            Some(Value::Array(scope.each(path).into_iter().cloned().collect()))
+        } else {
+            self.raw(scope, trail)?
+        };
+        let splits = self.modifiers.as_ref().is_some_and(|modifiers| modifiers.splits());
+        let value = if splits { value } else { value.map(modifier::separated) };
+        let value = match &self.modifiers {
+            Some(modifiers) => modifiers.apply(value, scope, trail)?,
+            None => value,
+        };
+        if self.is_required() && value.as_ref().is_none_or(is_empty) {
+            return Err(trail.wrong(self.lack()));
+        }
+        let mut texts = Vec::new();
+        let items = match value {
+            Some(Value::Array(items)) => items,
+            one => one.into_iter().collect(),
+        };
+        for item in items {
+            match text_of(&item) {
+                Some(text) => texts.push(text.trim().to_owned()),
+                None if is_empty(&item) => {}
+                None => return Err(trail.wrong("a list or an object was found where a text is needed")),
+            }
+        }
+        texts.retain(|text| !text.is_empty());
+        Ok(texts)
+    }
+
     fn raw(&self, scope: Scope<'_>, trail: &mut Trail) -> Result<Option<Value>, RenderError> {
         match &self.kind {
             Kind::Literal(value) => Ok(Some(value.clone())),

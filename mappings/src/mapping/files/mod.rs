@@ -15,7 +15,7 @@ pub use self::columns::Columns;
 pub use self::format::Format;
 pub(super) use self::neighbours::{Clash, clash};
 use self::pattern::{Pattern, is_unfinished};
-use super::Report;
+use super::Row;
 use super::check::Check;
 use super::report::{BadRow, Reports};
 use super::secret::Secret;
@@ -191,7 +191,7 @@ impl Files {
     ///
     /// # Errors
     /// [`BadRow`] where it does not say whose word it is or what the word is, or where its time cannot be read.
-    pub fn report(&self, row: &Value) -> Result<Report, BadRow> {
+    pub fn row(&self, row: &Value) -> Result<Row, BadRow> {
         self.reports.of_row(row)
     }
 }
@@ -318,7 +318,8 @@ mod tests {
         assert_eq!(files.format, Format::Csv { delimiter: b'\t', columns: None });
         assert_eq!((files.marker.as_deref(), files.every), (Some(".done"), Duration::from_secs(300)));
         let row = json!({"Job": "CT-1", "Ours": "", "Status": " Done ", "When": "23/11/2026"});
-        let report = files.report(&row).expect("a report");
+        let Row::Says(reports) = files.row(&row).expect("a report") else { panic!("passed over") };
+        let report = reports[0].clone();
         assert_eq!((report.said.as_str(), report.reference), ("Done", None));
         assert_eq!(report.at, "2026-11-23T00:00:00Z".parse().ok());
         for (row, found) in [
@@ -327,7 +328,7 @@ mod tests {
             (json!({"Job": "CT-1", "Status": "Done", "When": "soon"}), "a time that cannot be read"),
             (json!({"Job": "x".repeat(300), "Status": "Done"}), "a job that cannot be one"),
         ] {
-            let bad = files.report(&row).expect_err("a bad row");
+            let bad = files.row(&row).expect_err("a bad row");
             assert!(bad.found.starts_with(found), "{bad:?}");
         }
     }

@@ -117,9 +117,11 @@ impl Rig {
         let problems = self.ledger.problems(99).await.expect("problems");
         let refused = problems.into_iter().filter_map(|problem| match problem {
             Problem::Refused { key, path, reason, .. } => Some((key.source, path, reason)),
-            Problem::Held { .. } | Problem::Parked { .. } | Problem::Orphan(_) | Problem::Early { .. } => {
-                None
-            }
+            Problem::Held { .. }
+            | Problem::Parked { .. }
+            | Problem::Orphan(_)
+            | Problem::Orphans { .. }
+            | Problem::Early { .. } => None,
         });
         refused
             .map(|(source, path, reason)| {
@@ -234,6 +236,7 @@ async fn a_router_that_dies_after_some_rows_takes_the_rest_and_nothing_twice() {
         said: "Done".to_owned(),
         at: None,
         note: None,
+        one_of_several: false,
     };
     for n in 0..700 {
         let system = SystemName::parse("council-tax").expect("a name");

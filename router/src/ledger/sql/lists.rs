@@ -8,6 +8,9 @@ use super::store::{Row, Statement, Tx};
 use super::{SqlLedger, hear};
 use crate::ledger::{Counts, Error, Filter, InboxKey, Line, Parked, Problem};
 
+/// Of a system with more orphans than these only their number is told.
+const ORPHANS_LISTED: i64 = 20;
+
 /// The columns of a [`Line`], from `requests r`.
 pub(super) const LINE: &str = "r.council, r.ticket, r.id, r.service, r.state, r.disposition, r.reason, r.raised_at, \
      r.accepted_at, r.closed_at, r.closes_at, case when exists (select 1 from handovers h where h.council = r.council \
@@ -167,11 +170,27 @@ async fn parked(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
         .collect()
 }
 
+/// Orphans one by one, and of systems that have many their number alone.
 async fn orphans(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
+    let many = "select system, count(*), max(received_at) from completions where state = 'waiting' and request is null \
+                group by system having count(*) > $1 order by system";
+    let mut problems = Vec::new();
+    for mut row in tx.run(Statement::new(many).int(ORPHANS_LISTED)).await? {
+        problems.push(Problem::Orphans {
+            system: row.get("completions.system", SystemName::parse)?,
+            count: row.number("count")?,
+            latest_at: row.time("completions.received_at")?,
+        });
+    }
     let sql = "select system, key, job, reference, said, note, said_at, received_at, way, state from completions \
-               where state = 'waiting' and request is null order by received_at desc limit $1";
-    let rows = tx.run(Statement::new(sql).int(limit(most))).await?;
-    rows.into_iter().map(|mut row| Ok(Problem::Orphan(hear::completion(&mut row)?.completion))).collect()
+               where state = 'waiting' and request is null and system not in (select system from completions \
+               where state = 'waiting' and request is null group by system having count(*) > $2) \
+               order by received_at desc limit $1";
+    let rows = tx.run(Statement::new(sql).int(limit(most)).int(ORPHANS_LISTED)).await?;
+    for mut row in rows {
+        problems.push(Problem::Orphan(hear::completion(&mut row)?.completion));
+    }
+    Ok(problems)
 }
 
 async fn early(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {

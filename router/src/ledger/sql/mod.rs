@@ -57,9 +57,9 @@ pub use self::store::{add_schema, remove_schema};
 use super::{
     Accepted, Agreement, Arrival, Asked, Batch, Beat, Check, Closer, Completion, Correlated, Counts,
     Deferral, Error, Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OpenJob,
-    OwnerChange, OwnerChanged, Page, Problem, Reader, Reconciled, Recorded, Refusal, Rescued, Resolution,
-    Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched, SystemChange, Turn, Work, WorkerId,
-    Written,
+    OwnerChange, OwnerChanged, Page, PollFailure, Problem, Reader, Reconciled, Recorded, Refusal, Rescued,
+    Resolution, Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched, SystemChange, Turn, Work,
+    WorkerId, Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
@@ -224,8 +224,17 @@ impl Ledger for SqlLedger {
         system: &SystemName,
         now: Timestamp,
         every: Duration,
-    ) -> Result<Option<Option<Timestamp>>, Error> {
+    ) -> Result<Option<Timestamp>, Error> {
         failpoint::during(Write::Turn, self.take_turn(system, now, every)).await
+    }
+
+    async fn fail_poll(
+        &self,
+        system: &SystemName,
+        failure: &PollFailure,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.keep_failure(system, failure, now).await
     }
 
     async fn advance_poll(&self, system: &SystemName, position: Timestamp) -> Result<(), Error> {

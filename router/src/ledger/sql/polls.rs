@@ -7,7 +7,7 @@ use mappings::domain::{Council, HandoverId, Job, Service, SystemName, Ticket};
 
 use super::SqlLedger;
 use super::store::Statement;
-use crate::ledger::{Check, Error};
+use crate::ledger::{Check, Error, PollFailure};
 
 impl SqlLedger {
     pub(super) async fn take_turn(
@@ -15,25 +15,42 @@ impl SqlLedger {
         system: &SystemName,
         now: Timestamp,
         every: Duration,
-    ) -> Result<Option<Option<Timestamp>>, Error> {
+    ) -> Result<Option<Timestamp>, Error> {
         let every = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
         let statement = Statement::new(
-            "insert into polls (system, position, next_at) values ($1, null, $2) on conflict (system) \
+            "insert into polls (system, position, next_at) values ($1, $3, $2) on conflict (system) \
              do update set next_at = excluded.next_at where polls.next_at <= $3 returning position",
         )
         .text(system.as_str())
         .int(now.as_millisecond().saturating_add(every))
         .int(now.as_millisecond());
         let rows = self.alone(statement).await?;
-        rows.into_iter().next().map(|mut row| row.maybe_time("polls.position")).transpose()
+        rows.into_iter().next().map(|mut row| row.time("polls.position")).transpose()
     }
 
     pub(super) async fn move_position(&self, system: &SystemName, position: Timestamp) -> Result<(), Error> {
         let statement = Statement::new(
-            "update polls set position = $2 where system = $1 and (position is null or position < $2)",
+            "update polls set position = case when position < $2 then $2 else position end, succeeded = 1, \
+             failing_since = null, failure = null, lasting = 0 where system = $1",
         )
         .text(system.as_str())
         .int(position.as_millisecond());
+        self.alone(statement).await.map(drop)
+    }
+
+    pub(super) async fn keep_failure(
+        &self,
+        system: &SystemName,
+        failure: &PollFailure,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let statement = Statement::new(
+            "update polls set failing_since = coalesce(failing_since, $2), failure = $3, lasting = $4 where system = $1",
+        )
+        .text(system.as_str())
+        .int(now.as_millisecond())
+        .text(failure.reason.as_str())
+        .int(i64::from(failure.lasting));
         self.alone(statement).await.map(drop)
     }
 

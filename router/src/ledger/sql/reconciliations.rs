@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::SqlLedger;
 use super::store::{Row, Statement};
-use crate::ledger::{Asked, Check, Error, OpenJob, Reconciled, Turn, WorkerId};
+use crate::ledger::{Asked, Check, Error, OpenJob, PollFailure, Polls, Reconciled, Turn, WorkerId};
 
 impl SqlLedger {
     pub(super) async fn take_reconciliation(&self, system: &SystemName, turn: &Turn) -> Result<bool, Error> {
@@ -96,7 +96,7 @@ impl SqlLedger {
 
     pub(super) async fn all_asked(&self) -> Result<Vec<Asked>, Error> {
         let statement = Statement::new(
-            "select s.system, p.position, r.due_at, r.why, r.ended_at, r.report from \
+            "select s.system, p.position, p.succeeded, p.failing_since, p.failure, p.lasting, r.due_at, r.why, r.ended_at, r.report from \
              (select system from polls union select system from reconciliations) s \
              left join polls p on p.system = s.system left join reconciliations r on r.system = s.system \
              order by s.system",
@@ -129,8 +129,14 @@ fn open_job(mut row: Row) -> Result<OpenJob, Error> {
 fn asked(mut row: Row) -> Result<Asked, Error> {
     let system = row.get("system", SystemName::parse)?;
     let polled_to = row.maybe_time("polls.position")?;
+    let succeeded = row.maybe_int("polls.succeeded")? == Some(1);
+    let failing_since = row.maybe_time("polls.failing_since")?;
+    let reason = row.maybe_text("polls.failure")?;
+    let lasting = row.maybe_int("polls.lasting")? == Some(1);
+    let failing = failing_since.zip(reason.map(|reason| PollFailure { reason, lasting }));
+    let polls = Polls { succeeded, failing };
     let (due_at, why) = (row.maybe_time("reconciliations.due_at")?, row.maybe_text("reconciliations.why")?);
     let ended_at = row.maybe_time("reconciliations.ended_at")?;
     let report = row.maybe("reconciliations.report", |text| text.parse::<Value>())?;
-    Ok(Asked { system, polled_to, due_at, why, last: ended_at.zip(report) })
+    Ok(Asked { system, polled_to, polls, due_at, why, last: ended_at.zip(report) })
 }

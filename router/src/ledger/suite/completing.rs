@@ -208,6 +208,21 @@ both! {
         assert_eq!(fixture.history("CRM-1").await.line.state, RequestState::Open);
     }
 
+    async fn many_orphans_of_one_system_are_told_as_a_number_and_those_of_others_one_by_one(fixture: &Fixture) {
+        let words: Vec<_> =
+            (0..3_000).map(|n| said("waste", &format!("k{n}"), &format!("W-{n}"), "Completed")).collect();
+        for some in words.chunks(500) {
+            fixture.complete(some).await;
+        }
+        fixture.hear(said("housing", "k1", "H-1", "Completed")).await;
+        let problems = fixture.ledger.problems(10).await.expect("problems");
+        assert!(
+            matches!(&problems[..], [Problem::Orphans { system, count: 3_000, .. }, Problem::Orphan(one)]
+                if system.as_str() == "waste" && one.system.as_str() == "housing"),
+            "{problems:?}"
+        );
+    }
+
     async fn a_reference_that_two_councils_use_is_not_guessed(fixture: &Fixture) {
         let batch = [arrival_of("harlow", "1", "T-1", &["waste"]), arrival_of("epping", "2", "T-1", &["waste"])];
         let works = fixture.accept(&batch).await.work;

@@ -2,16 +2,17 @@
 
 use super::fixture::*;
 use super::{Fixture, both};
+use crate::ledger::{PollFailure, Polls};
 
 both! {
     async fn a_turn_is_taken_by_one_router_and_comes_again(fixture: &Fixture) {
         let (other, _) = fixture.another().await;
         let waste = system("waste");
-        assert_eq!(fixture.ledger.claim_poll(&waste, at(0), MINUTE).await.expect("a turn"), Some(None));
+        assert_eq!(fixture.ledger.claim_poll(&waste, at(0), MINUTE).await.expect("a turn"), Some(at(0)));
         assert_eq!(other.claim_poll(&waste, at(59), MINUTE).await.expect("no turn"), None);
-        assert_eq!(other.claim_poll(&system("housing"), at(59), MINUTE).await.expect("a turn"), Some(None));
+        assert_eq!(other.claim_poll(&system("housing"), at(59), MINUTE).await.expect("a turn"), Some(at(59)));
         fixture.ledger.advance_poll(&waste, at(50)).await.expect("moved");
-        assert_eq!(other.claim_poll(&waste, at(60), MINUTE).await.expect("a turn"), Some(Some(at(50))));
+        assert_eq!(other.claim_poll(&waste, at(60), MINUTE).await.expect("a turn"), Some(at(50)));
         assert_eq!(fixture.ledger.claim_poll(&waste, at(61), MINUTE).await.expect("no turn"), None);
     }
 
@@ -20,7 +21,24 @@ both! {
         fixture.ledger.claim_poll(&waste, at(0), MINUTE).await.expect("a turn");
         fixture.ledger.advance_poll(&waste, at(50)).await.expect("moved");
         fixture.ledger.advance_poll(&waste, at(40)).await.expect("not moved");
-        assert_eq!(fixture.ledger.claim_poll(&waste, at(60), MINUTE).await.expect("a turn"), Some(Some(at(50))));
+        assert_eq!(fixture.ledger.claim_poll(&waste, at(60), MINUTE).await.expect("a turn"), Some(at(50)));
+    }
+
+    async fn a_poll_that_never_succeeds_keeps_its_start_and_says_why_it_fails(fixture: &Fixture) {
+        let waste = system("waste");
+        let stand = async || fixture.ledger.asked().await.expect("read").remove(0);
+        for turn in 0..5 {
+            let position = fixture.ledger.claim_poll(&waste, at(turn * 60), MINUTE).await.expect("a turn");
+            assert_eq!(position, Some(at(0)), "turn {turn}");
+            let failure = PollFailure { reason: format!("answer {turn}"), lasting: turn > 3 };
+            fixture.ledger.fail_poll(&waste, &failure, at(turn * 60 + 1)).await.expect("kept");
+        }
+        let failure = PollFailure { reason: "answer 4".to_owned(), lasting: true };
+        let asked = stand().await;
+        assert_eq!(asked.polled_to, Some(at(0)));
+        assert_eq!(asked.polls, Polls { succeeded: false, failing: Some((at(1), failure)) });
+        fixture.ledger.advance_poll(&waste, at(300)).await.expect("moved");
+        assert_eq!(stand().await.polls, Polls { succeeded: true, failing: None });
     }
 
     async fn two_routers_at_once_take_one_turn(fixture: &Fixture) {
