@@ -6,12 +6,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 use mappings::bounds::{Bounds, Excess};
-use mappings::mapping::{Answer, Encoding, Secret, SecretPlace, Verify};
+use mappings::mapping::{Answer, Encoding, ReadError, Received, Secret, SecretPlace, Verify};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::charset;
-pub use crate::charset::Undecodable;
 
 /// How far a signed timestamp may be off, before or after.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -51,18 +48,20 @@ pub enum Refused {
 /// The event of a callback as text: what the webhook's `reports` read.
 ///
 /// # Errors
-/// [`Undecodable`] when the character set that it is said to be in is not known.
-pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, Undecodable> {
+/// [`ReadError`] when the character set that it is said to be in is not known, or it is no whole MIME message.
+pub fn event(headers: &HeaderMap, body: &[u8]) -> Result<Answer, ReadError> {
     let headers: Vec<(String, String)> = headers
         .iter()
         .map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    let event = Answer { status: 200, headers, body: String::new() };
     // Bytes that are no text cost only the item of a list that they stand in.
-    let (body, _) = charset::decode_marked(body.to_vec(), event.header("content-type"))?;
-    Ok(Answer { body, ..event })
+    let Received { answer, unreadable, .. } = Received::marked(200, headers, body.to_vec());
+    match unreadable.filter(|_| answer.is_text()) {
+        Some(reason) => Err(ReadError { reason }),
+        None => Ok(answer),
+    }
 }
 
 /// What is read of a body before its sender is known: a secret stands beside one event, not beside thousands.

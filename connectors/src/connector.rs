@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mappings::domain::SystemName;
-use mappings::mapping::{Auth, Connection, Reading, Steps, System};
+use mappings::mapping::{Auth, Connection, Reading, Steps, System, address};
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
 
 use crate::carried::Carried;
-use crate::draft;
 use crate::exchange;
 use crate::mask::Mask;
 use crate::outcome::{Error, Gathered, Performed, ReadFailure};
@@ -53,7 +52,7 @@ impl Connector {
             found: found.to_owned(),
             reason,
         };
-        let base = draft::base(&connection.base_url)
+        let base = address::base(&connection.base_url)
             .map_err(|reason| unusable("base_url", &connection.base_url, reason))?;
         let pool = |url: &Url, concurrency: usize| {
             client(&connection, url, concurrency).map_err(|source| Error::Client { system: named(), source })

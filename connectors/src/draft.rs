@@ -2,11 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
-};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method};
-use mappings::mapping::{Auth, Body, Call, Connection, RenderError, System};
+use mappings::mapping::wire::{self, set};
+use mappings::mapping::{Auth, Body, Call, Connection, RenderError, System, address};
 use reqwest::Url;
 
 use crate::mask::{HIDDEN, Mask, is_sensitive};
@@ -34,17 +33,14 @@ impl Draft {
         call: &Call,
         traceparent: Option<&str>,
     ) -> Result<Self, RenderError> {
-        let method = Method::from_bytes(call.method.as_bytes())
-            .map_err(|_| wrong("method", format!("{:?} is not an HTTP method", call.method)))?;
-        let (body, media_type) = match &call.body {
-            Body::None => (String::new(), None),
-            Body::Json(text) => (text.clone(), Some("application/json")),
-            Body::Xml(text) => (text.clone(), Some("application/xml; charset=utf-8")),
-            Body::Soap { element, .. } => {
-                (soap::envelope(element, &connection.auth), Some(soap::CONTENT_TYPE))
-            }
-            Body::Form(text) => (text.clone(), Some("application/x-www-form-urlencoded")),
-            Body::Text(text) => (text.clone(), Some("text/plain; charset=utf-8")),
+        let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| RenderError {
+            field: "method".into(),
+            reason: format!("{:?} is not an HTTP method", call.method),
+        })?;
+        let body = match &call.body {
+            Body::None => String::new(),
+            Body::Soap { element, .. } => soap::envelope(element, &connection.auth),
+            Body::Json(text) | Body::Xml(text) | Body::Form(text) | Body::Text(text) => text.clone(),
         };
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(OURSELVES));
@@ -53,33 +49,17 @@ impl Draft {
             // RFC 9110, section 8.6; IIS answers 411 without it.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        if let Some(media_type) = media_type {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        }
-        if let Body::Soap { action, .. } = &call.body {
-            set(&mut headers, "soapaction", &soap::action(action.as_deref()))?;
-        }
         if let Some(traceparent) = traceparent {
             set(&mut headers, "traceparent", traceparent)?;
         }
         authenticate(&mut headers, &connection.auth)?;
-        for (name, value) in connection.headers.iter().chain(&call.headers) {
-            set(&mut headers, name, value)?;
-        }
-        Ok(Self { method, url: address(base, &call.path)?, headers, body })
+        headers.extend(wire::headers(connection, call)?);
+        Ok(Self { method, url: address::url(base, &call.path)?, headers, body })
     }
 
     /// Whether the mapping wrote an authorization of its own, before which ours must stand back.
     pub(crate) fn is_authorized(&self) -> bool {
         self.headers.contains_key(AUTHORIZATION)
-    }
-
-    /// Where a link in the answer leads, kept to the system's own address: behind a proxy a system may know
-    /// itself by another name.
-    pub(crate) fn beside(&self, base: &Url, link: &str) -> Option<String> {
-        let url = self.url.join(link).ok()?;
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        Some(format!("{}{}{query}", base.origin().ascii_serialization(), url.path()))
     }
 
     /// Adds the header of an access token.
@@ -120,7 +100,7 @@ impl Draft {
 pub fn preview(system: &System, call: &Call) -> String {
     let mut mask = Mask::of(system);
     mask.learn(call);
-    let base = match base(&system.connection.base_url) {
+    let base = match address::base(&system.connection.base_url) {
         Ok(base) => base,
         Err(reason) => return format!("cannot be sent: base_url {:?}: {reason}", system.connection.base_url),
     };
@@ -133,45 +113,6 @@ pub fn preview(system: &System, call: &Call) -> String {
         }
         Err(error) => mask.text(&format!("cannot be sent: {error}")),
     }
-}
-
-/// Reads a base URL.
-pub(crate) fn base(text: &str) -> Result<Url, String> {
-    let expected = "expected http://host or https://host, with a port and a path where needed";
-    let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("the scheme is {:?}; {expected}", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it holds a user name or password; these belong under auth".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("it holds a query or fragment; {expected}"));
-    }
-    Ok(url)
-}
-
-/// The URL of a call. A value out of a request can neither climb out of its path nor name another host.
-fn address(base: &Url, path: &str) -> Result<Url, RenderError> {
-    let text = if path.starts_with('/') {
-        format!("{}{path}", base.as_str().trim_end_matches('/'))
-    } else {
-        path.to_owned()
-    };
-    let before_query =
-        text.split(['?', '#']).next().unwrap_or_default().replace("%2e", ".").replace("%2E", ".");
-    if before_query.split(['/', '\\']).any(|part| matches!(part, "." | "..")) {
-        return Err(wrong("path", format!("{path:?} holds a part that is only dots")));
-    }
-    let url = Url::parse(&text).map_err(|error| wrong("path", format!("{path:?} is not a path: {error}")))?;
-    if url.origin() != base.origin() || !url.username().is_empty() || url.password().is_some() {
-        let own = base.origin().ascii_serialization();
-        return Err(wrong("path", format!("{path:?} leads away from the system's own address, {own}")));
-    }
-    if url.fragment().is_some() {
-        return Err(wrong("path", format!("{path:?} holds a '#'")));
-    }
-    Ok(url)
 }
 
 fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), RenderError> {
@@ -191,20 +132,6 @@ fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), RenderError>
         value.set_sensitive(true);
     }
     Ok(())
-}
-
-fn set(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), RenderError> {
-    let field = || format!("headers.{name}");
-    let header = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| wrong(&field(), "this is not a name of an HTTP header".into()))?;
-    let value = HeaderValue::from_bytes(value.as_bytes())
-        .map_err(|_| wrong(&field(), "its value holds a line end or another control character".into()))?;
-    headers.insert(header, value);
-    Ok(())
-}
-
-fn wrong(field: &str, reason: String) -> RenderError {
-    RenderError { field: field.to_owned(), reason }
 }
 
 #[cfg(test)]
@@ -232,7 +159,7 @@ mod tests {
 
     fn draft(auth: Auth, call: &Call) -> Result<Draft, RenderError> {
         let connection = connection(auth);
-        let base = base(&connection.base_url).expect("a base URL");
+        let base = address::base(&connection.base_url).expect("a base URL");
         Draft::new(&base, &connection, call, Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))
     }
 
@@ -283,7 +210,7 @@ mod tests {
             ("Authorization".into(), "Bearer from-a-step".into()),
         ];
         let draft = draft(Auth::Bearer(Secret::new("ours".into())), &call).expect("drafted");
-        assert_eq!(draft.headers[CONTENT_TYPE], "application/merge-patch+json");
+        assert_eq!(draft.headers["content-type"], "application/merge-patch+json");
         assert_eq!(draft.headers["x-council"], "epping");
         assert_eq!(draft.headers[AUTHORIZATION], "Bearer from-a-step");
         assert!(!draft.text(&Mask::default()).contains("from-a-step"));
@@ -327,7 +254,7 @@ mod tests {
     #[test]
     fn a_base_url_with_credentials_query_or_another_scheme_is_refused() {
         for found in ["ftp://x", "http://u:p@x", "http://x?a=1", "waste.example", ""] {
-            assert!(base(found).is_err(), "{found}");
+            assert!(address::base(found).is_err(), "{found}");
         }
     }
 }

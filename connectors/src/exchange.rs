@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use mappings::mapping::Answer;
+use http::Version;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use mappings::mapping::{Answer, Received};
 use reqwest::{Client, Response, Url};
 
-use crate::charset;
 use crate::draft::Draft;
 use crate::handshake;
 use crate::mask::{HIDDEN, Mask, is_sensitive};
@@ -16,17 +16,6 @@ use crate::mask::{HIDDEN, Mask, is_sensitive};
 pub(crate) const LARGEST: usize = 1 << 20;
 /// The most that is kept of an answer's text for the record.
 const KEPT: usize = 16 << 10;
-
-/// A complete answer.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    /// The answer; its body is empty where it could not be read.
-    pub(crate) answer: Answer,
-    /// Why the body could not be read.
-    pub(crate) unreadable: Option<String>,
-    /// It was larger than it may be.
-    pub(crate) too_large: bool,
-}
 
 /// How much of an answer is read, and whether it may be a list, of which one item may be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +49,7 @@ pub(crate) async fn send(
     draft: &Draft,
     patience: Duration,
     room: Room,
-) -> Result<Reply, Broken> {
+) -> Result<Received, Broken> {
     let origin = draft.url.origin().ascii_serialization();
     let request = client
         .request(draft.method.clone(), draft.url.clone())
@@ -75,7 +64,7 @@ pub(crate) async fn send(
     read(response, room).await.map_err(|error| broken(&error, &origin))
 }
 
-async fn read(mut response: Response, room: Room) -> Result<Reply, reqwest::Error> {
+async fn read(mut response: Response, room: Room) -> Result<Received, reqwest::Error> {
     let status = response.status().as_u16();
     let headers = response
         .headers()
@@ -84,33 +73,31 @@ async fn read(mut response: Response, room: Room) -> Result<Reply, reqwest::Erro
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    let content_type =
-        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let is_open_ended = is_open_ended(&response);
     let mut bytes = Vec::new();
-    let mut too_large = false;
     while let Some(chunk) = response.chunk().await? {
         if bytes.len() + chunk.len() > room.most() {
-            too_large = true;
-            break;
+            let reason = format!("the answer is larger than {}", size(room.most()));
+            return Ok(Received::too_large(status, headers, reason));
         }
         bytes.extend_from_slice(&chunk);
     }
-    let body = match room {
-        _ if too_large => Err(format!("the answer is larger than {}", size(room.most()))),
-        Room::Document(_) => {
-            charset::decode(&bytes, content_type.as_deref()).map(|body| (body, None)).map_err(said)
-        }
-        Room::List(_) => charset::decode_marked(bytes, content_type.as_deref()).map_err(said),
+    let received = match room {
+        Room::Document(_) => Received::new(status, headers, &bytes),
+        Room::List(_) => Received::marked(status, headers, bytes),
     };
-    let (body, unreadable) = match body {
-        Ok((body, invalid)) => (body, invalid.map(said)),
-        Err(reason) => (String::new(), Some(reason)),
-    };
-    Ok(Reply { answer: Answer { status, headers, body }, unreadable, too_large })
+    Ok(Received { is_open_ended, ..received })
 }
 
-fn said(error: charset::Undecodable) -> String {
-    error.to_string()
+/// Whether nothing but the end of the connection ends the body (RFC 9112, section 6.3, rule 8).
+fn is_open_ended(response: &Response) -> bool {
+    let headers = response.headers();
+    let closes = headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+    // The client takes the length away from a body that it unpacked; such a one knows its own end.
+    response.version() < Version::HTTP_2
+        && (closes || response.version() < Version::HTTP_11)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// A size for people.
@@ -187,12 +174,11 @@ mod tests {
 
     use super::*;
     use crate::connector::client;
-    use crate::draft;
     use crate::scripted::{Scripted, Turn, answer, cut_answer};
 
     const WHOLE: Duration = Duration::from_millis(500);
 
-    async fn exchange(url: &str, call: Call) -> (Result<Reply, Broken>, String) {
+    async fn exchange(url: &str, call: Call) -> (Result<Received, Broken>, String) {
         exchange_within(url, call, WHOLE).await
     }
 
@@ -200,7 +186,7 @@ mod tests {
         url: &str,
         call: Call,
         answer_timeout: Duration,
-    ) -> (Result<Reply, Broken>, String) {
+    ) -> (Result<Received, Broken>, String) {
         let connection = Connection {
             base_url: url.to_owned(),
             auth: Auth::Basic { username: "u".into(), password: Secret::new("p4ssword".into()) },
@@ -209,7 +195,7 @@ mod tests {
             answer_timeout,
             headers: vec![("X-Council".into(), "harlow".into())],
         };
-        let base = draft::base(url).expect("a base URL");
+        let base = mappings::mapping::address::base(url).expect("a base URL");
         let client = client(&connection, &base, 1).expect("a client");
         let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
         (send(&client, &draft, answer_timeout, Room::Document(LARGEST)).await, draft.text(&Mask::default()))
@@ -219,7 +205,7 @@ mod tests {
         Call { method: "POST", path: "/jobs?x=1".into(), headers: Vec::new(), body }
     }
 
-    async fn reply(turn: Turn) -> Reply {
+    async fn reply(turn: Turn) -> Received {
         let system = Scripted::start([turn]).await;
         exchange(&system.url, post(Body::Json("{}".into()))).await.0.expect("an answer")
     }
@@ -379,6 +365,48 @@ mod tests {
         let small = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV\xca\xcaOR\xb2R2W\xaa\x05\x00L\x88o\"\x0b\x00\x00\x00";
         let reply = reply(answer(200, &["content-encoding: gzip"], small)).await;
         assert_eq!(reply.answer.body, "{\"job\":\"7\"}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_only_the_end_of_the_connection_ends_says_so() {
+        let say = |head: &str, body: &[u8]| Turn::Say([head.as_bytes(), b"\r\n\r\n", body].concat());
+        let open = reply(say("HTTP/1.0 200 OK\r\ncontent-type: text/plain", b"1234")).await;
+        assert_eq!((open.answer.body.as_str(), open.is_open_ended), ("1234", true));
+        let closed = reply(say("HTTP/1.1 200 OK\r\nconnection: close", b"1234")).await;
+        assert!(closed.is_open_ended);
+        let measured = reply(answer(200, &[], "1234")).await;
+        assert!(!measured.is_open_ended);
+        let chunked = say(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked",
+            b"4\r\n1234\r\n0\r\n\r\n",
+        );
+        assert!(!reply(chunked).await.is_open_ended);
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_own_end_is_missing_is_none() {
+        let chunks =
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n4\r\n1234\r\n"
+                .to_vec();
+        // Half of `printf '{"job":"7"}' | gzip -n`
+        let half = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV\xca\xca";
+        let zipped = [b"HTTP/1.0 200 OK\r\ncontent-encoding: gzip\r\n\r\n".as_slice(), half].concat();
+        for turn in [Turn::Say(chunks), Turn::Say(zipped)] {
+            let system = Scripted::start([turn]).await;
+            let broken = exchange(&system.url, post(Body::None)).await.0.expect_err("broken");
+            assert!(matches!(broken, Broken::NotAnswered(_)), "{broken:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_root_part_of_a_mime_message_is_the_answer() {
+        let kind = "content-type: multipart/related; type=\"application/xop+xml\"; boundary=b; start=\"<r>\"";
+        let body = b"--b\r\nContent-ID: <photo>\r\n\r\n\xff\xd8\r\n--b\r\nContent-ID: <r>\r\n\
+                     Content-Type: application/xop+xml; charset=iso-8859-1\r\n\r\n<No>\xe9</No>\r\n--b--";
+        let whole = reply(answer(200, &[kind], body)).await;
+        assert_eq!((whole.answer.body.as_str(), whole.unreadable), ("<No>é</No>", None));
+        let cut = reply(answer(200, &[kind], &body[..body.len() - 6])).await;
+        assert!(cut.unreadable.is_some_and(|reason| reason.contains("cut short")));
     }
 
     #[tokio::test]

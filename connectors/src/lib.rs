@@ -7,7 +7,6 @@
 
 pub mod callback;
 mod carried;
-mod charset;
 mod classify;
 mod connector;
 mod draft;
@@ -24,7 +23,6 @@ mod token;
 mod walk;
 
 pub use carried::Carried;
-pub use charset::{Undecodable, encoding_of};
 pub use connector::Connector;
 pub use draft::preview;
 pub use outcome::{Error, Gathered, Outcome, Performed, ReadFailure};

@@ -103,6 +103,8 @@ pub struct ReadFailure {
     pub answer: Option<String>,
     /// The answer was larger than it may be: asking for less may help, asking again does not.
     pub too_large: bool,
+    /// The call cannot be made of what is known: asking again changes nothing.
+    pub is_unrenderable: bool,
 }
 
 /// What was read out of a system.

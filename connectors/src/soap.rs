@@ -8,9 +8,6 @@ const WSSE: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wsse
 const PASSWORD_TEXT: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText";
 
-/// The media type of SOAP 1.1.
-pub(crate) const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
-
 /// Wraps one element into an envelope. `Nonce` and `Created`, optional in the profile, are left out: the
 /// call stays the same text for the same request, and no system's clock can refuse it.
 pub(crate) fn envelope(element: &str, auth: &Auth) -> String {
@@ -48,11 +45,6 @@ pub(crate) fn envelope(element: &str, auth: &Auth) -> String {
     )
 }
 
-/// The value of the `SOAPAction` header: quoted, and empty where the mapping names none (section 6.1.1).
-pub(crate) fn action(action: Option<&str>) -> String {
-    format!("\"{}\"", action.unwrap_or_default())
-}
-
 /// Text as XML character data.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
@@ -81,11 +73,5 @@ mod tests {
              <soap:Envelope xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\">\
              <soap:Body><Ping/></soap:Body></soap:Envelope>"
         );
-    }
-
-    #[test]
-    fn the_soap_action_is_always_quoted() {
-        assert_eq!(action(Some("urn:x/Create")), "\"urn:x/Create\"");
-        assert_eq!(action(None), "\"\"");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::digits;
 use crate::mapping::ReadError;
 
 /// Reads one JSON document (RFC 8259). A byte order mark is passed over; nesting is limited to 128 levels, so
@@ -14,7 +15,7 @@ pub fn read(text: &str) -> Result<Value, ReadError> {
     if text.trim().is_empty() {
         return Err(ReadError { reason: "empty: expected JSON".into() });
     }
-    serde_json::from_str(text).map_err(|error| {
+    digits::from_str(text).map_err(|error| {
         let reason = if error.is_eof() {
             format!("JSON that is cut short: {error}")
         } else if error.to_string().starts_with("recursion limit") {

@@ -8,8 +8,12 @@ pub mod domain;
 pub mod mapping;
 pub mod sla;
 
+pub mod charset;
+pub mod digits;
 pub mod form;
 pub mod json;
+mod media_type;
+pub mod multipart;
 pub mod xml;
 
 /// Stands in a text for what was no text in the character set that it came in: a noncharacter of Unicode, which no text

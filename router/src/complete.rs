@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use connectors::callback;
+use connectors::{ReadFailure, callback};
 use jiff::Timestamp;
 use mappings::bounds::Bounds;
 use mappings::domain::SystemName;
 use mappings::mapping::{BadItem, Catalogue, Facts, Poll, Reading, Report, System, context};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -110,10 +110,11 @@ impl Listener {
         let read = callback::event(headers, body).map_err(|error| error.to_string());
         let read = read.and_then(|event| {
             bounds.measure(&event.body).map_err(|excess| excess.to_string())?;
-            webhook.reports(&event).map_err(|error| error.to_string())
+            let reading = webhook.reports(&event).map_err(|error| error.to_string())?;
+            Ok((reading, event))
         });
-        let mut reading = match read {
-            Ok(reading) => reading,
+        let (mut reading, event) = match read {
+            Ok(read) => read,
             Err(reason) => {
                 // The caller is who it must be: what it says is kept, whether it sends it again or not.
                 let item = BadItem::new(reason.as_str(), &String::from_utf8_lossy(body));
@@ -124,18 +125,23 @@ impl Listener {
         if let Some(call) = &webhook.read_back {
             let steps = system.call(call).ok_or_else(|| unreadable("its mapping names no such call"))?;
             let thin = std::mem::take(&mut reading.reports);
+            let document = webhook.document(&event).map_err(|error| unreadable(&error.reason))?;
             for report in &thin {
                 let facts = Facts {
                     job: report.job.clone(),
-                    event: Some(json!({
-                        "job": report.job.as_ref().map(|job| job.as_str()),
-                        "reference": report.reference.as_ref().map(|ticket| ticket.as_str()),
-                        "said": report.said,
-                    })),
+                    event: Some(document.clone()),
                     ..Facts::at(self.clock.now())
                 };
                 let read = self.connector.read_soon(steps, context(&Value::Null, &facts), facts.now).await;
-                reading.append(read.map_err(|failure| Refused::NotReadBack(failure.to_string()))?);
+                match read {
+                    Ok(read) => reading.append(read),
+                    // Sent again, it would say no more: a person has to look.
+                    Err(ReadFailure { is_unrenderable: true, reason, .. }) => {
+                        let reason = format!("what it is about cannot be asked for: {reason}");
+                        reading.set_aside.push(BadItem::new(reason, &event.body));
+                    }
+                    Err(failure) => return Err(Refused::NotReadBack(failure.to_string())),
+                }
             }
         }
         self.take(reading, Way::Webhook).await?;

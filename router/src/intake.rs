@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mappings::bounds::{Bounds, Excess};
 use mappings::domain::{Council, InvalidRequest, Operation, Request, Revised, Revision, SystemName, Ticket};
-use mappings::mapping::Catalogue;
+use mappings::mapping::{Catalogue, Received};
 use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope, Glimpse};
@@ -43,11 +43,14 @@ pub struct Message {
 impl Message {
     /// A message of a CRM in its native form, which is read only within the bounds.
     pub fn native(door: &'static str, crm: SystemName, body: Vec<u8>, bounds: &Bounds) -> Self {
-        // What is no text at all is told by whoever translates it.
-        let measured = match std::str::from_utf8(&body) {
-            Ok(text) => bounds.measure(text).map(drop),
-            Err(_) => bounds.admit(body.len()),
-        };
+        let measured = bounds.admit(body.len()).and_then(|()| {
+            let read = Received::new(200, Vec::new(), &body);
+            match read.unreadable {
+                None => bounds.measure(&read.answer.body).map(drop),
+                // What is no text at all is told by whoever translates it.
+                Some(_) => Ok(()),
+            }
+        });
         let (kept, length) = beginning(&body);
         let delivery = match measured {
             Ok(()) => Ok(Delivery::Foreign { content_type: None, bytes: body }),
@@ -166,8 +169,8 @@ pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Unde
             let Glimpse { council, ticket, .. } = subject;
             return vec![Err(Box::new(Refusal { council, ticket, ..*refusal }))];
         }
-        Ok(Delivery::Foreign { bytes, .. }) => match &crm {
-            Some(crm) => return vec![native(&door, crm, &bytes, catalogue)],
+        Ok(Delivery::Foreign { bytes, content_type }) => match &crm {
+            Some(crm) => return vec![native(&door, crm, &bytes, content_type, catalogue)],
             None => {
                 let reason = "it is not a CloudEvent: expected application/cloudevents+json, cloudEvents: headers, or the native door of a CRM";
                 return vec![Err(door.refuse(None, None, reason))];
@@ -220,16 +223,25 @@ fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Und
     })
 }
 
-fn native(door: &Door, crm: &SystemName, bytes: &[u8], catalogue: &Catalogue) -> Understood {
+fn native(
+    door: &Door,
+    crm: &SystemName,
+    bytes: &[u8],
+    content_type: Option<String>,
+    catalogue: &Catalogue,
+) -> Understood {
     let Some(intake) = catalogue.system(crm).and_then(|system| system.intake()) else {
         let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
         return Err(door.refuse(None, None, &reason));
     };
-    let body = std::str::from_utf8(bytes).map_err(|error| {
-        door.refuse(None, None, &format!("it is not UTF-8 after byte {}", error.valid_up_to()))
-    })?;
+    let headers = content_type.map(|kind| ("content-type".to_owned(), kind)).into_iter().collect();
+    let message = Received::new(200, headers, bytes);
+    if let Some(reason) = &message.unreadable {
+        return Err(door.refuse(None, None, reason));
+    }
+    let body = &message.answer.body;
     let translated = match door.name {
-        POLL => intake.understand(serde_json::from_str(body).unwrap_or_default(), door.now),
+        POLL => intake.understand(mappings::digits::from_str(body).unwrap_or_default(), door.now),
         _ => intake.translate(body, door.now),
     };
     let (id, document) = translated.map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;

@@ -1,5 +1,6 @@
 //! What may be read at once: bodies under way and the trees that are built of them take a bounded memory.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use mappings::bounds::Bounds;
@@ -76,8 +77,11 @@ impl Part {
 /// About how much memory the document of a body takes beside the body: nothing where it exceeds the bounds, since it is
 /// not built then.
 pub fn memory_of(body: &[u8], bounds: &Bounds) -> usize {
-    let text = std::str::from_utf8(body).unwrap_or_default();
-    bounds.measure(text).map_or(0, |extent| extent.memory())
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(mappings::charset::decode(body, None).unwrap_or_default()),
+    };
+    bounds.measure(&text).map_or(0, |extent| extent.memory())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion, version};
 
-use crate::draft::{self, Draft};
+use crate::draft::Draft;
 use crate::exchange::{self, Broken};
 
 const CERTIFICATE: &[u8] = include_bytes!("loopback.crt");
@@ -73,7 +73,7 @@ async fn post(url: &str) -> Result<u16, Broken> {
     };
     let call =
         Call { method: "POST", path: "/jobs".into(), headers: Vec::new(), body: Body::Json("{}".into()) };
-    let base = draft::base(url).expect("a base URL");
+    let base = mappings::mapping::address::base(url).expect("a base URL");
     let draft = Draft::new(&base, &connection, &call, None).expect("a draft");
     let trusted = Certificate::from_pem(CERTIFICATE).expect("a certificate");
     let client = Client::builder().tls_certs_only([trusted]).no_proxy().timeout(second).build();

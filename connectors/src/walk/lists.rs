@@ -1,11 +1,11 @@
 //! How far an answer of the walk is read, and what its lists say.
 
 use mappings::domain::Job;
-use mappings::mapping::{Answer, List, Step};
+use mappings::mapping::{Answer, List, Received, Step};
 use serde_json::Value;
 
 use super::Walk;
-use crate::exchange::{self, Reply, Room};
+use crate::exchange::{self, Room};
 
 /// The most that is read of a list whose items cannot be told in its text, so that it becomes a tree as a whole.
 const TREE: usize = 4 << 20;
@@ -21,26 +21,14 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes the items of a list out of an answer. Bytes that are no text are then those of the items that hold them.
-    pub(super) fn separate(&mut self, step: &Step, reply: &mut Reply) -> Option<List> {
-        self.too_large |= reply.too_large;
-        if self.reading.is_none() || reply.too_large {
+    /// Takes the items of a list out of an answer.
+    pub(super) fn separate(&mut self, step: &Step, reply: &mut Received) -> Option<List> {
+        self.too_large |= reply.is_too_large;
+        if self.reading.is_none() || reply.is_too_large {
             return None;
         }
         self.room = self.room.saturating_sub(reply.answer.body.len());
-        match step.separate(&mut reply.answer) {
-            Ok(list) => {
-                if list.is_some() && reply.answer.is_text() {
-                    reply.unreadable = None;
-                }
-                list
-            }
-            Err(error) => {
-                reply.unreadable = Some(error.reason);
-                reply.answer.body.clear();
-                None
-            }
-        }
+        step.separate(reply)
     }
 
     /// Reads the reports of an answer that was accepted.

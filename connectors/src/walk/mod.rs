@@ -6,17 +6,18 @@ mod renewal;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use http::StatusCode;
 use jiff::Timestamp;
 use mappings::domain::Job;
-use mappings::mapping::{Answer, Call, Reading, RenderError, Rendered, Step, Steps, Verdict, add_step};
+use mappings::mapping::{
+    Answer, Call, Reading, Received, RenderError, Rendered, Step, Steps, Verdict, add_step, address,
+};
 use serde_json::{Map, Value};
 
 use crate::carried::Carried;
 use crate::classify;
 use crate::connector::Connector;
 use crate::draft::Draft;
-use crate::exchange::{self, Broken, Reply, Room};
+use crate::exchange::{self, Broken, Room};
 use crate::mask::Mask;
 use crate::outcome::{Gathered, Outcome, Performed, ReadFailure};
 use crate::stored::Key;
@@ -200,7 +201,10 @@ impl<'a> Walk<'a> {
             Ok(Outcome::Delivered { .. }) => return Ok(true),
             Ok(Outcome::Retry { after, reason } | Outcome::Pending { after, reason, .. }) => (reason, after),
             Ok(Outcome::Rejected { reason, .. } | Outcome::Unknown { reason }) => (reason, None),
-            Err(error) => (error.to_string(), None),
+            Err(error) => {
+                let failure = self.failure(error.to_string(), None);
+                return Err(ReadFailure { is_unrenderable: true, ..failure });
+            }
         };
         Err(self.failure(reason, after))
     }
@@ -208,7 +212,8 @@ impl<'a> Walk<'a> {
     fn failure(&mut self, reason: String, after: Option<Duration>) -> ReadFailure {
         let Wire { status, call, answer } = self.wire();
         let too_large = self.too_large;
-        ReadFailure { reason: self.mask().text(&reason), after, status, call, answer, too_large }
+        let reason = self.mask().text(&reason);
+        ReadFailure { reason, after, status, call, answer, too_large, is_unrenderable: false }
     }
 
     /// The exchange that decides, as text.
@@ -323,13 +328,14 @@ impl<'a> Walk<'a> {
             }
             Ok(mut reply) => {
                 let list = self.separate(step, &mut reply);
-                let (came, renew) = self.judge(step, call, &reply);
+                let (came, renew) = self.judge(step, &reply);
                 let refused = renew || renewal::is_refusal(&reply.answer, &came);
                 if matches!(came, Came::Accepted) {
                     self.read_list(step, &reply.answer, list);
                 }
                 self.keep(step, key.cloned(), &came, &reply);
-                let next = step.next(&reply.answer).and_then(|link| draft.beside(&self.way.base, &link));
+                let link = step.next(&reply.answer);
+                let next = link.and_then(|link| address::beside(&draft.url, &self.way.base, &link));
                 if matches!(came, Came::Accepted) && self.shown && self.reading.is_none() {
                     self.answers.push((step, reply.answer.clone()));
                 }
@@ -340,7 +346,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Sends a call, under an access token where the system wants one.
-    async fn send(&mut self, draft: &mut Draft, room: Room) -> Result<Reply, Unsent> {
+    async fn send(&mut self, draft: &mut Draft, room: Room) -> Result<Received, Unsent> {
         let client = &self.way.client;
         let patience = self.way.connection.answer_timeout;
         let Some(tokens) = self.way.tokens.as_ref().filter(|_| !draft.is_authorized()) else {
@@ -353,29 +359,15 @@ impl<'a> Walk<'a> {
         exchange::send(client, draft, patience, room).await.map_err(Unsent::Broken)
     }
 
-    /// The rules of the mapping first; where none of them matched, the status. Whether a rule says besides that the
-    /// credentials are to be fetched anew.
-    fn judge(&mut self, step: &'a Step, call: &Call, reply: &Reply) -> (Came, bool) {
-        let verdict = step.read(&reply.answer);
-        let renew = reply.unreadable.is_none() && matches!(verdict, Verdict::Retry { renew: true, .. });
-        (self.came(step, call, reply, verdict), renew)
+    /// What the mapping makes of an answer, and whether a rule says besides that the credentials are to be fetched anew.
+    fn judge(&mut self, step: &'a Step, reply: &Received) -> (Came, bool) {
+        let verdict = step.read(reply);
+        let renew = matches!(verdict, Verdict::Retry { renew: true, .. });
+        (self.came(step, &reply.answer, verdict), renew)
     }
 
-    fn came(&mut self, step: &'a Step, call: &Call, reply: &Reply, verdict: Verdict) -> Came {
-        let answer = &reply.answer;
-        let unmatched = |why: &str| Came::Failed(classify::unmatched(call.method, answer, why, self.now));
-        if let Some(why) = &reply.unreadable {
-            return unmatched(why);
-        }
+    fn came(&mut self, step: &'a Step, answer: &Answer, verdict: Verdict) -> Came {
         match verdict {
-            Verdict::Accepted { .. } if is_success(answer) && classify::is_html(answer) => {
-                unmatched("a web page came where an answer should be")
-            }
-            Verdict::NotAccepted { reason } => {
-                // The status goes before the reason in any case.
-                let status = format!("HTTP {}, and ", answer.status);
-                unmatched(reason.strip_prefix(&status).unwrap_or(&reason))
-            }
             Verdict::Accepted { job } => {
                 self.job = job.or(self.job.take());
                 if step.would_double() {
@@ -391,11 +383,14 @@ impl<'a> Walk<'a> {
             Verdict::Retry { reason, .. } => {
                 Came::Failed(Outcome::Retry { after: classify::pause(answer, self.now), reason })
             }
+            Verdict::Unmatched { reason, by_status } => {
+                Came::Failed(classify::unmatched(answer, by_status, reason, self.now))
+            }
         }
     }
 
     /// Shows the answer to later steps, and to later operations where it is stored.
-    fn keep(&mut self, step: &'a Step, key: Option<Key>, came: &Came, reply: &Reply) {
+    fn keep(&mut self, step: &'a Step, key: Option<Key>, came: &Came, reply: &Received) {
         if self.shown || key.is_some() {
             let seen = step.seen(&reply.answer);
             if let (Came::Accepted, Some(key), Some(lasts)) = (came, key, step.store) {
@@ -470,12 +465,10 @@ fn reason(outcome: &Outcome) -> String {
     }
 }
 
-fn is_success(answer: &Answer) -> bool {
-    StatusCode::from_u16(answer.status).is_ok_and(|status| status.is_success())
-}
-
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod rehearsed;
 #[cfg(test)]
 mod resuming;
 #[cfg(test)]

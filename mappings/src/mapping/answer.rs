@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::domain::{Disposition, Job};
-use crate::{UNDECODABLE, form, json, xml};
+use crate::{UNDECODABLE, charset, form, json, multipart, xml};
 
 /// A body that cannot be read as the document it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,76 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// The body, decoded.
     pub body: String,
+}
+
+/// An answer or event as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its body is empty where it could not be read.
+    pub answer: Answer,
+    /// Why the body could not be read.
+    pub unreadable: Option<String>,
+    /// Nothing but the end of the connection says where the body ends, so that it may be cut short.
+    pub is_open_ended: bool,
+    /// The body was larger than it may be, and was not read.
+    pub is_too_large: bool,
+}
+
+impl Received {
+    /// Reads the bytes of a body as text, in the character set that [`charset::encoding_of`] finds. Of a MIME message
+    /// the root part is the body, and its `Content-Type` takes the place of the message's.
+    pub fn new(status: u16, headers: Vec<(String, String)>, bytes: &[u8]) -> Self {
+        let mut answer = Answer { status, headers, body: String::new() };
+        let unreadable = answer.decode(bytes).err().map(|error| error.reason);
+        Self { unreadable, ..answer.into() }
+    }
+
+    /// The same of what may be a list: bytes that are not text are marked where they stand, so that they cost only the
+    /// item that holds them.
+    pub fn marked(status: u16, headers: Vec<(String, String)>, bytes: Vec<u8>) -> Self {
+        let mut answer = Answer { status, headers, body: String::new() };
+        let decoded = answer.root(bytes).and_then(|(bytes, media_type)| {
+            charset::decode_marked(bytes, media_type.as_deref()).map_err(undecodable)
+        });
+        let unreadable = match decoded {
+            Ok((body, invalid)) => {
+                answer.body = body;
+                invalid.map(|error| error.to_string())
+            }
+            Err(error) => Some(error.reason),
+        };
+        Self { unreadable, ..answer.into() }
+    }
+
+    /// One whose body is too large to be read.
+    pub fn too_large(status: u16, headers: Vec<(String, String)>, reason: String) -> Self {
+        let answer = Answer { status, headers, body: String::new() };
+        Self { unreadable: Some(reason), is_too_large: true, ..answer.into() }
+    }
+
+    /// The body as [`Answer::document`] has it.
+    ///
+    /// # Errors
+    /// [`ReadError`] also when the bytes could not be read.
+    pub(super) fn document(&self, xml_lists: &[String]) -> Result<Value, ReadError> {
+        match &self.unreadable {
+            Some(reason) => Err(ReadError { reason: reason.clone() }),
+            None => self.answer.document(xml_lists),
+        }
+    }
+
+    /// Whether the body may have been cut short without a sign of it: it has no brackets that would be missing, no
+    /// line end, and no length.
+    pub(super) fn may_be_cut(&self) -> bool {
+        let body = &self.answer.body;
+        self.is_open_ended && !body.is_empty() && !self.answer.is_structured() && !body.ends_with('\n')
+    }
+}
+
+impl From<Answer> for Received {
+    fn from(answer: Answer) -> Self {
+        Self { answer, unreadable: None, is_open_ended: false, is_too_large: false }
+    }
 }
 
 /// What the answer rules of a step say of an answer.
@@ -55,17 +125,67 @@ pub enum Verdict {
         /// The system's own reference, where the mapping reads one.
         job: Option<Job>,
     },
-    /// No rule matched: the connector decides by the status.
-    NotAccepted {
-        /// What was missing.
+    /// No rule matched: the status decides.
+    Unmatched {
+        /// Status and what was missing, in plain words.
         reason: String,
+        /// What the status says.
+        by_status: ByStatus,
     },
+}
+
+/// What an answer that no rule matched comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByStatus {
+    /// It may have been carried out.
+    Unknown,
+    /// Certainly not carried out, or a call that changes nothing.
+    Retry,
+    /// Refused in words that nobody knows.
+    Rejected,
 }
 
 impl Answer {
     /// The first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    fn decode(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
+        let media_type = self.header("content-type").map(str::to_owned);
+        self.body = if media_type.as_deref().is_some_and(multipart::has_a_root) {
+            let (bytes, media_type) = self.root(bytes.to_vec())?;
+            charset::decode(&bytes, media_type.as_deref()).map_err(undecodable)?
+        } else {
+            charset::decode(bytes, media_type.as_deref()).map_err(undecodable)?
+        };
+        Ok(())
+    }
+
+    /// The bytes of the body with their media type, which of a MIME message are those of its root part.
+    fn root(&mut self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<String>), ReadError> {
+        let media_type = self.header("content-type").map(str::to_owned);
+        match media_type {
+            Some(media_type) if multipart::has_a_root(&media_type) && !bytes.trim_ascii().is_empty() => {
+                let part = multipart::root(&media_type, &bytes)?;
+                self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+                let media_type = part.content_type.clone();
+                self.headers.extend(part.content_type.map(|kind| ("content-type".to_owned(), kind)));
+                Ok((part.bytes, media_type))
+            }
+            media_type => Ok((bytes, media_type)),
+        }
+    }
+
+    /// Whether the body is a page for a browser: a proxy's, a login's or an error's, whatever its type says.
+    pub(super) fn is_page(&self) -> bool {
+        is_html(self.body.trim_start_matches('\u{feff}').trim_start())
+    }
+
+    /// Whether the body is markup or JSON, whose end can be seen.
+    pub(super) fn is_structured(&self) -> bool {
+        let body = self.body.trim_start_matches('\u{feff}').trim_start();
+        body.starts_with(['<', '{', '[', '"'])
     }
 
     /// The body as a document: JSON as it is, XML by the rules of [`crate::xml`], a form as an object of
@@ -136,6 +256,10 @@ impl Answer {
         seen.insert("body".into(), body);
         Value::Object(seen)
     }
+}
+
+fn undecodable(error: charset::Undecodable) -> ReadError {
+    ReadError { reason: error.to_string() }
 }
 
 fn is_html(body: &str) -> bool {

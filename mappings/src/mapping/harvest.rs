@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::ReadError;
 use super::check::Check;
 use super::path::Path;
 use super::place::{self, Place};
-use super::scope::{Scope, is_empty};
+use super::scope::Scope;
 use super::yaml::Node;
 
 /// How a CRM is asked for new tickets: `poll:` of its intake.
@@ -63,9 +64,11 @@ impl Harvest {
     }
 
     /// The tickets in one page of the list.
-    pub fn items(&self, page: &Value) -> Vec<Value> {
-        let items = Scope::over(page).each(&self.each);
-        items.into_iter().filter(|item| !is_empty(item)).cloned().collect()
+    ///
+    /// # Errors
+    /// [`ReadError`] where the page holds no place for the list.
+    pub fn items(&self, page: &Value) -> Result<Vec<Value>, ReadError> {
+        Ok(Scope::over(page).list(&self.each)?.into_iter().cloned().collect())
     }
 }
 
@@ -93,8 +96,9 @@ mod tests {
         let harvest = harvest.unwrap_or_else(|| panic!("{:?}", check.findings));
         assert_eq!((harvest.every.as_secs(), harvest.overlap.as_secs()), (60, 600));
         let page = json!({"items": [{"id": 1, "Status": "new"}, {"id": 2, "Status": "resolved"}, {}]});
-        assert_eq!(harvest.items(&page), [json!({"id": 1, "Status": "new"})]);
-        assert!(harvest.items(&json!([])).is_empty());
+        assert_eq!(harvest.items(&page), Ok(vec![json!({"id": 1, "Status": "new"})]));
+        assert_eq!(harvest.items(&json!({"items": []})), Ok(vec![]));
+        assert!(harvest.items(&json!("OK")).is_err());
     }
 
     #[test]

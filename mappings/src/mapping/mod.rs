@@ -4,6 +4,7 @@
 //! checked then, and all mistakes are told at once as [`Finding`]s. Afterwards rendering and reading cannot
 //! fail for a reason that lies in the mapping alone.
 
+pub mod address;
 mod answer;
 mod calendars;
 mod call;
@@ -16,7 +17,9 @@ mod completion;
 mod connection;
 mod context;
 mod date;
+mod escape;
 mod expression;
+mod failure;
 mod files;
 mod finding;
 #[cfg(test)]
@@ -48,11 +51,13 @@ mod system;
 mod targets;
 mod template;
 mod test;
+mod unmatched;
+pub mod wire;
 pub mod yaml;
 
-pub use answer::{Answer, ReadError, Verdict};
+pub use answer::{Answer, ByStatus, ReadError, Received, Verdict};
 pub use call::{Body, Call};
-pub use cases::{CaseResult, run_cases};
+pub use cases::{CaseResult, Message, Rehearsal, rehearse, run_cases};
 pub use catalogue::Catalogue;
 pub use close::{CloseRules, FollowOn, InDoubt, Together, When};
 pub use closed::ClosedHours;

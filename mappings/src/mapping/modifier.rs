@@ -217,16 +217,12 @@ impl Cast {
         let trimmed = text.trim();
         match self {
             Self::String => Ok(Value::String(text.to_owned())),
-            Self::Integer => {
-                integer(trimmed).map(Value::from).ok_or_else(|| format!("{trimmed:?} is not a whole number"))
-            }
-            Self::Number => trimmed
-                .parse::<i64>()
-                .map(Number::from)
-                .ok()
-                .or_else(|| trimmed.parse::<f64>().ok().and_then(Number::from_f64))
+            Self::Integer => integer(trimmed)
                 .map(Value::Number)
-                .ok_or_else(|| format!("{trimmed:?} is not a number")),
+                .ok_or_else(|| format!("{trimmed:?} is not a whole number")),
+            Self::Number => {
+                number(trimmed).map(Value::Number).ok_or_else(|| format!("{trimmed:?} is not a number"))
+            }
             Self::Boolean => match trimmed.to_lowercase().as_str() {
                 "true" | "yes" | "y" | "1" | "on" => Ok(Value::Bool(true)),
                 "false" | "no" | "n" | "0" | "off" => Ok(Value::Bool(false)),
@@ -236,15 +232,30 @@ impl Cast {
     }
 }
 
-fn integer(text: &str) -> Option<i64> {
-    if let Ok(number) = text.parse::<i64>() {
-        return Some(number);
-    }
-    let (whole, fraction) = text.split_once('.')?;
-    if !fraction.bytes().all(|digit| digit == b'0') {
+/// A whole number of any length, without the zeros that JSON does not allow before it or the part after its point.
+fn integer(text: &str) -> Option<Number> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_digits(whole) || !fraction.bytes().all(|digit| digit == b'0') {
         return None;
     }
-    whole.parse().ok()
+    let significant = whole.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some(Number::from(0));
+    }
+    serde_json::from_str(&format!("{sign}{significant}")).ok()
+}
+
+/// A number with the digits it is written with, where JSON can carry them.
+fn number(text: &str) -> Option<Number> {
+    if let Ok(number) = serde_json::from_str::<Number>(text) {
+        return Some(number);
+    }
+    integer(text).or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64))
 }
 
 fn text(value: &Value, trail: &Trail) -> Result<String, RenderError> {

@@ -126,6 +126,17 @@ impl Path {
         Some((hops, Some(Filter(JpQuery { segments: vec![last.clone()] }))))
     }
 
+    /// Whether what would hold its hits is there: of `$.result.jobs` the result, of `$..job` any document at all.
+    /// A list that selects nothing in such a place is empty; elsewhere the document is another one.
+    pub(super) fn has_place(&self, start: &Value) -> bool {
+        if !start.is_object() && !start.is_array() {
+            return false;
+        }
+        let names = self.names();
+        let holders = names.split_last().map_or(&[][..], |(_, holders)| holders);
+        holders.iter().try_fold(start, |value, name| value.get(name)).is_some()
+    }
+
     /// Everything it selects, in document order.
     pub(super) fn select<'v>(&self, start: &'v Value) -> Vec<&'v Value> {
         match &self.walk {
@@ -326,6 +337,19 @@ mod tests {
         assert_eq!(path.names(), ["steps", "get-ticket", "body"]);
         assert_eq!(path.origin(), Origin::Root);
         assert_eq!(Path::parse("$.a[?@.b].c").expect("valid").names(), ["a"]);
+    }
+
+    #[test]
+    fn a_list_has_its_place_where_what_holds_it_is_there() {
+        let has = |path: &str, document: Value| Path::parse(path).expect(path).has_place(&document);
+        assert!(has("$.jobs", json!({})) && has("$.jobs[*]", json!({"count": 0})) && has("$[*]", json!([])));
+        assert!(has("$.result.jobs", json!({"result": null})) && has("$.R.Job", json!({"R": ""})));
+        assert!(has("$.d.results[?@.open].job", json!({"d": {"count": 0}})));
+        assert!(has("$..Job", json!({"R": ""})));
+        assert!(!has("$.result.jobs", json!({"message": "x"})) && !has("$.R.L.Job", json!({"R": ""})));
+        for path in ["$.jobs", "$..Job", "$"] {
+            assert!(!has(path, json!(null)) && !has(path, json!("OK")) && !has(path, json!(7)), "{path}");
+        }
     }
 
     #[test]

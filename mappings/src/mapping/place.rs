@@ -10,6 +10,8 @@ pub(super) struct Place {
     pub(super) over: Over,
     /// Whether `@` has a meaning.
     pub(super) item: bool,
+    /// Whether what is made is an address.
+    pub(super) link: bool,
 }
 
 /// What `$` is.
@@ -25,11 +27,13 @@ pub(super) enum Over {
 
 impl Place {
     /// Where calls are rendered.
-    pub(super) const REQUEST: Self = Self { over: Over::Request, item: false };
+    pub(super) const REQUEST: Self = Self { over: Over::Request, item: false, link: false };
     /// Where answers and events are read.
-    pub(super) const ANSWER: Self = Self { over: Over::Answer, item: false };
+    pub(super) const ANSWER: Self = Self { over: Over::Answer, item: false, link: false };
+    /// Where an answer says that its next page is.
+    pub(super) const NEXT: Self = Self { link: true, ..Self::ANSWER };
     /// Where native messages are translated.
-    pub(super) const MESSAGE: Self = Self { over: Over::Message, item: false };
+    pub(super) const MESSAGE: Self = Self { over: Over::Message, item: false, link: false };
 
     /// The same within a list.
     pub(super) fn in_list(self) -> Self {

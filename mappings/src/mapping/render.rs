@@ -23,7 +23,7 @@ const METHODS: &[&str] = &["get", "post", "put", "patch", "delete"];
 const BODIES: &[&str] = &["json", "xml", "soap", "form", "text"];
 
 /// The unreserved characters of RFC 3986 stay as they are.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The request of one step, before a context fills it.
 pub(super) struct Outgoing {
@@ -64,6 +64,11 @@ impl Outgoing {
     /// Whether the call only reads.
     pub(super) fn is_get(&self) -> bool {
         self.method == "GET"
+    }
+
+    /// The method of the call.
+    pub(super) fn method(&self) -> &'static str {
+        self.method
     }
 
     /// Whether a second call would do something again: PUT and DELETE may be repeated (RFC 9110, section 9.2.2).
@@ -319,6 +324,26 @@ mod tests {
         );
         assert_eq!(made.body, Body::None);
         assert_eq!(call("{delete: \"/{$.ticket}\", query: {a: 1}}").path, "/CRM-1?a=1");
+    }
+
+    #[test]
+    fn a_number_is_written_as_it_came_wherever_it_goes() {
+        let step = "create:\n  post: /a/{$.n}\n  query: {n: $.n}\n  headers: {X-N: $.n}\n  json: {n: $.n, \
+                    s: {from: $.n, as: string}, t: {template: \"no. {$.n}\"}, m: {from: $.text, as: number}, \
+                    i: {from: $.text, as: integer}}\n";
+        let system = system("", step);
+        for number in ["1.10", "12345678901234567890", "1e3", "-0", "3.14159265358979323846264338327950288"] {
+            let context: Value = crate::digits::from_str(&format!(
+                "{{\"n\": {number}, \"text\": \"0012345678901234567890.0\"}}"
+            ))
+            .expect("JSON");
+            let call = create(&system).steps[0].render(&context).expect(number).call;
+            assert_eq!(call.path, format!("/a/{number}?n={number}"));
+            assert_eq!(call.headers, [("X-N".to_owned(), number.to_owned())]);
+            let (m, i) = ("12345678901234567890", "12345678901234567890");
+            let json = format!(r#"{{"n":{number},"s":"{number}","t":"no. {number}","m":{m},"i":{i}}}"#);
+            assert_eq!(call.body, Body::Json(json));
+        }
     }
 
     #[test]

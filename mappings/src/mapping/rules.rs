@@ -6,12 +6,13 @@ use crate::domain::{Disposition, Job};
 
 use super::check::{Check, Fields};
 use super::expression::Expression;
+use super::failure::{Failure, Kind, without_fault};
 use super::place::Place;
 use super::scope::{Scope, Trail};
 use super::statuses::disposition;
 use super::test::Test;
 use super::yaml::Node;
-use super::{Answer, Verdict};
+use super::{Answer, Received, Verdict, unmatched};
 
 /// The keys of the rules in a step.
 pub(super) const KEYS: &[&str] = &["done", "absent", "rejected", "retry", "accepted"];
@@ -74,22 +75,34 @@ impl Rules {
     }
 
     /// The first rule that matches. A rule that looks into the body never matches one that cannot be read.
-    pub(super) fn read(&self, answer: &Answer, xml_lists: &[String]) -> Verdict {
-        let (document, unreadable) = match answer.document(xml_lists) {
+    ///
+    /// A SOAP fault is never an acceptance, and only a rule that is about the fault itself reads it otherwise. A page
+    /// for a browser is none either, nor is an error object unless a rule that looks into the body takes it for one.
+    pub(super) fn read(&self, received: &Received, step: Asking<'_>) -> Verdict {
+        let answer = &received.answer;
+        let (document, unreadable) = match received.document(step.xml_lists) {
             Ok(document) => (document, None),
             Err(error) => (Value::Null, Some(error.reason)),
         };
         let scope = Scope::of(answer, &document);
         let holds = |test: &Test| (unreadable.is_none() || !test.reads_body()) && test.holds(scope);
         let say = |expression: &Expression| text(expression, scope);
+        let failure = Failure::of(answer, &document);
+        let rest = failure.as_ref().filter(|failure| failure.is_fault()).map(|_| without_fault(&document));
+        // A rule that fits without the fault as well was written for another answer.
+        let is_about_it = |test: &Test| {
+            rest.as_ref().is_none_or(|rest| test.reads_body() && !test.holds(Scope::of(answer, rest)))
+        };
+        let ends = |test: &Test| holds(test) && is_about_it(test);
+        let fits = |test: &Test| holds(test) && (!test.reads_body() || is_about_it(test));
 
-        if let Some((_, note)) = self.done.iter().find(|(when, _)| holds(when)) {
+        if let Some((_, note)) = self.done.iter().find(|(when, _)| ends(when)) {
             return Verdict::Done { note: say(note).unwrap_or_default() };
         }
-        if self.absent.iter().any(holds) {
+        if self.absent.iter().any(ends) {
             return Verdict::Absent;
         }
-        if let Some(refusal) = self.rejected.iter().find(|refusal| holds(&refusal.when)) {
+        if let Some(refusal) = self.rejected.iter().find(|refusal| fits(&refusal.when)) {
             let reason = refusal.reason.as_ref().and_then(say);
             return Verdict::Rejected {
                 disposition: refusal.disposition,
@@ -97,34 +110,89 @@ impl Rules {
                 say: refusal.say.as_ref().and_then(say),
             };
         }
-        if let Some(retry) = self.retry.iter().find(|retry| holds(&retry.when)) {
+        if let Some(retry) = self.retry.iter().find(|retry| fits(&retry.when)) {
             let reason = retry.reason.as_ref().and_then(say);
             let reason = reason.unwrap_or_else(|| format!("HTTP {}", answer.status));
             return Verdict::Retry { reason, renew: retry.renew };
         }
         let success = (200..300).contains(&answer.status);
-        let accepted = match &self.accepted {
-            Some(when) => holds(when),
-            None => success && unreadable.is_none(),
+        let unmatched = |why: &str| unmatched::by_status(step.method, answer, why);
+        match &failure {
+            Some(Failure { kind: Kind::Refusal, words }) if !unmatched::is_a_promise(answer.status) => {
+                return Verdict::Rejected { disposition: None, reason: words.clone(), say: None };
+            }
+            Some(Failure { kind: Kind::Refusal | Kind::Fault, words }) => {
+                return unmatched::failed(step.method, answer, words);
+            }
+            // A rule may name the status of an error that does no harm; a success that is an error it must look at.
+            Some(Failure { kind: Kind::ErrorObject, words })
+                if !self
+                    .accepted
+                    .as_ref()
+                    .is_some_and(|when| holds(when) && (!success || when.reads_body())) =>
+            {
+                return unmatched::stated(step.method, answer, words);
+            }
+            Some(Failure { kind: Kind::ErrorObject, .. }) | None => {}
+        }
+        if answer.is_page() && success {
+            return unmatched(&match unreadable {
+                Some(reason) => format!("the answer cannot be read: {reason}, a web page"),
+                None => "a web page came where an answer should be".to_owned(),
+            });
+        }
+        let accepted = match (&self.accepted, &unreadable) {
+            (Some(when), None) => holds(when),
+            // A word that is no data says no more than the status does, and a status of an error that the mapping names
+            // says enough; half a document under a success is half an answer.
+            (Some(when), Some(_)) => {
+                received.unreadable.is_none() && (!success || !answer.is_structured()) && holds(when)
+            }
+            (None, unreadable) => success && unreadable.is_none(),
         };
         if !accepted {
-            let reason = match unreadable {
-                Some(reason) => format!("HTTP {}, and the answer cannot be read: {reason}", answer.status),
-                None => format!("HTTP {}, and no rule of the mapping matches", answer.status),
-            };
-            return Verdict::NotAccepted { reason };
+            return unmatched(&match (&received.unreadable, unreadable) {
+                (Some(reason), _) => reason.clone(),
+                (None, Some(reason)) => format!("the answer cannot be read: {reason}"),
+                (None, None) => "no rule of the mapping matches".to_owned(),
+            });
+        }
+        if received.may_be_cut() && (step.reads_reports || self.reads_job_of_the_body(answer, scope)) {
+            return unmatched(
+                "the answer gives no length and may be cut short: what it says is not believed",
+            );
         }
         match &self.job {
             None => Verdict::Accepted { job: None },
             Some(job) => match text(job, scope).map(|text| Job::parse(text.trim())) {
                 Some(Ok(job)) => Verdict::Accepted { job: Some(job) },
-                Some(Err(error)) => Verdict::NotAccepted { reason: error.to_string() },
-                None => Verdict::NotAccepted {
-                    reason: format!("HTTP {}, and the answer holds no job reference", answer.status),
-                },
+                Some(Err(error)) => unmatched(&error.to_string()),
+                None => unmatched("the answer holds no job reference"),
             },
         }
     }
+
+    /// Whether the job reference comes out of the body: a header is always whole.
+    fn reads_job_of_the_body(&self, answer: &Answer, scope: Scope<'_>) -> bool {
+        let Some(job) = &self.job else { return false };
+        text(job, scope) != text(job, Scope::of(answer, &Value::Null))
+    }
+
+    /// Whether an answer is accepted only where something in it shows that the system did what was asked.
+    pub(super) fn prove(&self) -> bool {
+        self.job.is_some() || self.accepted.as_ref().is_some_and(Test::proves)
+    }
+}
+
+/// What is known of the step whose answer is read.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'s> {
+    /// The method of its call.
+    pub(super) method: &'static str,
+    /// Reports are read out of the answer.
+    pub(super) reads_reports: bool,
+    /// Elements that are always lists.
+    pub(super) xml_lists: &'s [String],
 }
 
 fn text(expression: &Expression, scope: Scope<'_>) -> Option<String> {
@@ -149,6 +217,7 @@ fn each<'n>(check: &mut Check<'_>, step: Fields<'n>, key: &str, known: &[&str]) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::ByStatus;
     use super::super::fixture::{SYSTEM, create, found, system};
     use super::*;
 
@@ -166,12 +235,12 @@ mod tests {
 
     fn read(step: &str, status: u16, body: &str) -> Verdict {
         let system = system("", step);
-        create(&system).steps[0].read(&Answer { status, headers: vec![], body: body.into() })
+        create(&system).steps[0].read(&Answer { status, headers: vec![], body: body.into() }.into())
     }
 
     fn not_accepted(step: &str, status: u16, body: &str) -> String {
         let verdict = read(step, status, body);
-        let Verdict::NotAccepted { reason } = verdict else { panic!("{verdict:?}") };
+        let Verdict::Unmatched { reason, .. } = verdict else { panic!("{verdict:?}") };
         reason
     }
 
@@ -233,9 +302,107 @@ mod tests {
         assert_eq!(read(plain, 204, ""), Verdict::Accepted { job: None });
         assert_eq!(read(plain, 200, "OK"), Verdict::Accepted { job: None });
         assert!(not_accepted(plain, 200, "<html/>").contains("HTML"));
-        assert!(not_accepted(plain, 302, "").contains("HTTP 302"));
+        assert!(not_accepted(plain, 302, "").contains("answered 302 Found"));
         let by_status = "create: {post: /, json: {}, accepted: {when: {status: 200}}}\n";
-        assert_eq!(read(by_status, 200, "<html/>"), Verdict::Accepted { job: None });
+        assert_eq!(read(by_status, 200, "OK"), Verdict::Accepted { job: None });
+        for body in ["<html/>", "<!doctype html><p>Log in", "{\"id\": 7", "<a><b>", "[1,"] {
+            assert!(not_accepted(by_status, 200, body).contains("cannot be read"), "{body}");
+        }
+    }
+
+    const FAULT: &str = "<e:Envelope xmlns:e='x'><e:Body><e:Fault><faultcode>e:CODE</faultcode>\
+                         <faultstring>Out of order</faultstring></e:Fault></e:Body></e:Envelope>";
+
+    fn fault(step: &str, status: u16, code: &str) -> Verdict {
+        read(step, status, &FAULT.replace("CODE", code))
+    }
+
+    #[test]
+    fn a_soap_fault_is_no_acceptance_whatever_the_status_and_the_rules_say() {
+        for rules in [
+            "",
+            ", accepted: {when: {status: [200, 400, 500]}}",
+            ", accepted: {when: {not: {path: $..Error, exists: true}}}",
+            ", accepted: {when: {path: \"$..*\", exists: true}, job: $..faultcode}",
+            ", done: {when: {not: {path: $..State, is: open}}, note: closed}",
+            ", done: {when: {status: [200, 400, 500]}, note: closed}",
+            ", absent: {when: {path: $..Job, exists: false}}",
+            ", rejected: {when: {path: $..Job, exists: false}, disposition: duplicate}",
+            ", retry: {when: {path: $..Job, exists: false}}",
+        ] {
+            let step = format!("create: {{post: /, soap: {{A: }}{rules}}}\n");
+            for status in [200, 400, 500] {
+                let refusal =
+                    Verdict::Rejected { disposition: None, reason: "Out of order".into(), say: None };
+                assert_eq!(fault(&step, status, "Client"), refusal, "{rules}");
+                let failed = fault(&step, status, "Server");
+                let Verdict::Unmatched { reason, by_status: ByStatus::Unknown } = failed else {
+                    panic!("{rules}: {failed:?}")
+                };
+                assert!(reason.ends_with(": Out of order"), "{reason}");
+            }
+        }
+        let read_only = "create: {get: /}\n";
+        let again = fault(read_only, 200, "Server");
+        assert!(matches!(again, Verdict::Unmatched { by_status: ByStatus::Retry, .. }), "{again:?}");
+    }
+
+    #[test]
+    fn a_rule_that_is_about_the_fault_goes_first() {
+        let step = |rule: &str| format!("create: {{post: /, soap: {{A: }}, {rule}}}\n");
+        let about = "{path: $..faultstring, matches: order}";
+        let done = step(&format!("done: {{when: {about}, note: it was done}}"));
+        assert_eq!(fault(&done, 500, "Server"), Verdict::Done { note: "it was done".into() });
+        assert_eq!(fault(&step(&format!("absent: {{when: {about}}}")), 500, "Server"), Verdict::Absent);
+        let retry = step(&format!("retry: {{when: {about}, reason: $..faultstring}}"));
+        assert_eq!(
+            fault(&retry, 200, "Client"),
+            Verdict::Retry { reason: "Out of order".into(), renew: false }
+        );
+        let by_status = step("retry: {when: {status: 500}, reason: busy}");
+        assert_eq!(fault(&by_status, 500, "Server"), Verdict::Retry { reason: "busy".into(), renew: false });
+        let refused =
+            fault(&step(&format!("rejected: {{when: {about}, disposition: declined}}")), 200, "Server");
+        assert!(matches!(refused, Verdict::Rejected { disposition: Some(Disposition::Declined), .. }));
+    }
+
+    #[test]
+    fn an_error_object_is_accepted_only_by_a_rule_that_looks_into_it() {
+        let error = r#"{"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "Out of order"}}"#;
+        for rules in ["", ", accepted: {when: {status: 200}}"] {
+            let step = format!("create: {{post: /, json: {{}}{rules}}}\n");
+            assert!(not_accepted(&step, 200, error).ends_with("-32000: Out of order"), "{rules}");
+        }
+        let looks = "create: {post: /, json: {}, accepted: {when: {path: $.error.code, is: -32000}}}\n";
+        assert_eq!(read(looks, 200, error), Verdict::Accepted { job: None });
+        assert!(not_accepted("create: {post: /, json: {}}\n", 400, error).contains("Out of order"));
+        let there = "create: {post: /, json: {}, accepted: {when: {status: [201, 412]}}}\n";
+        assert_eq!(read(there, 412, error), Verdict::Accepted { job: None });
+    }
+
+    #[test]
+    fn a_bare_word_without_an_end_is_not_believed_where_it_may_be_cut() {
+        let verdict = |step: &str, body: &str, headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            let answer = Answer { status: 200, headers, body: body.into() };
+            let system = system("", step);
+            create(&system).steps[0].read(&Received { is_open_ended: true, ..answer.into() })
+        };
+        let bare = "create: {post: /, json: {}, accepted: {job: $}}\n";
+        let cut = verdict(bare, "1234", &[]);
+        assert!(matches!(&cut, Verdict::Unmatched { reason, .. } if reason.contains("cut short")), "{cut:?}");
+        assert!(matches!(verdict(bare, "1234\r\n", &[]), Verdict::Accepted { job: Some(_) }));
+        let form = "create: {post: /, json: {}, accepted: {job: $.id}}\n";
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        assert!(matches!(verdict(form, "id=12", &[kind]), Verdict::Unmatched { .. }));
+        assert!(matches!(verdict(form, "{\"id\": 12}", &[]), Verdict::Accepted { job: Some(_) }));
+        assert!(matches!(verdict(form, "{\"id\": 12", &[]), Verdict::Unmatched { .. }));
+        let header = "create: {post: /, json: {}, accepted: {job: {header: Location}}}\n";
+        assert!(matches!(verdict(header, "mad", &[("location", "7")]), Verdict::Accepted { job: Some(_) }));
+        assert!(matches!(
+            verdict("create: {post: /, json: {}}\n", "O", &[]),
+            Verdict::Accepted { job: None }
+        ));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::path::{Origin, Path};
-use super::{Answer, RenderError};
+use super::{Answer, ReadError, RenderError};
 
 /// What paths select from.
 #[derive(Clone, Copy)]
@@ -51,6 +51,25 @@ impl<'v> Scope<'v> {
             }
         }
         items
+    }
+
+    /// The items of a list, which may be empty but must have its place in the document.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the document is another one than the list was looked for in.
+    pub(super) fn list(&self, path: &Path) -> Result<Vec<&'v Value>, ReadError> {
+        let items = self.each(path);
+        if items.is_empty() && !path.has_place(self.start(path)) {
+            let found = match self.start(path) {
+                Value::Null => "nothing",
+                Value::Bool(_) | Value::Number(_) | Value::String(_) => "a bare word",
+                Value::Array(_) | Value::Object(_) => "a document",
+            };
+            return Err(ReadError {
+                reason: format!("{found} where a list was expected at {}", path.text()),
+            });
+        }
+        Ok(items.into_iter().filter(|item| !is_empty(item)).collect())
     }
 
     fn start(&self, path: &Path) -> &'v Value {

@@ -15,11 +15,11 @@ use super::path::Path;
 use super::place::Place;
 use super::render::{self, Outgoing};
 use super::report::Reports;
-use super::rules::{self, Rules};
+use super::rules::{self, Asking, Rules};
 use super::scope::{Scope, Trail, is_empty};
 use super::test::Test;
 use super::yaml::{Node, Yaml};
-use super::{Answer, Call, Facts, List, ReadError, Reading, Verdict, context};
+use super::{Answer, Call, Facts, List, ReadError, Reading, Received, Verdict, context};
 
 /// Why a call cannot be rendered: the request lacks or misstates something the system needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +187,11 @@ impl Step {
         let outgoing = Outgoing::compile(check, fields);
         let sends = std::mem::take(&mut check.sent);
         let rules = Rules::compile(check, fields);
+        if let Some(soap) = fields.get("soap").filter(|_| !rules.prove()) {
+            let expected = "accepted: {when: …}, by something that only such an answer holds";
+            let hint = "a SOAP system often refuses under HTTP 200; only a fault is known as a refusal without a rule";
+            check.warn(soap.line, "a soap step whose accepted proves nothing", expected, Some(hint.into()));
+        }
         let reports = fields.get("reports").map(|node| Reports::compile(check, node));
         let next = fields.get("next").map(|node| next(check, fields, node));
         let next = match next {
@@ -265,13 +270,19 @@ impl Step {
         self.outgoing.is_get()
     }
 
-    /// What the answer rules say: `done`, `absent`, `rejected`, `retry`, `accepted`, the first that matches.
+    /// What the answer rules say: `done`, `absent`, `rejected`, `retry`, `accepted`, the first that matches, and where
+    /// none does, the status.
     ///
     /// A rule that looks into the body does not match a body that cannot be read; without an `accepted` test,
-    /// any 2xx with a body that can be read, or without one, is accepted. Where the mapping reads a job
-    /// reference and the answer has none, the answer is not accepted.
-    pub fn read(&self, answer: &Answer) -> Verdict {
-        self.rules.read(answer, &self.xml_lists)
+    /// any 2xx with a body that can be read, or without one, is accepted, unless it states a failure. Where the
+    /// mapping reads a job reference and the answer has none, the answer is not accepted.
+    pub fn read(&self, received: &Received) -> Verdict {
+        let asking = Asking {
+            method: self.outgoing.method(),
+            reads_reports: self.reports.is_some(),
+            xml_lists: &self.xml_lists,
+        };
+        self.rules.read(received, asking)
     }
 
     /// Whether its answer is a list that may be long, since its items are read one by one.
@@ -285,14 +296,23 @@ impl Step {
     }
 
     /// Takes the items of a list out of an answer, before its rules are asked; `None` where it has none. What is left
-    /// in the answer is all of it where it is small, else what stands around the items.
-    ///
-    /// # Errors
-    /// [`ReadError`] where the answer is too large to be read as a whole and its items cannot be told in its text.
-    pub fn separate(&self, answer: &mut Answer) -> Result<Option<List>, ReadError> {
-        match &self.reports {
-            Some(reports) => reports.separate(answer, &self.xml_lists),
-            None => Ok(None),
+    /// in the answer is all of it where it is small, else what stands around the items. Bytes that are no text are then
+    /// those of the items that hold them. An answer that is too large to be read as a whole, and whose items cannot be
+    /// told in its text, is unreadable.
+    pub fn separate(&self, received: &mut Received) -> Option<List> {
+        let reports = self.reports.as_ref()?;
+        match reports.separate(&mut received.answer, &self.xml_lists) {
+            Ok(list) => {
+                if list.is_some() && received.answer.is_text() {
+                    received.unreadable = None;
+                }
+                list
+            }
+            Err(error) => {
+                received.unreadable = Some(error.reason);
+                received.answer.body.clear();
+                None
+            }
         }
     }
 
@@ -342,7 +362,7 @@ fn next(check: &mut Check<'_>, step: Fields<'_>, node: &Node) -> Option<Expressi
     if step.get("get").is_none() {
         check.error(node.line, "next in a step that is no get", "next only beside get");
     }
-    Expression::compile(check, node, Place::ANSWER)
+    Expression::compile(check, node, Place::NEXT)
 }
 
 fn seconds(check: &mut Check<'_>, node: &Node) -> Option<Duration> {
@@ -438,6 +458,24 @@ mod tests {
         {
             assert_eq!(list.next(&answer(last)), None, "{last}");
         }
+    }
+
+    #[test]
+    fn a_cursor_is_encoded_in_the_address_of_the_next_page() {
+        let next = |expression: &str, body: &str| {
+            let calls = format!("calls: {{list: {{get: /a, next: {expression}}}}}\n");
+            let system = system(&calls, STEPS);
+            let answer = Answer { status: 200, headers: vec![], body: body.into() };
+            system.call("list").expect("a call").steps[0].next(&answer)
+        };
+        let cursor = r#"{"next": "b64/+=&page=9", "link": "/a?since=1%2B1"}"#;
+        let template = "{template: \"/a?cursor={$.next}\"}";
+        assert_eq!(next(template, cursor).as_deref(), Some("/a?cursor=b64%2F%2B%3D%26page%3D9"));
+        assert_eq!(next(template, "{}"), None, "without a cursor there is no next page");
+        let chosen = "{when: {path: $.next, exists: true}, then: {template: \"?cursor={$.next}\"}}";
+        assert_eq!(next(chosen, cursor).as_deref(), Some("?cursor=b64%2F%2B%3D%26page%3D9"));
+        let longer = "{template: \"{$.link}&limit=5\"}";
+        assert_eq!(next(longer, cursor).as_deref(), Some("/a?since=1%2B1&limit=5"));
     }
 
     #[test]

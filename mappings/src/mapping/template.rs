@@ -1,7 +1,10 @@
 //! Texts with paths in braces.
 
+use serde_json::Value;
+
 use super::RenderError;
 use super::check::Check;
+use super::escape::{Form, Inset, form};
 use super::path::Path;
 use super::place::{self, Place};
 use super::scope::{Scope, Trail, is_empty, text_of};
@@ -17,7 +20,7 @@ pub(super) struct Template {
 #[derive(Debug)]
 enum Part {
     Text(String),
-    Path(Path),
+    Path(Path, Inset),
 }
 
 impl Template {
@@ -48,7 +51,7 @@ impl Template {
                         if !plain.is_empty() {
                             parts.push(Part::Text(std::mem::take(&mut plain)));
                         }
-                        parts.push(Part::Path(path));
+                        parts.push(Part::Path(path, Inset::Plain));
                     }
                     None => sound = false,
                 }
@@ -68,7 +71,7 @@ impl Template {
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(_) => None,
-            Part::Path(path) => Some(path.text()),
+            Part::Path(path, _) => Some(path.text()),
         })
     }
 
@@ -76,17 +79,64 @@ impl Template {
     pub(super) fn start(&self) -> &str {
         match self.parts.first() {
             Some(Part::Text(text)) => text,
-            Some(Part::Path(_)) | None => "",
+            Some(Part::Path(..)) | None => "",
         }
     }
 
+    /// What its text looks like with something in the place of each path.
+    pub(super) fn look(&self) -> Form {
+        form(&self.parts.iter().map(Part::shown).collect::<String>())
+    }
+
+    /// Has what is filled in written so that it stays one text or value of a document.
+    pub(super) fn escaped(mut self, form: Form) -> Self {
+        let mut before = String::new();
+        for part in &mut self.parts {
+            let shown = part.shown().to_owned();
+            if let Part::Path(_, inset) = part {
+                *inset = Inset::within(form, &before);
+            }
+            before.push_str(&shown);
+        }
+        self
+    }
+
+    /// The whole as an address: what is filled in is encoded, but for a link that it starts with. Nothing where a path
+    /// selects nothing.
+    pub(super) fn address(mut self) -> Self {
+        for part in self.parts.iter_mut().skip(1) {
+            if let Part::Path(_, inset) = part {
+                *inset = Inset::Address;
+            }
+        }
+        if let Some(Part::Path(_, inset)) = self.parts.first_mut() {
+            *inset = Inset::Link;
+        }
+        self
+    }
+
     /// Fills the paths in; what selects nothing is left out, and a list is joined by commas.
-    pub(super) fn fill(&self, scope: Scope<'_>, trail: &Trail) -> Result<String, RenderError> {
+    pub(super) fn fill(&self, scope: Scope<'_>, trail: &mut Trail) -> Result<String, RenderError> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Path(path) => out.push_str(&selected(path, scope, trail)?),
+                Part::Path(path, inset) => {
+                    let text = match inset {
+                        Inset::JsonValue => scope.first(path).map_or("null".to_owned(), Value::to_string),
+                        Inset::Plain
+                        | Inset::Content
+                        | Inset::Attribute
+                        | Inset::CData
+                        | Inset::JsonText
+                        | Inset::Address
+                        | Inset::Link => selected(path, scope, trail)?,
+                    };
+                    if text.is_empty() && matches!(inset, Inset::Address | Inset::Link) {
+                        return Ok(String::new());
+                    }
+                    out.push_str(&inset.write(&text, trail));
+                }
             }
         }
         Ok(out)
@@ -103,7 +153,7 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Path(path) => {
+                Part::Path(path, _) => {
                     let text = selected(path, scope, trail)?;
                     if text.is_empty() {
                         return Err(trail.wrong(format!("{} is absent or empty", path.text())));
@@ -113,6 +163,15 @@ impl Template {
             }
         }
         Ok(out)
+    }
+}
+
+impl Part {
+    fn shown(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Path(..) => "\u{1}",
+        }
     }
 }
 

@@ -106,6 +106,16 @@ impl Test {
         }
     }
 
+    /// Whether it asks for something that must be there, so that an answer of another kind fails it.
+    pub(super) fn proves(&self) -> bool {
+        match self {
+            Self::All(tests) => tests.iter().any(Self::proves),
+            Self::Any(tests) => !tests.is_empty() && tests.iter().all(Self::proves),
+            Self::Not(_) | Self::Status(_) => false,
+            Self::Path(_, judge) | Self::Header(_, judge) => !matches!(judge, Judge::Exists(false)),
+        }
+    }
+
     /// Whether it looks into the body, so that a body that cannot be read makes it meaningless.
     pub(super) fn reads_body(&self) -> bool {
         match self {

@@ -8,4 +8,5 @@ mod read;
 mod write;
 
 pub use read::{canonical, read};
+pub(crate) use write::is_char;
 pub use write::{Unwritable, Written, is_name, write};

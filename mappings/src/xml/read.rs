@@ -12,8 +12,9 @@ const DEEPEST: usize = 200;
 
 /// Reads a whole XML document: an object whose one member is the root element.
 ///
-/// Elements whose local name is in `lists` are lists even when there is one. An element marked
-/// `xsi:nil="true"` without content is null.
+/// Elements whose local name is in `lists` are lists even when there is one. An element without content that says
+/// `nil` of itself is null: `true` or `1`, under any prefix of the namespace of XML Schema instances, or, beside a
+/// `type` at most, under none that is known.
 ///
 /// # Errors
 /// [`ReadError`] when the text is not well formed, is cut short, is nested deeper than 200 elements, or has a
@@ -51,11 +52,22 @@ enum Naming {
     Written,
 }
 
+/// Every version of the namespace in which `nil` says that an element has no value.
+const INSTANCE: &[&str] = &[
+    "http://www.w3.org/2001/XMLSchema-instance",
+    "http://www.w3.org/2000/10/XMLSchema-instance",
+    "http://www.w3.org/1999/XMLSchema-instance",
+];
+
 struct Element {
     name: String,
     attributes: Vec<(String, String)>,
     children: Vec<Element>,
     text: String,
+    /// The prefixes that it declares, each with whether it stands for [`INSTANCE`].
+    prefixes: Vec<(String, bool)>,
+    /// It says that it has no value.
+    is_nil: bool,
 }
 
 impl Element {
@@ -65,9 +77,7 @@ impl Element {
 
     fn into_value(self, lists: &[String]) -> Value {
         let text = self.text.trim();
-        let nil =
-            self.attributes.len() == 1 && self.attributes[0].0 == "nil" && self.attributes[0].1 == "true";
-        if nil && self.children.is_empty() && text.is_empty() {
+        if self.is_nil && self.children.is_empty() && text.is_empty() {
             return Value::Null;
         }
         if self.attributes.is_empty() && self.children.is_empty() {
@@ -134,11 +144,12 @@ fn parse(text: &str, naming: Naming) -> Result<Element, ReadError> {
                 if open.len() == DEEPEST {
                     return Err(ReadError { reason: format!("XML nested deeper than {DEEPEST} elements") });
                 }
-                open.push(element(&start, naming).map_err(|error| malformed(&error, text, at))?);
+                let begun = element(&start, naming, &open);
+                open.push(begun.map_err(|error| malformed(&error, text, at))?);
             }
             Event::Empty(start) => {
                 refuse_second_root(&open, root.as_ref())?;
-                let done = element(&start, naming).map_err(|error| malformed(&error, text, at))?;
+                let done = element(&start, naming, &open).map_err(|error| malformed(&error, text, at))?;
                 close(done, &mut open, &mut root);
             }
             Event::End(_) => {
@@ -196,13 +207,15 @@ fn append(open: &mut [Element], text: &str) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn element(start: &BytesStart<'_>, naming: Naming) -> Result<Element, quick_xml::Error> {
+fn element(start: &BytesStart<'_>, naming: Naming, open: &[Element]) -> Result<Element, quick_xml::Error> {
     let written = start.name();
     let name = match naming {
         Naming::Local => local(written.as_ref()),
         Naming::Written => written.as_ref(),
     };
     let mut attributes: Vec<(String, String)> = Vec::new();
+    let mut prefixes: Vec<(String, bool)> = Vec::new();
+    let mut nil = None;
     // The reader's own check compares each with every one before it.
     let mut names = HashSet::new();
     for attribute in start.attributes().with_checks(false) {
@@ -212,13 +225,32 @@ fn element(start: &BytesStart<'_>, naming: Naming) -> Result<Element, quick_xml:
         }
         let value = attribute.normalized_value(XmlVersion::Implicit1_0)?.into_owned();
         let key = attribute.key.as_ref();
+        if let Some(prefix) = key.strip_prefix("xmlns:") {
+            prefixes.push((prefix.to_owned(), INSTANCE.contains(&value.trim())));
+        }
+        if local(key) == "nil" && matches!(value.trim(), "true" | "1") {
+            nil = Some(key.to_owned());
+        }
         match naming {
             Naming::Written => attributes.push((key.to_owned(), value)),
             Naming::Local if key == "xmlns" || key.starts_with("xmlns:") => {}
             Naming::Local => attributes.push((local(key).to_owned(), value)),
         }
     }
-    Ok(Element { name: name.to_owned(), attributes, children: Vec::new(), text: String::new() })
+    let is_instance = |key: &str| {
+        let prefix = key.split_once(':').map(|(prefix, _)| prefix)?;
+        let mut declared = open.iter().flat_map(|element| &element.prefixes).chain(&prefixes);
+        declared.rfind(|(name, _)| name == prefix).map(|(_, is_instance)| *is_instance)
+    };
+    // Without its namespace, as Rails writes it and as a part cut out of a document has it, it stands nearly alone.
+    let is_bare = || attributes.iter().all(|(name, _)| name == "nil" || name == "type");
+    let is_nil = nil.is_some_and(|key| match is_instance(&key) {
+        // A prefix that nobody declared was declared by what this part was cut out of.
+        None if key.contains(':') => true,
+        known => known == Some(true) || is_bare(),
+    });
+    let (name, children, text) = (name.to_owned(), Vec::new(), String::new());
+    Ok(Element { name, attributes, children, text, prefixes, is_nil })
 }
 
 fn malformed(error: &dyn std::fmt::Display, text: &str, at: u64) -> ReadError {
@@ -250,6 +282,37 @@ mod tests {
                 "@mode": "m", "job": {"@id": "7", "#text": "Closed"}, "line": ["one", "two"],
                 "empty": "", "gone": null, "mixed": {"#text": "beforeafter", "b": ""}}}}))
         );
+    }
+
+    #[test]
+    fn nil_is_nothing_in_every_spelling() {
+        let xsi = "http://www.w3.org/2001/XMLSchema-instance";
+        for nil in [
+            "<d xsi:nil='true'/>",
+            "<d xsi:nil=\"1\"></d>",
+            "<d xsi:nil=' true '> <!-- none --> </d>",
+            "<d xsi:nil='true' xsi:type='dateTime' format='iso'/>",
+            "<d xmlns:i='http://www.w3.org/2001/XMLSchema-instance' i:nil='true'/>",
+            "<d xmlns:q='http://www.w3.org/1999/XMLSchema-instance' q:nil='1' id='7'/>",
+            "<d nil='true' type='datetime'/>",
+            "<d p:nil='true'/>",
+        ] {
+            let text = format!("<R xmlns:xsi='{xsi}'>{nil}</R>");
+            assert_eq!(read(&text, &[]), Ok(json!({"R": {"d": null}})), "{nil}");
+        }
+        let other = read("<R xmlns:s='urn:s'><d s:nil='true' id='7'/></R>", &[]);
+        assert_eq!(other, Ok(json!({"R": {"d": {"@nil": "true", "@id": "7"}}})));
+        for (value, read_as) in [("false", json!({"@nil": "false"})), ("0", json!({"@nil": "0"}))] {
+            let text = format!("<R xmlns:xsi='{xsi}'><d xsi:nil='{value}'/></R>");
+            assert_eq!(read(&text, &[]), Ok(json!({"R": {"d": read_as}})));
+        }
+        let inner = format!(
+            "<R xmlns:p='{xsi}'><a xmlns:p='urn:other'><d p:nil='1' id='7'/></a><d p:nil='1' id='7'/></R>"
+        );
+        let document = read(&inner, &[]).expect("readable");
+        assert_eq!(document["R"], json!({"a": {"d": {"@nil": "1", "@id": "7"}}, "d": null}));
+        let full = format!("<R xmlns:xsi='{xsi}'><d xsi:nil='true'>7</d></R>");
+        assert_eq!(read(&full, &[]), Ok(json!({"R": {"d": {"@nil": "true", "#text": "7"}}})));
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl<'v> Out<'v> {
 }
 
 /// `Char` of XML 1.0, section 2.2.
-fn is_char(c: char) -> bool {
+pub(crate) fn is_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 

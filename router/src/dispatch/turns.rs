@@ -254,6 +254,7 @@ impl Asker {
             call: String::new(),
             answer: None,
             too_large: false,
+            is_unrenderable: false,
         };
         let _reading = match &self.turns {
             Some(turns) => Some(turns.to_read_soon().await.map_err(none)?),

@@ -19,7 +19,7 @@ pub(super) fn parse(bytes: &[u8], place: Place, bounds: &Bounds) -> Result<Value
         }
     };
     bounds.measure(text)?;
-    serde_json::from_str(text).map_err(|error| {
+    mappings::digits::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = error.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);

@@ -144,7 +144,7 @@ fn json_lines(text: impl Read, give: &mut Give<'_>) -> Result<(), Stop> {
 fn one_object(line: &[u8]) -> Result<Value, BadRow> {
     const EXPECTED: &str = "one JSON object a line";
     let line = std::str::from_utf8(line).map_err(|_| not_text())?;
-    match serde_json::from_str(line) {
+    match mappings::digits::from_str(line) {
         Ok(document @ Value::Object(_)) => Ok(document),
         Ok(_) => Err(BadRow::new("JSON that is no object", EXPECTED)),
         Err(error) => Err(BadRow::new(format!("no JSON at column {}", error.column()), EXPECTED)),

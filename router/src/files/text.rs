@@ -55,7 +55,7 @@ pub(super) fn utf8<'r>(mut source: impl Read + 'r, label: Option<&str>) -> io::R
     let mut start = Vec::new();
     source.by_ref().take(START).read_to_end(&mut start)?;
     let label = label.map(|label| format!("text/plain; charset={label}"));
-    let (encoding, mark) = connectors::encoding_of(&start, label.as_deref())
+    let (encoding, mark) = mappings::charset::encoding_of(&start, label.as_deref())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     let mut start = Cursor::new(start);
     start.set_position(mark as u64);

@@ -143,7 +143,8 @@ impl Harvester {
         let facts = Facts { since: Some(since), ..Facts::at(now) };
         let steps = call(system, &harvest.call)?;
         let gathered = self.connector.gather(steps, context(&Value::Null, &facts), now).await?;
-        Ok(gathered.pages.iter().flat_map(|page| harvest.items(page)).collect())
+        let items: Result<Vec<_>, _> = gathered.pages.iter().map(|page| harvest.items(page)).collect();
+        Ok(items?.into_iter().flatten().collect())
     }
 
     /// Takes what changed since it was taken. One that fails does not keep the others; it keeps the position.

@@ -3,19 +3,20 @@
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::mapping::{Body, Call};
+use crate::mapping::{Body, Call, Connection, address, wire};
 use crate::{form, json, xml};
 
 use super::expected::{ExpectedBody, ExpectedCall};
 
-/// One call.
-pub(super) fn call(expected: &ExpectedCall, call: &Call) -> Result<(), String> {
+/// One call, as it goes over the wire.
+pub(super) fn call(expected: &ExpectedCall, call: &Call, connection: &Connection) -> Result<(), String> {
     same("method", &expected.method, call.method)?;
+    let (wanted, made) = (below(connection, &expected.path), below(connection, &call.path));
     match &expected.query {
-        None => same("path", &expected.path, &call.path)?,
+        None => same("path", &wanted, &made)?,
         Some(query) => {
-            let (path, sent) = call.path.split_once('?').unwrap_or((&call.path, ""));
-            same("path", &expected.path, path)?;
+            let (path, sent) = made.split_once('?').unwrap_or((&made, ""));
+            same("path", &wanted, path)?;
             let sent: Vec<(String, String)> = sent
                 .split('&')
                 .filter(|field| !field.is_empty())
@@ -25,21 +26,27 @@ pub(super) fn call(expected: &ExpectedCall, call: &Call) -> Result<(), String> {
             fields("query", query, &sent)?;
         }
     }
+    let sent = wire::headers(connection, call).map_err(|error| error.to_string())?;
     for (name, value) in &expected.headers {
-        let soap_action = match &call.body {
-            Body::Soap { action, .. } if name.eq_ignore_ascii_case("soapaction") => action.as_deref(),
-            Body::None | Body::Json(_) | Body::Xml(_) | Body::Soap { .. } | Body::Form(_) | Body::Text(_) => {
-                None
+        match sent.get(name.as_str()).map(|sent| String::from_utf8_lossy(sent.as_bytes()).into_owned()) {
+            // A case may leave out the quotes of a SOAPAction.
+            Some(sent) if name.eq_ignore_ascii_case("soapaction") => {
+                same("header SOAPAction", value.trim_matches('"'), sent.trim_matches('"'))?;
             }
-        };
-        let listed = call.headers.iter().find(|(sent, _)| sent.eq_ignore_ascii_case(name));
-        let sent = soap_action.or(listed.map(|(_, value)| value.as_str()));
-        match sent {
-            Some(sent) => same(&format!("header {name}"), value, sent)?,
+            Some(sent) => same(&format!("header {name}"), value, &sent)?,
             None => return Err(format!("header {name}: expected {value:?}, got none")),
         }
     }
     body(&expected.body, &call.body)
+}
+
+/// Path and query as they go out, below the base URL. A case may write a page's link as the system gave it.
+fn below(connection: &Connection, path: &str) -> String {
+    let Ok(base) = address::base(&connection.base_url) else { return path.to_owned() };
+    let path =
+        if path.starts_with('/') { Some(path.to_owned()) } else { address::beside(&base, &base, path) };
+    let url = path.as_ref().and_then(|path| address::url(&base, path).ok());
+    url.map_or_else(|| path.unwrap_or_default(), |url| address::below(&base, &url))
 }
 
 fn body(expected: &ExpectedBody, body: &Body) -> Result<(), String> {
@@ -79,8 +86,9 @@ fn parse(text: &str, what: &str) -> Result<Value, String> {
     json::read(text).map_err(|error| format!("{what}: {error}"))
 }
 
+/// As a server reads a field of a query: a plus sign is a space.
 fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 /// Two texts.
@@ -131,6 +139,13 @@ pub(super) fn documents(expected: &Value, got: &Value) -> Result<(), String> {
     differ("$", expected, got)
 }
 
+/// Whether two numbers are the same; more digits than a computer's own number holds are compared one by one.
+fn is_same(one: &str, two: &str) -> bool {
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    let value = |text: &str| text.parse::<f64>().ok();
+    one == two || digits(one).max(digits(two)) <= 15 && value(one).is_some() && value(one) == value(two)
+}
+
 fn differ(path: &str, expected: &Value, got: &Value) -> Result<(), String> {
     match (expected, got) {
         (Value::Object(one), Value::Object(two)) => {
@@ -150,7 +165,7 @@ fn differ(path: &str, expected: &Value, got: &Value) -> Result<(), String> {
             .zip(two)
             .enumerate()
             .try_for_each(|(at, (one, two))| differ(&format!("{path}[{at}]"), one, two)),
-        (Value::Number(one), Value::Number(two)) if one.as_f64() == two.as_f64() => Ok(()),
+        (Value::Number(one), Value::Number(two)) if is_same(&one.to_string(), &two.to_string()) => Ok(()),
         (one, two) if one == two => Ok(()),
         (one, two) => Err(format!("{path}: expected {one}, got {two}")),
     }

@@ -1,11 +1,13 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::domain::{Operation, Service};
-use crate::form;
 use crate::mapping::check::{Check, Fields, Resolve};
 use crate::mapping::finding::Finding;
 use crate::mapping::yaml::{self, Node, Yaml};
-use crate::mapping::{Answer, Source};
+use crate::mapping::{Received, Source};
+use crate::{charset, form};
 
 use super::expected::{ExpectedCall, ExpectedReport, Then};
 
@@ -26,7 +28,7 @@ pub(in crate::mapping) struct Case {
     /// The rendering context but for what is filled in by default.
     pub(super) given: Value,
     /// The event or native message that comes in.
-    pub(super) event: Option<Answer>,
+    pub(super) event: Option<Received>,
     /// Rows of a file.
     pub(super) rows: Vec<Value>,
     /// The first call.
@@ -34,7 +36,7 @@ pub(in crate::mapping) struct Case {
     /// Every call.
     pub(super) calls: Option<Vec<ExpectedCall>>,
     /// What the system answers, in order.
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<Message>,
     /// How it ends.
     pub(super) then: Option<Then>,
     /// What is read.
@@ -47,8 +49,31 @@ pub(in crate::mapping) struct Case {
     pub(super) warnings: Vec<String>,
 }
 
+/// An answer or event as it goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// HTTP status; 200 for an event.
+    pub status: u16,
+    /// Headers, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub bytes: Vec<u8>,
+}
+
+impl Message {
+    /// The message as it is read where it may be a list.
+    pub(super) fn marked(&self) -> Received {
+        Received::marked(self.status, self.headers.clone(), self.bytes.clone())
+    }
+
+    /// The message as it is read.
+    pub fn received(&self) -> Received {
+        Received::new(self.status, self.headers.clone(), &self.bytes)
+    }
+}
+
 /// What a case tests.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::mapping) enum Subject {
     /// An operation of a service.
     Operation(Service, Operation),
@@ -62,7 +87,8 @@ pub(in crate::mapping) enum Subject {
     Files,
 }
 
-const CONTEXT: &[&str] = &["steps", "closure", "dovetail", "change"];
+/// What a case may give beside the request.
+pub(super) const CONTEXT: &[&str] = &["steps", "closure", "dovetail", "change"];
 const KEYS: &[&str] = &[
     "case",
     "service",
@@ -162,7 +188,8 @@ fn case(check: &mut Check<'_>, source: &Source, node: &Node, common: &Common) ->
             merge(&mut given, Value::Object(one));
         }
     }
-    let event = fields.get("event").and_then(|node| message(check, node, "event"));
+    let event =
+        fields.get("event").and_then(|node| message(check, node, "event")).map(|event| event.received());
     let rows = fields.get("rows").map(|node| check.items(node)).unwrap_or_default();
     let rows = rows.iter().map(|node| filled(check, node)).collect();
     let call = fields.get("call").filter(|node| matches!(node.value, Yaml::Map(_)));
@@ -255,38 +282,54 @@ fn subject(
     }
 }
 
-/// `{status, headers, body}`, with `json` or `form` in place of `body`.
-fn message(check: &mut Check<'_>, node: &Node, what: &str) -> Option<Answer> {
-    let fields = check.fields(node, what, &["status", "headers", "body", "json", "form"])?;
+/// `{status, headers, body}`, with `body_base64`, `json` or `form` in place of `body`. A `body` is sent in the character
+/// set that it says it is in.
+fn message(check: &mut Check<'_>, node: &Node, what: &str) -> Option<Message> {
+    let bodies = &["body", "body_base64", "json", "form"];
+    let fields = check.fields(node, what, &[&["status", "headers"], bodies.as_slice()].concat())?;
     let status = fields.get("status").and_then(|node| check.number(node, "status", 100, 599)).unwrap_or(200);
     let mut headers: Vec<(String, String)> = Vec::new();
     for entry in fields.get("headers").map(Node::entries).unwrap_or_default() {
         headers.extend(check.text(&entry.value, &entry.key).map(|value| (entry.key.clone(), value)));
     }
-    let given = fields.among(&["body", "json", "form"]);
+    let given = fields.among(bodies);
     if given.len() > 1 {
         check.error(node.line, given.join(" and "), "one body");
         return None;
     }
-    let (body, kind) = match given.first() {
+    let mut label = |kind: &str| {
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            headers.push(("Content-Type".into(), kind.into()));
+        }
+    };
+    let bytes = match given.first() {
         Some(&"json") => {
-            let value = fields.get("json").map(|node| filled(check, node)).unwrap_or_default();
-            (value.to_string(), Some("application/json"))
+            label("application/json");
+            fields.get("json").map(|node| filled(check, node)).unwrap_or_default().to_string().into_bytes()
         }
         Some(&"form") => {
+            label("application/x-www-form-urlencoded");
             let pairs = fields.get("form").map(|node| pairs(check, node)).unwrap_or_default();
-            let text = form::write(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-            (text, Some("application/x-www-form-urlencoded"))
+            form::write(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))).into_bytes()
         }
-        Some(_) => (check.text_of(fields, "body").unwrap_or_default(), None),
-        None => (String::new(), None),
+        Some(&"body_base64") => bytes_of(check, fields.get("body_base64")?)?,
+        Some(_) => {
+            let text = check.text_of(fields, "body").unwrap_or_default();
+            let kind = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+            charset::encode(&text, kind.map(|(_, value)| value.as_str()))
+        }
+        None => Vec::new(),
     };
-    if let Some(kind) = kind
-        && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-    {
-        headers.push(("Content-Type".into(), kind.into()));
+    Some(Message { status: u16::try_from(status).unwrap_or(200), headers, bytes })
+}
+
+fn bytes_of(check: &mut Check<'_>, node: &Node) -> Option<Vec<u8>> {
+    let text: String = check.text(node, "body_base64")?.split_whitespace().collect();
+    let bytes = STANDARD.decode(text).ok();
+    if bytes.is_none() {
+        check.error(node.line, node.shown(), "body_base64: the bytes as Base64 (RFC 4648)");
     }
-    Some(Answer { status: u16::try_from(status).unwrap_or(200), headers, body })
+    bytes
 }
 
 /// The fields of a form; a list is the same field several times.

@@ -1,8 +1,11 @@
 //! Cases: what stands beside a mapping to prove it.
 
 mod compare;
+mod context;
 mod expected;
 mod file;
+mod perform;
+mod rehearsal;
 mod run;
 
 use super::Source;
@@ -10,7 +13,9 @@ use super::catalogue::Catalogue;
 use super::check::Resolve;
 use super::finding::{Finding, Severity};
 
+pub use file::Message;
 pub(super) use file::{Case, Subject, read};
+pub use rehearsal::{Rehearsal, rehearse};
 
 /// How one case went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +33,8 @@ pub struct CaseResult {
 /// Runs every case among the sources. What does not compile is a failed case, one for each error.
 ///
 /// A variable that `resolve` does not know gets a made-up value, the same in mapping and case, so that cases
-/// need no secrets. `$.dovetail` has made-up values too: `job` for amend, cancel and calls by name, `since` for
-/// calls by name; a case takes one away with null.
+/// need no secrets. `$.dovetail` has made-up values too, those that the router knows when it makes such a call; a case
+/// takes one away with null.
 pub fn run_cases(sources: &[Source], resolve: &dyn Fn(&str) -> Option<String>) -> Vec<CaseResult> {
     let made_up = |name: &str| {
         let any =

@@ -1,33 +1,33 @@
-use std::collections::VecDeque;
-
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::domain::{Job, Operation};
-use crate::mapping::{
-    Call, Intake, Meaning, Poll, ReadError, RenderError, Rendered, Report, Row, Step, Steps, System, Verdict,
-    add_step,
-};
+use crate::mapping::{ByStatus, Call, Meaning, ReadError, Report, Row, Steps, System, Verdict};
 
 use super::compare::{call, documents, same};
+use super::context::{NOW, about, context};
 use super::expected::{ExpectedReport, Then};
-use super::file::{Case, Subject, merge};
+use super::file::{Case, Subject};
+use super::perform::{End, perform};
 
 /// Runs one case; an error is what differed.
 pub(super) fn run(case: &Case, system: &System) -> Result<(), String> {
     match &case.subject {
         Subject::Operation(service, operation) => match system.operation(service, *operation) {
-            Some(steps) => made(case, system, steps, operation.as_str()),
+            Some(steps) => made(case, system, steps),
             None => Err(format!("{} has no {operation} for {service}", system.name)),
         },
         Subject::Call(name) => match system.call(name) {
-            Some(steps) => made(case, system, steps, name),
+            Some(steps) => made(case, system, steps),
             None => Err(format!("{} has no call {name}", system.name)),
         },
         Subject::Webhook => {
             let webhook = system.webhook.as_ref().ok_or_else(|| format!("{} has no webhook", system.name))?;
             let event = case.event.as_ref().ok_or("the case has no event")?;
-            read(case, system, webhook.reports(event).map(|reading| reading.reports))
+            let reports = match &event.unreadable {
+                Some(reason) => Err(ReadError { reason: reason.clone() }),
+                None => webhook.reports(&event.answer).map(|reading| reading.reports),
+            };
+            read(case, system, reports)
         }
         Subject::Files => {
             let files = system.files.as_ref().ok_or_else(|| format!("{} tells by no files", system.name))?;
@@ -42,59 +42,44 @@ pub(super) fn run(case: &Case, system: &System) -> Result<(), String> {
     }
 }
 
-/// What came of an operation.
-struct Made {
-    calls: Vec<Call>,
-    items: Vec<Value>,
-    warnings: Vec<String>,
-    reports: Vec<Report>,
-    end: End,
-    unused: usize,
-}
-
-enum End {
-    Verdict(Verdict, Vec<String>),
-    /// The system has it, and a step that only reads is made again later.
-    Pending {
-        job: Option<String>,
-        reason: String,
-    },
-    NoAnswer,
-    NotRendered(RenderError),
-    NotRead(ReadError),
-}
-
-fn made(case: &Case, system: &System, steps: &Steps, operation: &str) -> Result<(), String> {
-    let made = perform(case, system, steps, operation);
-    if let End::NotRendered(error) = &made.end {
-        return failed(case, &error.to_string());
-    }
-    if let End::NotRead(error) = &made.end {
-        return failed(case, &error.to_string());
-    }
+fn made(case: &Case, system: &System, steps: &Steps) -> Result<(), String> {
+    let context = context(case, system)?;
+    let about = about(case, system, &context);
+    let made = perform(&case.answers, system, steps, context, about);
+    let error = match (&made.end, &made.reports, &made.items) {
+        (End::NotRendered(error), _, _) => Some(error.to_string()),
+        (_, Err(error), _) | (_, _, Err(error)) => Some(error.to_string()),
+        (End::Verdict { .. } | End::Pending { .. } | End::NoAnswer, Ok(_), Ok(_)) => None,
+    };
+    let (reported, items) = match (error, made.reports, made.items) {
+        (None, Ok(reports), Ok(items)) => (reports, items),
+        (error, _, _) => return failed(case, &error.unwrap_or_default()),
+    };
     if let Some(error) = &case.error {
         return Err(format!("expected an error with {error:?}, got none"));
     }
-    calls(case, &made.calls)?;
+    calls(case, system, &made.calls)?;
     for expected in &case.warnings {
         if !made.warnings.iter().any(|warning| warning.contains(expected)) {
             return Err(format!("expected a warning with {expected:?}, got {:?}", made.warnings));
         }
     }
     if let Some(expected) = &case.reports {
-        reports(case, system, expected, &made.reports)?;
+        reports(case, system, expected, &reported)?;
     }
     if let Some(expected) = &case.items {
-        documents(expected, &Value::Array(made.items))?;
+        documents(expected, &Value::Array(items))?;
     }
     if made.unused > 0 {
         return Err(format!("{} answers were never asked for", made.unused));
     }
     match (&case.then, &made.end) {
         (None, _) => Ok(()),
-        (Some(then), End::Verdict(verdict, notes)) => ended(then, verdict, notes),
+        (Some(then), End::Verdict { verdict, status, notes }) => ended(then, verdict, *status, notes),
         (Some(then), End::Pending { job, reason }) => pending(then, job.as_deref(), reason),
-        (Some(_), _) => Err("the case ends without an answer to every call".into()),
+        (Some(_), End::NoAnswer | End::NotRendered(_)) => {
+            Err("the case ends without an answer to every call".into())
+        }
     }
 }
 
@@ -126,13 +111,14 @@ fn failed(case: &Case, error: &str) -> Result<(), String> {
     }
 }
 
-fn calls(case: &Case, calls: &[Call]) -> Result<(), String> {
+fn calls(case: &Case, system: &System, calls: &[Call]) -> Result<(), String> {
+    let connection = &system.connection;
     if let Some(expected) = &case.call {
-        call(expected, calls.first().ok_or("expected a call, got none")?)?;
+        call(expected, calls.first().ok_or("expected a call, got none")?, connection)?;
     }
     let Some(expected) = &case.calls else { return Ok(()) };
     for (at, (expected, made)) in expected.iter().zip(calls).enumerate() {
-        call(expected, made).map_err(|difference| format!("call {}: {difference}", at + 1))?;
+        call(expected, made, connection).map_err(|difference| format!("call {}: {difference}", at + 1))?;
     }
     if expected.len() != calls.len() {
         return Err(format!("expected {} calls, got {}", expected.len(), calls.len()));
@@ -140,144 +126,7 @@ fn calls(case: &Case, calls: &[Call]) -> Result<(), String> {
     Ok(())
 }
 
-fn perform(case: &Case, system: &System, steps: &Steps, operation: &str) -> Made {
-    let mut context = context(case, system, operation);
-    let mut answers = case.answers.iter();
-    let (mut notes, mut job, mut changed) = (Vec::new(), None, false);
-    let about = about(system, operation, &context);
-    let mut made = Made {
-        calls: vec![],
-        items: vec![],
-        warnings: vec![],
-        reports: vec![],
-        end: End::NoAnswer,
-        unused: 0,
-    };
-    let harvest = system.intake().and_then(Intake::harvest);
-    let mut queue: VecDeque<(&Step, Option<Call>)> = steps.steps.iter().map(|step| (step, None)).collect();
-    while let Some((step, page)) = queue.pop_front() {
-        if page.is_none() && !step.applies(&context) {
-            continue;
-        }
-        let rendered = match page {
-            Some(call) => Ok(Rendered { call, warnings: Vec::new() }),
-            None => step.render(&context),
-        };
-        match rendered {
-            Ok(mut rendered) => {
-                made.calls.push(rendered.call);
-                made.warnings.append(&mut rendered.warnings);
-            }
-            Err(error) if step.optional => {
-                notes.push(error.to_string());
-                continue;
-            }
-            Err(error) => {
-                made.end = End::NotRendered(error);
-                return made;
-            }
-        }
-        let Some(answer) = answers.next() else {
-            made.end = End::NoAnswer;
-            return made;
-        };
-        let mut answer = answer.clone();
-        let list = match step.separate(&mut answer) {
-            Ok(list) => list,
-            Err(error) => {
-                made.end = End::NotRead(error);
-                return made;
-            }
-        };
-        let answer = &answer;
-        let verdict = step.read(answer);
-        if matches!(verdict, Verdict::Accepted { .. }) {
-            match step.reports(answer, list.as_ref(), about.as_ref()) {
-                Ok(mut reading) => made.reports.append(&mut reading.reports),
-                Err(error) => {
-                    made.end = End::NotRead(error);
-                    return made;
-                }
-            }
-            let page = step.document(answer).unwrap_or_default();
-            made.items.extend(harvest.map(|harvest| harvest.items(&page)).unwrap_or_default());
-            if let (Some(path), Some(call)) = (step.next(answer), made.calls.last()) {
-                queue.push_front((step, Some(Call { path, ..call.clone() })));
-            }
-        }
-        add_step(&mut context, &step.name, step.seen(answer));
-        match verdict {
-            Verdict::Accepted { job: found } => {
-                job = found.or(job);
-                changed |= step.would_double();
-                made.end = End::Verdict(Verdict::Accepted { job: job.clone() }, notes.clone());
-            }
-            Verdict::Retry { reason, .. } | Verdict::NotAccepted { reason } if step.optional => {
-                notes.push(reason)
-            }
-            Verdict::Rejected { reason, .. } if step.optional => notes.push(reason),
-            Verdict::Absent if step.optional => notes.push("absent".into()),
-            Verdict::Retry { reason, .. } if changed && step.is_get() => {
-                made.end = End::Pending { job: job.map(|job| job.to_string()), reason };
-                made.unused = answers.count();
-                return made;
-            }
-            stop @ (Verdict::Done { .. }
-            | Verdict::Absent
-            | Verdict::Rejected { .. }
-            | Verdict::Retry { .. }
-            | Verdict::NotAccepted { .. }) => {
-                made.end = End::Verdict(stop, notes);
-                made.unused = answers.count();
-                return made;
-            }
-        }
-    }
-    if let End::Verdict(_, said) = &mut made.end {
-        *said = notes;
-    }
-    made.unused = answers.count();
-    made
-}
-
-/// The job that a call is about, where each call is about one.
-fn about(system: &System, call: &str, context: &Value) -> Option<Job> {
-    let polls = matches!(&system.poll, Some(Poll::EachJob { call: each, .. }) if each == call);
-    let asks = system.status.as_ref().is_some_and(|status| status.batch.is_none() && status.call == call);
-    let reads = system.webhook.as_ref().and_then(|webhook| webhook.read_back.as_deref()) == Some(call);
-    let job = context.pointer("/dovetail/job").and_then(Value::as_str).filter(|_| polls || asks || reads);
-    job.and_then(|job| Job::parse(job).ok())
-}
-
-fn context(case: &Case, system: &System, operation: &str) -> Value {
-    let mut context = json!({"dovetail": {
-        "key": "00000000-0000-7000-8000-00000000000a",
-        "request": "00000000-0000-7000-8000-00000000000b",
-        "handover": "00000000-0000-7000-8000-00000000000c",
-        "operation": operation,
-        "now": "2026-11-22T09:15:00Z",
-    }});
-    let by_name = matches!(case.subject, Subject::Call(_));
-    if by_name || matches!(case.subject, Subject::Operation(_, Operation::Amend | Operation::Cancel)) {
-        merge(&mut context, json!({"dovetail": {"job": "JOB-1"}}));
-    }
-    if by_name {
-        merge(
-            &mut context,
-            json!({"dovetail": {"since": "2026-11-22T09:00:00Z", "until": "2026-11-22T09:15:00Z", "jobs": ["JOB-1", "JOB-2"]}}),
-        );
-    }
-    if let Some(event) = &case.event {
-        let document = system.webhook.as_ref().map(|webhook| webhook.document(event));
-        if let Some(Ok(document)) = document {
-            merge(&mut context, json!({"event": document}));
-        }
-    }
-    merge(&mut context, case.given.clone());
-    context
-}
-
-fn ended(then: &Then, verdict: &Verdict, notes: &[String]) -> Result<(), String> {
+fn ended(then: &Then, verdict: &Verdict, status: u16, notes: &[String]) -> Result<(), String> {
     let held = |what: &str, expected: &str, got: &str| {
         let differs = || format!("{what}: expected one with {expected:?}, got {got:?}");
         if got.contains(expected) { Ok(()) } else { Err(differs()) }
@@ -304,8 +153,19 @@ fn ended(then: &Then, verdict: &Verdict, notes: &[String]) -> Result<(), String>
             }
             say.as_ref().map_or(Ok(()), |say| same("say", say, told.as_deref().unwrap_or("nothing")))
         }
-        (Then::Retry(reason), Verdict::Retry { reason: found, .. }) => held("retry", reason, found),
-        (Then::Unknown(reason), Verdict::NotAccepted { reason: found }) => held("unknown", reason, found),
+        (
+            Then::Retry(reason),
+            Verdict::Retry { reason: found, .. }
+            | Verdict::Unmatched { reason: found, by_status: ByStatus::Retry },
+        ) => held("retry", reason, found),
+        (
+            Then::Rejected { disposition: None, reason, say: None },
+            Verdict::Unmatched { reason: found, by_status: ByStatus::Rejected },
+        ) => reason.as_ref().map_or(Ok(()), |reason| held("reason", reason, found)),
+        // No rule of the mapping fits, whatever the status makes of it.
+        (Then::Unknown(reason), Verdict::Unmatched { reason: found, .. }) => {
+            held("unknown", reason, &format!("HTTP {status}: {found}"))
+        }
         (Then::Absent, Verdict::Absent) => Ok(()),
         (
             Then::Delivered { .. }
@@ -405,8 +265,12 @@ fn report(case: &Case, system: &System, expected: &ExpectedReport, found: &Repor
 fn translated(case: &Case, system: &System) -> Result<(), String> {
     let intake = system.intake().ok_or_else(|| format!("{} has no intake", system.name))?;
     let event = case.event.as_ref().ok_or("the case has no event")?;
-    let now = Timestamp::from_second(1_795_338_900).unwrap_or(Timestamp::UNIX_EPOCH);
-    let (id, document) = match intake.translate(&event.body, now) {
+    let now = Timestamp::from_second(NOW).unwrap_or(Timestamp::UNIX_EPOCH);
+    let translated = match &event.unreadable {
+        Some(reason) => Err(ReadError { reason: reason.clone() }),
+        None => intake.translate(&event.answer.body, now),
+    };
+    let (id, document) = match translated {
         Ok(translated) => translated,
         Err(error) => return failed(case, &error.to_string()),
     };

@@ -19,7 +19,7 @@ service: waste.missed-bin
 name: Missed bin
 create:
   steps:
-    - {name: token, post: /token, form: {key: \"${KEY}\"}}
+    - {name: token, post: /token, form: {key: \"${KEY}\"}, store: {seconds: 60}}
     - name: create
       post: /jobs
       query: {q: $.summary}
@@ -98,6 +98,8 @@ fn ends_are_compared_with_what_the_rules_say() {
     assert!(other("{status: 409}", "{retry: locked}").is_empty());
     assert!(other("{status: 500}", "{unknown: HTTP 500}").is_empty());
     assert!(other("{status: 500}", "{retry: x}")[0].contains("another end"));
+    assert!(other("{status: 503}", "{retry: answered 503}").is_empty());
+    assert!(other("{status: 404}", "{rejected: {reason: answered 404}}").is_empty());
     fails("  then: {}\n", "none of delivered");
     assert!(
         other("{status: 201, json: {id: 7}}, {status: 200}", "{delivered: {}}")[0]
@@ -206,4 +208,76 @@ fn lint_names_what_has_no_case() {
         );
     }
     assert_eq!(all.len(), missing.len(), "{all:#?}");
+}
+
+/// What a case of an operation with these steps lacks.
+fn of_steps(create: &str, rest: &str) -> Vec<String> {
+    let service = format!("service: waste.missed-bin\nname: N\ncreate: {create}\n");
+    let case = format!("- {{case: c, service: waste.missed-bin, given: {{ticket: CRM-1}}, {rest}}}\n");
+    let files = [
+        ("systems/waste/system.yaml", SYSTEM),
+        ("systems/waste/bin.yaml", &*service),
+        ("systems/waste/cases/bin.yaml", &*case),
+        ("routes.yaml", ROUTES),
+    ];
+    run_cases(&sources(&files), &|_| None).into_iter().filter_map(|result| result.failure).collect()
+}
+
+#[test]
+fn an_operation_ends_as_it_does_when_the_calls_are_made() {
+    let two =
+        "{steps: [{name: a, post: /a}, {name: b, post: /b, retry: {when: {status: 409}, reason: locked}}]}";
+    let after =
+        "answers: [{status: 201}, {status: 409}], then: {unknown: locked; step a had been carried out}";
+    assert_eq!(of_steps(two, after), Vec::<String>::new());
+    let none = "{steps: [{name: a, when: {path: $.priority, is: urgent}, post: /a}]}";
+    assert_eq!(of_steps(none, "then: {note: there was nothing to tell}"), Vec::<String>::new());
+    let optional =
+        "{steps: [{name: a, post: /a}, {name: b, optional: true, post: \"/b/{$.steps.a.body.id}\"}]}";
+    let noted = "answer: {status: 201, json: {}}, then: {delivered: {note: \"step b failed: path: \"}}";
+    assert_eq!(of_steps(optional, noted), Vec::<String>::new());
+}
+
+#[test]
+fn a_call_is_compared_as_it_goes_over_the_wire() {
+    let call = "{post: \"/a/é\", headers: {X-A: $.ticket}, query: {q: $.ticket}, text: $.ticket}";
+    let sent = "call: {post: /a/%C3%A9, query: {q: CRM-1}, headers: {content-type: text/plain; charset=utf-8, x-a: CRM-1}}";
+    assert_eq!(of_steps(call, sent), Vec::<String>::new());
+    let climbs = "{get: \"/a/./b\"}";
+    assert_eq!(of_steps(climbs, "error: only dots"), Vec::<String>::new());
+    let plus = "{get: \"/a?cursor=b64/+=\"}";
+    assert!(of_steps(plus, "call: {get: /a, query: {cursor: b64/+=}}")[0].contains("b64/ ="));
+}
+
+#[test]
+fn bytes_of_an_answer_are_read_as_they_are_read_over_the_wire() {
+    let create = "{post: /a, accepted: {job: $..No}}";
+    let utf16: Vec<u8> = "<R><No>7</No></R>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let bytes = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, utf16);
+    let of = |answer: &str, then: &str| of_steps(create, &format!("answer: {{{answer}}}, then: {then}"));
+    assert_eq!(of(&format!("body_base64: {bytes}"), "{delivered: {job: \"7\"}}"), Vec::<String>::new());
+    let latin = "headers: {Content-Type: text/xml; charset=iso-8859-1}";
+    assert_eq!(
+        of(&format!("{latin}, body: \"<R><No>Zoë</No></R>\""), "{delivered: {job: Zoë}}"),
+        Vec::<String>::new()
+    );
+    // `<R><No>\xe9</No></R>`
+    let one_byte = "body_base64: PFI+PE5vPuk8L05vPjwvUj4=";
+    assert_eq!(of(&format!("{latin}, {one_byte}"), "{delivered: {job: é}}"), Vec::<String>::new());
+    assert_eq!(of(one_byte, "{unknown: not valid UTF-8}"), Vec::<String>::new());
+    assert!(of("body_base64: \"?\"", "{unknown: x}")[0].contains("Base64"));
+}
+
+#[test]
+fn a_call_by_name_is_made_with_what_the_router_knows_when_it_makes_it() {
+    let polled = format!(
+        "{SYSTEM}completion: {{poll: {{every: 1m, call: news}}}}\ncalls: {{news: {{get: /news, \
+         query: {{since: $.dovetail.since, key: $.dovetail.key, ticket: $.ticket, job: $.dovetail.job}}, \
+         reports: {{job: $.id, status: $.s}}}}}}\n"
+    );
+    let case = "base: {ticket: CRM-1}\ncases:\n- {case: c, call_name: news, call: {get: /news, query: {since: \"2026-11-22T09:00:00Z\"}}}\n";
+    let files = [("systems/waste/system.yaml", &*polled), ("systems/waste/cases/a.yaml", case)];
+    let failed: Vec<_> =
+        run_cases(&sources(&files), &|_| None).into_iter().filter_map(|result| result.failure).collect();
+    assert_eq!(failed, Vec::<String>::new());
 }

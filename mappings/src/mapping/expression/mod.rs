@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::RenderError;
 use super::check::Check;
+use super::escape::{Form, form};
 use super::modifier::{self, Modifiers};
 use super::path::Path;
 use super::place::{self, Over, Place};
@@ -89,6 +90,7 @@ impl Expression {
             "join" => (&["with"], true),
             "each" => (&["as"], false),
             "when" => (&["then", "else"], true),
+            "template" => (&["escape"], true),
             "literal" | "object" => (&[], false),
             _ => (&[], true),
         };
@@ -120,6 +122,7 @@ impl Expression {
             "first" => Self::list(check, value, "first", place).map(Kind::First),
             "join" => {
                 let parts = Self::list(check, value, "join", place)?;
+                marked(check, value.line, &parts);
                 let with = node.get("with").and_then(|with| check.text(with, "with")).unwrap_or_default();
                 Some(Kind::Join { parts, with })
             }
@@ -152,7 +155,12 @@ impl Expression {
                     check.error(value.line, value.shown(), "template: a text with paths in braces");
                     return None;
                 };
-                Template::compile(check, value.line, text, place).map(Kind::Template)
+                let template = Template::compile(check, value.line, text, place)?;
+                if place.link {
+                    return Some(Kind::Template(template.address()));
+                }
+                let form = escape(check, node, value.line, &template)?;
+                Some(Kind::Template(template.escaped(form)))
             }
             "object" => match &value.value {
                 Yaml::Map(entries) => Self::object(check, entries, place).map(|object| object.kind),
@@ -385,6 +393,53 @@ fn join(
         }
     }
     Ok((!texts.is_empty()).then(|| Value::String(texts.join(with))))
+}
+
+/// Warns of a document that is joined out of its marks and of what is put between them as it is.
+fn marked(check: &mut Check<'_>, line: usize, parts: &[Expression]) {
+    let shown: String = parts
+        .iter()
+        .map(|part| match &part.kind {
+            Kind::Literal(Value::String(text)) => text.as_str(),
+            Kind::Literal(_)
+            | Kind::Path(_)
+            | Kind::Header(_)
+            | Kind::First(_)
+            | Kind::Join { .. }
+            | Kind::When { .. }
+            | Kind::Template(_)
+            | Kind::Each { .. }
+            | Kind::Object(_)
+            | Kind::List(_) => "\u{1}",
+        })
+        .collect();
+    if form(&shown) != Form::Plain && parts.iter().any(|part| !matches!(part.kind, Kind::Literal(_))) {
+        let expected = "a template, which escapes what is filled in";
+        check.warn(line, "a join that makes a document out of pieces", expected, None);
+    }
+}
+
+/// What the text of a template is: as `escape` says, else as it looks.
+fn escape(check: &mut Check<'_>, node: &Node, line: usize, template: &Template) -> Option<Form> {
+    if let Some(said) = node.get("escape") {
+        let words = [("xml", Form::Xml), ("json", Form::Json), ("none", Form::Plain)];
+        return check.word(said, "escape", &words);
+    }
+    let form = template.look();
+    let word = match form {
+        Form::Plain => return Some(form),
+        Form::Xml => "xml",
+        Form::Json => "json",
+    };
+    if template.paths().next().is_some() {
+        let found = format!("a template that looks like {} and does not say so", word.to_uppercase());
+        let expected = format!("escape: {word} beside it, or escape: none");
+        let hint = format!(
+            "it is taken for {word}: what is filled in is escaped, so that it adds nothing to the document"
+        );
+        check.warn(line, found, expected, Some(hint));
+    }
+    Some(form)
 }
 
 fn check_path_text(check: &mut Check<'_>, node: &Node) -> Option<String> {

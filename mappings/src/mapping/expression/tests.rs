@@ -145,7 +145,7 @@ fn modifiers_change_the_value_in_their_order() {
         ("{from: $.location.uprn, as: integer}", json!(10008049175u64)),
         ("{from: $.details.count, as: string}", json!("3")),
         ("{from: $.details.count, as: number}", json!(3)),
-        ("{template: \"2.50\", as: number}", json!(2.5)),
+        ("{template: \"2.50\", as: number}", serde_json::from_str("2.50").expect("a number")),
         ("{template: \"2.00\", as: integer}", json!(2)),
         ("{template: \"No\", as: boolean}", json!(false)),
         ("{from: $.location.address.lines, case: upper}", json!(["16 PITCAIRN HOUSE", "HACKNEY"])),
@@ -233,4 +233,39 @@ fn headers_are_read_only_where_there_is_an_answer() {
     let text = expression.expect("compiled").text(Scope::of(&answer, &Value::Null), &mut Trail::default());
     assert_eq!(text, Ok(Some("7".into())));
     assert_eq!(value("{header: x}"), Some(json!({"header": "x"})));
+}
+
+#[test]
+fn what_a_customer_writes_adds_nothing_to_a_document_in_a_template() {
+    let document = json!({"summary": "x</Text><Priority>1</Priority> & \"y\"", "count": 3, "none": null});
+    let fill = |text: &str| {
+        let (expression, findings) = compile(text, Place::MESSAGE);
+        let value = expression.expect(text).evaluate(Scope::over(&document), &mut Trail::default());
+        let text = value.expect("made").and_then(|value| value.as_str().map(str::to_owned));
+        (text.expect("a text"), findings)
+    };
+    let escaped = "<Text>x&lt;/Text&gt;&lt;Priority&gt;1&lt;/Priority&gt; &amp; \"y\"</Text>";
+    let (xml, findings) = fill("{template: \"<Text>{$.summary}</Text>\"}");
+    assert_eq!(xml, escaped);
+    assert!(findings[0].contains("looks like XML and does not say so"), "{findings:?}");
+    assert_eq!(fill("{template: \"<Text>{$.summary}</Text>\", escape: xml}"), (escaped.to_owned(), vec![]));
+    let (attribute, _) = fill("{template: \"<Job text='{$.summary}'/>\", escape: xml}");
+    assert!(attribute.contains("&quot;y&quot;") && !attribute.contains("<Priority>"), "{attribute}");
+    let (raw, findings) = fill("{template: \"<Text>{$.summary}</Text>\", escape: none}");
+    assert!(raw.contains("<Priority>") && findings.is_empty(), "{raw}");
+    let (json, findings) =
+        fill(r#"{template: '{"text": "{$.summary}", "n": {$.count}, "s": {$.summary}, "x": {$.none}}'}"#);
+    assert!(findings[0].contains("looks like JSON"), "{findings:?}");
+    let read: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(read, json!({"text": document["summary"], "n": 3, "s": document["summary"], "x": null}));
+    let (words, findings) = fill("{template: \"{$.count} < {$.summary}\"}");
+    assert!(words.starts_with("3 < x</Text>") && findings.is_empty(), "{words}");
+    assert!(refused("{template: \"<a>{$.ticket}</a>\", escape: html}").contains("escape"));
+}
+
+#[test]
+fn a_document_that_is_joined_out_of_pieces_is_warned_of() {
+    let (_, findings) = compile("{join: [\"<Text>\", $.summary, \"</Text>\"]}", Place::REQUEST);
+    assert!(findings[0].contains("a join that makes a document"), "{findings:?}");
+    assert!(compile("{join: [$.summary, $.ticket], with: \" - \"}", Place::REQUEST).1.is_empty());
 }

@@ -129,6 +129,11 @@ impl Reports {
         self.status.is_some()
     }
 
+    /// Whether it reads a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.each.is_some()
+    }
+
     /// Whether it reads lists whose items can be told in the text, so that a long one can be read.
     pub(super) fn reads_long_lists(&self) -> bool {
         self.each.as_ref().is_some_and(|each| each.hops().is_some())
@@ -170,10 +175,12 @@ impl Reports {
     }
 
     /// Reads every report in an answer or event. An item that cannot be read is set aside, and the others are read.
-    /// Where the answer is about one job, its items need not name it.
+    /// Where the answer is about one job, its items need not name it. A list is empty where it has its place in the
+    /// document, and where the system says 204: it has nothing to say.
     ///
     /// # Errors
-    /// [`ReadError`] when the body cannot be read, or when it should be one report and names no job.
+    /// [`ReadError`] when the body cannot be read, holds no place for the list, or should be one report and names no
+    /// job.
     pub(super) fn read(
         &self,
         answer: &Answer,
@@ -196,12 +203,19 @@ impl Reports {
             reading.reports = reports.good;
             return Ok(reading);
         };
+        if answer.status == 204 && document.is_null() {
+            return Ok(reading);
+        }
         let Some(List { body, list }) = list else {
-            for item in scope.each(each) {
+            for item in scope.list(each)? {
                 self.item(scope.at(item), about, &mut reading, || item.to_string());
             }
             return Ok(reading);
         };
+        if list.items.is_empty() {
+            // A list without items has its place all the same.
+            scope.list(each)?;
+        }
         for (place, reached) in &list.items {
             let text = &body[place.clone()];
             if text.len() > self.largest {

@@ -57,10 +57,26 @@ fn one_element_and_many_read_alike() {
 
 #[test]
 fn an_empty_list_is_no_report() {
-    for body in ["<R/>", "<R><Worksheet/></R>", ""] {
+    for body in ["<R/>", "<R><Worksheet/></R>"] {
         assert_eq!(read(LIST, body), Ok(vec![]), "{body}");
     }
     assert!(read(LIST, "<html/>").is_err());
+    let jobs = "{each: $.result.jobs, job: \"@.id\", status: \"@.s\"}";
+    for body in [r#"{"result": {"jobs": []}}"#, r#"{"result": {}}"#, r#"{"result": null}"#] {
+        assert_eq!(read(jobs, body), Ok(vec![]), "{body}");
+    }
+    let nothing = Answer { status: 204, headers: vec![], body: String::new() };
+    assert_eq!(reports(jobs).read(&nothing, None, None, &[]), Ok(Reading::default()));
+}
+
+#[test]
+fn an_answer_without_the_place_of_the_list_is_no_empty_list() {
+    let jobs = "{each: $.result.jobs, job: \"@.id\", status: \"@.s\"}";
+    for body in ["", "OK", "7", "{}", r#"{"message": "maintenance"}"#, "[]"] {
+        let error = read(jobs, body).expect_err(body);
+        assert!(error.reason.contains("where a list was expected at $.result.jobs"), "{error}");
+    }
+    assert!(read(LIST, "").is_err());
 }
 
 #[test]
@@ -256,10 +272,11 @@ fn the_shipped_lists_are_heard_with_some_thousand_updates_at_once() {
         let name = crate::domain::SystemName::parse(system).expect("a name");
         let step = &catalogue.system(&name).and_then(|found| found.call(call)).expect("a call").steps[0];
         let headers = vec![("Content-Type".to_owned(), "text/xml; charset=utf-8".to_owned())];
-        let mut answer = Answer { status: 200, headers, body };
-        let list = step.separate(&mut answer).expect("a list");
-        assert!(matches!(step.read(&answer), crate::mapping::Verdict::Accepted { .. }), "{system}");
-        let found = step.reports(&answer, list.as_ref(), None).expect("readable");
+        let mut received = crate::mapping::Received::from(Answer { status: 200, headers, body });
+        let list = step.separate(&mut received);
+        assert!(list.is_some(), "{system}");
+        assert!(matches!(step.read(&received), crate::mapping::Verdict::Accepted { .. }), "{system}");
+        let found = step.reports(&received.answer, list.as_ref(), None).expect("readable");
         assert_eq!((found.reports.len(), found.set_aside.len()), (good, bad), "{system}");
         assert_eq!(found.reports[1].reference, Ticket::parse("CRM-1").ok(), "{system}");
     }

@@ -129,9 +129,9 @@ fn leased(row: &mut Row) -> Result<Leased, Error> {
         spent: row.number("due.spent")?,
         begun: row.flag("due.begun")?,
         rescued: row.flag("due.rescued")?,
-        payload: row.maybe("due.payload", str::parse)?,
+        payload: row.maybe("due.payload", mappings::digits::from_str)?,
         due_at: row.time("due.due_at")?,
-        document: row.maybe("due.document", str::parse)?,
+        document: row.maybe("due.document", mappings::digits::from_str)?,
     })
 }
 
@@ -151,11 +151,11 @@ async fn about(tx: &mut Tx, leased: &[Leased]) -> Result<HashMap<HandoverId, Abo
             let handover = row.get("handovers.id", HandoverId::parse)?;
             let about = About {
                 job: row.maybe("handovers.job", Job::parse)?,
-                carried: row.maybe("handovers.carried", str::parse)?,
+                carried: row.maybe("handovers.carried", mappings::digits::from_str)?,
                 ticket: row.get("requests.ticket", Ticket::parse)?,
                 service: row.get("requests.service", Service::parse)?,
                 traceparent: row.maybe_text("requests.traceparent")?,
-                document: Arc::new(row.get("documents.document", str::parse)?),
+                document: Arc::new(row.get("documents.document", mappings::digits::from_str)?),
             };
             Ok((handover, about))
         })

@@ -117,7 +117,7 @@ async fn take(tx: &mut Tx, due: &Due) -> Result<(Vec<Clocked>, Vec<Option<String
                on d.council = v.council and d.request = v.id";
     for mut row in tx.run(of(sql, &clocks)).await? {
         let place = found(&mut row, "documents.request")?;
-        let document: Value = row.get("documents.document", str::parse)?;
+        let document: Value = row.get("documents.document", mappings::digits::from_str)?;
         if let Some(place) = place {
             clocks[place].promised.document = Arc::new(document);
         }

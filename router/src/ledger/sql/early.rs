@@ -68,7 +68,7 @@ fn arrival(row: &mut Row) -> Result<(String, Arrival), Error> {
     let place = row.text("early_changes.place")?;
     let ticket = row.get("early_changes.ticket", Ticket::parse)?;
     let revision: Revision = row.get("early_changes.revision", str::parse)?;
-    let data: Value = row.get("early_changes.data", str::parse)?;
+    let data: Value = row.get("early_changes.data", mappings::digits::from_str)?;
     let raised_at = data.get("raised_at").and_then(Value::as_str).and_then(|at| at.parse().ok());
     let received_at = row.time("early_changes.received_at")?;
     let traceparent = row.maybe_text("early_changes.traceparent")?;

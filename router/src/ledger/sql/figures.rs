@@ -223,7 +223,7 @@ async fn courses(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<(RequestId, Course)>
             let request = row.get("events.request", RequestId::parse)?;
             let kind = row.get("events.kind", |word| Kind::from_word(word).ok_or("an event's word"))?;
             let at = row.time("events.at")?;
-            let data: Value = row.get("events.data", str::parse)?;
+            let data: Value = row.get("events.data", mappings::digits::from_str)?;
             let system = data.get("system").and_then(Value::as_str).map(str::to_owned);
             let by_us = data.get("by").is_some() || data.get("told").is_some();
             if let Some(place) = places.get(&request) {

@@ -39,7 +39,8 @@ impl SqlLedger {
         let line = line(&mut row)?;
         let say = row.maybe_text("requests.say")?;
         let (mut promised, _) = promised(&mut row)?;
-        promised.document = row.maybe("documents.document", str::parse)?.map(Arc::new).unwrap_or_default();
+        promised.document =
+            row.maybe("documents.document", mappings::digits::from_str)?.map(Arc::new).unwrap_or_default();
         let history = History {
             promised,
             say,

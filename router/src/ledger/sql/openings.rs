@@ -76,7 +76,7 @@ impl Openings {
                 number: row.int("waiting_calls.number")?,
                 call: row.get("waiting_calls.call", CallId::parse)?,
                 operation: row.get("waiting_calls.operation", str::parse)?,
-                payload: row.get("waiting_calls.payload", str::parse)?,
+                payload: row.get("waiting_calls.payload", mappings::digits::from_str)?,
                 kept: true,
             };
             let pieces = self.get(request).map(|opening| &mut opening.pieces);
@@ -101,7 +101,7 @@ impl Openings {
         .texts("id", &self.all, |opening| opening.request.to_string());
         for mut row in tx.run(statement).await? {
             let request = row.get("documents.request", RequestId::parse)?;
-            documents.insert(request, Arc::new(row.get("documents.document", str::parse)?));
+            documents.insert(request, Arc::new(row.get("documents.document", mappings::digits::from_str)?));
         }
         Ok(documents)
     }
@@ -148,7 +148,7 @@ fn piece(row: &mut Row) -> Result<Piece, Error> {
         call: row.get("handovers.call", CallId::parse)?,
         job: row.maybe("handovers.job", Job::parse)?,
         former_job: row.maybe("handovers.former_job", Job::parse)?,
-        carried: row.maybe("handovers.carried", str::parse)?,
+        carried: row.maybe("handovers.carried", mappings::digits::from_str)?,
         progress: row.maybe("handovers.progress", str::parse)?,
         disposition: row.maybe("handovers.disposition", str::parse)?,
         reason: row.maybe_text("handovers.reason")?,
@@ -160,7 +160,7 @@ fn piece(row: &mut Row) -> Result<Piece, Error> {
         doubt: row.maybe_text("handovers.doubt")?,
         ended_at: row.maybe_time("handovers.ended_at")?,
         operation: row.maybe("handovers.operation", str::parse)?,
-        payload: row.maybe("handovers.payload", str::parse)?,
+        payload: row.maybe("handovers.payload", mappings::digits::from_str)?,
         queue: Vec::new(),
         gone: BTreeSet::new(),
         kept: Kept::AsItIs,
@@ -191,7 +191,7 @@ pub(super) async fn add_documents(tx: &mut Tx, draft: &mut Draft<'_>) -> Result<
     .texts("id", wanted.iter().copied(), |work| work.request.to_string());
     for mut row in tx.run(statement).await? {
         let request = row.get("documents.request", RequestId::parse)?;
-        let document: Value = row.get("documents.document", str::parse)?;
+        let document: Value = row.get("documents.document", mappings::digits::from_str)?;
         draft.with_document(request, &Arc::new(document));
     }
     Ok(())

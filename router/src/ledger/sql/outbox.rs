@@ -83,7 +83,7 @@ pub(super) fn event(row: &mut Row) -> Result<Event, Error> {
             .transpose()
             .map_err(|error| Error::Stored { column: "events.request", found: error.found })?,
         at: row.time("events.at")?,
-        data: row.get("events.data", str::parse)?,
+        data: row.get("events.data", mappings::digits::from_str)?,
         traceparent: row.maybe_text("events.traceparent")?,
     })
 }

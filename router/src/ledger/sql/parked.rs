@@ -67,7 +67,10 @@ impl SqlLedger {
         let sql = "select document from documents where council = $1 and request = $2";
         let rows = tx.run(Statement::new(sql).text(council.as_str()).text(request.to_string())).await?;
         tx.commit().await?;
-        rows.into_iter().next().map(|mut row| row.get("documents.document", str::parse)).transpose()
+        rows.into_iter()
+            .next()
+            .map(|mut row| row.get("documents.document", mappings::digits::from_str))
+            .transpose()
     }
 }
 

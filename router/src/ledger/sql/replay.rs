@@ -316,7 +316,7 @@ async fn documents(tx: &mut Tx, batch: &[Resolution]) -> Result<HashMap<RequestI
     rows.into_iter()
         .map(|mut row| {
             let request = row.get("documents.request", RequestId::parse)?;
-            Ok((request, row.get("documents.document", str::parse)?))
+            Ok((request, row.get("documents.document", mappings::digits::from_str)?))
         })
         .collect()
 }
