@@ -32,6 +32,16 @@ impl Room {
             Self::Document(most) | Self::List(most) => most,
         }
     }
+
+    /// What can be done about a larger one.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Document(_) => "",
+            Self::List(_) => {
+                "; raise limits.answer, or let the call end at $.dovetail.until, so that less is asked for at once"
+            }
+        }
+    }
 }
 
 /// No complete answer.
@@ -77,7 +87,7 @@ async fn read(mut response: Response, room: Room) -> Result<Received, reqwest::E
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if bytes.len() + chunk.len() > room.most() {
-            let reason = format!("the answer is larger than {}", size(room.most()));
+            let reason = format!("the answer is larger than {}{}", size(room.most()), room.hint());
             return Ok(Received::too_large(status, headers, reason));
         }
         bytes.extend_from_slice(&chunk);

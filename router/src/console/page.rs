@@ -165,6 +165,7 @@ pub(super) struct Refused {
     pub(super) council: Option<String>,
     pub(super) path: Option<String>,
     pub(super) reason: String,
+    pub(super) text: Option<String>,
     pub(super) source: String,
     pub(super) id: String,
     pub(super) at: Moment,

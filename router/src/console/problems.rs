@@ -74,12 +74,13 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
                 what: words::change(revision),
                 at: received_at.into(),
             }),
-            Problem::Refused { received_at, key, council, ticket, path, reason } => {
+            Problem::Refused { received_at, key, council, ticket, path, reason, text } => {
                 page.refused.push(Refused {
                     ticket: ticket.as_ref().map(ToString::to_string),
                     council: council.as_ref().map(ToString::to_string),
                     path,
                     reason: words::sentence(&reason),
+                    text: (!text.is_empty()).then_some(text),
                     source: key.source,
                     id: key.id,
                     at: received_at.into(),

@@ -23,6 +23,11 @@ pub fn short(at: Timestamp) -> String {
     london(at).strftime("%-d %b %Y, %H:%M").to_string()
 }
 
+/// The same to the second: `22 Nov 2026, 09:15:03`.
+pub fn exact(at: Timestamp) -> String {
+    london(at).strftime("%-d %b %Y, %H:%M:%S").to_string()
+}
+
 /// A time in few words: `Tue 24 Nov 17:00`, with the year where it is another one.
 pub fn brief(at: Timestamp, now: Timestamp) -> String {
     let (at, now) = (london(at), london(now));

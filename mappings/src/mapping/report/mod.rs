@@ -288,8 +288,14 @@ impl Reports {
             ));
         }
         if reports.iter().any(|report| report.at.is_none()) && says(&self.at) {
-            let expected = "a time as the mapping reads it, for example 2026-11-23T09:00:00Z";
-            return Err(BadRow::new("a time that cannot be read", expected));
+            let found = match self.at.as_ref().map(|at| at.text(scope, &mut Trail::default())) {
+                Some(Ok(Some(text))) => format!("a time that cannot be read, {text:?}"),
+                // The modifier says what it found and which form it expected.
+                Some(Err(error)) => format!("a time that cannot be read, {}", error.reason),
+                Some(Ok(None)) | None => "a time that cannot be read".to_owned(),
+            };
+            let expected = "a time as the mapping reads it: `date: {input: …}` says its form, else RFC 3339";
+            return Err(BadRow::new(found, expected));
         }
         Ok(Row::Says(reports))
     }

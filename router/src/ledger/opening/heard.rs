@@ -218,7 +218,10 @@ fn says_the_same(said: &str, said_at: Option<Timestamp>, piece: &Piece) -> bool 
 /// What speaks against an ending: it is dated before what was heard last.
 fn doubt(said_at: Option<Timestamp>, piece: &Piece) -> Option<String> {
     let (ended, latest) = (said_at?, piece.latest_at?);
-    let last = piece.said.as_deref()?;
-    (ended < latest)
-        .then(|| format!("dated {}, before “{last}” of {}", when::short(ended), when::short(latest)))
+    let last = piece.said.as_deref().filter(|_| ended < latest)?;
+    let (before, after) = (when::short(ended), when::short(latest));
+    // Within one minute only the seconds tell them apart.
+    let (before, after) =
+        if before == after { (when::exact(ended), when::exact(latest)) } else { (before, after) };
+    Some(format!("dated {before}, before “{last}” of {after}"))
 }
