@@ -20,6 +20,8 @@ pub(super) struct Template {
 #[derive(Debug)]
 enum Part {
     Text(String),
+    /// What a variable stands for.
+    Variable(String),
     Path(Path, Inset),
 }
 
@@ -56,7 +58,10 @@ impl Template {
                     None => sound = false,
                 }
             } else {
-                plain.push_str(&check.variable(line, inner));
+                if !plain.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut plain)));
+                }
+                parts.push(Part::Variable(check.variable(line, inner)));
             }
             rest = &from[end + 1..];
         }
@@ -70,7 +75,7 @@ impl Template {
     /// The paths in it.
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Text(_) => None,
+            Part::Text(_) | Part::Variable(_) => None,
             Part::Path(path, _) => Some(path.text()),
         })
     }
@@ -78,7 +83,7 @@ impl Template {
     /// The text it starts with, before the first path.
     pub(super) fn start(&self) -> &str {
         match self.parts.first() {
-            Some(Part::Text(text)) => text,
+            Some(Part::Text(text) | Part::Variable(text)) => text,
             Some(Part::Path(..)) | None => "",
         }
     }
@@ -120,7 +125,7 @@ impl Template {
         let mut out = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => out.push_str(text),
+                Part::Text(text) | Part::Variable(text) => out.push_str(text),
                 Part::Path(path, inset) => {
                     let text = match inset {
                         Inset::JsonValue => scope.first(path).map_or("null".to_owned(), Value::to_string),
@@ -152,7 +157,7 @@ impl Template {
         let mut out = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => out.push_str(text),
+                Part::Text(text) | Part::Variable(text) => out.push_str(text),
                 Part::Path(path, _) => {
                     let text = selected(path, scope, trail)?;
                     if text.is_empty() {
@@ -170,7 +175,8 @@ impl Part {
     fn shown(&self) -> &str {
         match self {
             Self::Text(text) => text,
-            Self::Path(..) => "\u{1}",
+            // Never taken for a part of the document's own marks.
+            Self::Variable(_) | Self::Path(..) => "\u{1}",
         }
     }
 }

@@ -122,7 +122,9 @@ impl Expression {
             "first" => Self::list(check, value, "first", place).map(Kind::First),
             "join" => {
                 let parts = Self::list(check, value, "join", place)?;
-                marked(check, value.line, &parts);
+                if let Yaml::List(items) = &value.value {
+                    marked(check, value.line, items);
+                }
                 let with = node.get("with").and_then(|with| check.text(with, "with")).unwrap_or_default();
                 Some(Kind::Join { parts, with })
             }
@@ -396,24 +398,13 @@ fn join(
 }
 
 /// Warns of a document that is joined out of its marks and of what is put between them as it is.
-fn marked(check: &mut Check<'_>, line: usize, parts: &[Expression]) {
-    let shown: String = parts
-        .iter()
-        .map(|part| match &part.kind {
-            Kind::Literal(Value::String(text)) => text.as_str(),
-            Kind::Literal(_)
-            | Kind::Path(_)
-            | Kind::Header(_)
-            | Kind::First(_)
-            | Kind::Join { .. }
-            | Kind::When { .. }
-            | Kind::Template(_)
-            | Kind::Each { .. }
-            | Kind::Object(_)
-            | Kind::List(_) => "\u{1}",
-        })
-        .collect();
-    if form(&shown) != Form::Plain && parts.iter().any(|part| !matches!(part.kind, Kind::Literal(_))) {
+fn marked(check: &mut Check<'_>, line: usize, parts: &[Node]) {
+    let literal = |part: &Node| {
+        part.as_text().filter(|text| !text.starts_with(['$', '@']) && !text.contains("${")).map(str::to_owned)
+    };
+    let shown: String =
+        parts.iter().map(|part| literal(part).unwrap_or_else(|| "\u{1}".to_owned())).collect();
+    if form(&shown) != Form::Plain && shown.contains('\u{1}') {
         let expected = "a template, which escapes what is filled in";
         check.warn(line, "a join that makes a document out of pieces", expected, None);
     }

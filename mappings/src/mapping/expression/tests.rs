@@ -267,5 +267,8 @@ fn what_a_customer_writes_adds_nothing_to_a_document_in_a_template() {
 fn a_document_that_is_joined_out_of_pieces_is_warned_of() {
     let (_, findings) = compile("{join: [\"<Text>\", $.summary, \"</Text>\"]}", Place::REQUEST);
     assert!(findings[0].contains("a join that makes a document"), "{findings:?}");
-    assert!(compile("{join: [$.summary, $.ticket], with: \" - \"}", Place::REQUEST).1.is_empty());
+    for sound in ["{join: [$.summary, $.ticket], with: \" - \"}", "{join: [\"a < \", $.ticket, \"${KEY}\"]}"]
+    {
+        assert!(compile(sound, Place::REQUEST).1.is_empty(), "{sound}");
+    }
 }
