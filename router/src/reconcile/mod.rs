@@ -333,6 +333,12 @@ pub fn gap(position: Timestamp, every: Duration, overlap: Duration, now: Timesta
     let longest = SignedDuration::try_from(every.saturating_add(overlap)).unwrap_or(SignedDuration::MAX);
     (unasked > longest).then(|| {
         let (from, to) = (timeline::when::short(position), timeline::when::short(now));
-        format!("nobody asked it for news from {from} to {to}, which is longer than a poll looks back")
+        // Within one minute only the seconds tell them apart.
+        let (from, to) = if from == to {
+            (timeline::when::exact(position), timeline::when::exact(now))
+        } else {
+            (from, to)
+        };
+        format!("no poll of it succeeded from {from} to {to}, which is longer than a poll looks back")
     })
 }

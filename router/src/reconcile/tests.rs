@@ -325,5 +325,5 @@ fn a_poll_is_late_once_it_is_later_than_its_overlap() {
     let (quarter, hours) = (Duration::from_secs(900), Duration::from_secs(7_200));
     assert_eq!(gap(at(0), quarter, hours, at(8_100)), None);
     let told = gap(at(0), quarter, hours, at(8_101)).expect("a gap");
-    assert!(told.starts_with("nobody asked it for news from "), "{told}");
+    assert!(told.starts_with("no poll of it succeeded from "), "{told}");
 }
