@@ -14,9 +14,13 @@ use serde_json::Value;
 use super::ReadError;
 use super::path::{self, Filter, Hop, Path};
 use crate::UNDECODABLE;
+use crate::bounds::Bounds;
 
 /// The most that may stand around the items: it is read as a whole.
 const AROUND: usize = 1 << 20;
+
+/// What an item may hold: the tree of a small text may be a hundred times as large.
+pub(super) const ITEM: Bounds = Bounds { bytes: usize::MAX, depth: 127, nodes: 100_000 };
 
 /// An answer up to this size is kept whole beside its items, where it can be read.
 pub(super) const WHOLE: usize = 1 << 20;
@@ -169,6 +173,7 @@ impl List {
         reached: Reached,
         xml_lists: &[String],
     ) -> Result<Vec<Value>, ReadError> {
+        ITEM.measure(text).map_err(|excess| ReadError { reason: excess.to_string() })?;
         let item = match self.markup {
             Markup::Json => json::item(text)?,
             Markup::Xml => xml::item(text, xml_lists)?,

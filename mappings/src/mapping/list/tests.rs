@@ -135,3 +135,17 @@ fn what_stands_around_the_items_is_small() {
     let error = cut("$.jobs[*]", &body).expect("followed").map(|list| list.around).expect_err("too much");
     assert!(error.reason.contains("around the items"), "{error}");
 }
+
+#[test]
+fn an_item_of_more_values_than_a_tree_may_have_costs_itself_alone() {
+    let nests = format!("{}{}", "[".repeat(50), "]".repeat(50));
+    let deep = vec![nests.as_str(); 3_000].join(",");
+    let body = format!(r#"{{"jobs": [{{"no": 1, "x": [{deep}]}}, {{"no": 2}}]}}"#);
+    let items = items("$.jobs[*]", &body);
+    assert!(
+        items[0].as_ref().is_err_and(|reason| reason.contains("values")),
+        "{:?}",
+        items[0].as_ref().err()
+    );
+    assert_eq!(items[1], Ok(vec![json!({"no": 2})]));
+}

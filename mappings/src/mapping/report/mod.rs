@@ -155,8 +155,10 @@ impl Reports {
             Some(Ok(mut list)) => {
                 let body = std::mem::take(&mut answer.body);
                 let small = Answer { body, headers: answer.headers.clone(), ..*answer };
-                let is_whole =
-                    small.body.len() <= list::WHOLE && small.is_text() && small.document(xml_lists).is_ok();
+                let is_whole = small.body.len() <= list::WHOLE
+                    && small.is_text()
+                    && list::ITEM.measure(&small.body).is_ok()
+                    && small.document(xml_lists).is_ok();
                 let around = std::mem::take(&mut list.around);
                 answer.body = if is_whole { small.body.clone() } else { around };
                 Ok(Some(List { body: small.body, list }))
