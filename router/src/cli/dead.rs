@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use anyhow::Context as _;
 use mappings::domain::{Council, Ticket};
 use serde_json::{Value, json};
 
@@ -17,6 +18,9 @@ use crate::ledger::{InboxKey, Refusal};
 
 /// How much of its digest names a message.
 const NAME: usize = 12;
+
+/// The shortest beginning of a digest that names a message.
+const SHORTEST: usize = 4;
 
 /// Does what is asked.
 ///
@@ -85,7 +89,11 @@ async fn list(letters: &DeadLetters<'_>, topology: &Topology, most: usize) -> an
 
 async fn show(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result<Shown> {
     let found = find(letters, args).await?;
-    let Some(letter) = found.first() else { return Ok(not_found(args)) };
+    let found = match found {
+        Found::All(found) => found,
+        Found::Not(shown) => return Ok(shown),
+    };
+    let Some(letter) = found.first() else { return Ok(not_found(&args.ids)) };
     let body = String::from_utf8_lossy(&letter.body).into_owned();
     let mut json = line(letter);
     json["exchange"] = json!(letter.exchange);
@@ -111,11 +119,20 @@ async fn show(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result<Show
 }
 
 async fn give_back(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result<Shown> {
-    let found = find(letters, args).await?;
+    let found = match find(letters, args).await? {
+        Found::All(found) => found,
+        Found::Not(shown) => return Ok(shown),
+    };
     for letter in &found {
-        letters.give_back(letter).await?;
+        let id = &digest(letter)[..NAME];
+        let to = letter.queue.as_deref().unwrap_or("a queue that it does not name");
+        letters.give_back(letter).await.with_context(|| {
+            format!(
+                "{id} cannot be delivered again to {to}; it stays where it is. Hint: dovetail dead show {id}"
+            )
+        })?;
     }
-    Ok(done(args, "returned", "They are delivered again.", &found))
+    Ok(done("returned", "They are delivered again.", &found))
 }
 
 /// Drops messages, each when the ledger has it as refused.
@@ -128,7 +145,13 @@ async fn take_away(
     let Books { ledger, .. } = open::open(&args.ledger, config).await?;
     let lessee = open::lessee(true);
     let by = person(args.by);
-    let found = find(letters, &args.which).await?;
+    if args.because.trim().is_empty() {
+        return Err(Mistake::new("--because is empty", "say why, for whoever finds it in the ledger").into());
+    }
+    let found = match find(letters, &args.which).await? {
+        Found::All(found) => found,
+        Found::Not(shown) => return Ok(shown),
+    };
     for letter in &found {
         let why = letter.reason.as_deref().unwrap_or("for a reason that it did not give");
         let (council, ticket) = subject(letter);
@@ -151,11 +174,23 @@ async fn take_away(
         }
         letters.take_away(letter).await?;
     }
-    Ok(done(&args.which, "dropped", "What each held stands under dovetail problems.", &found))
+    Ok(done("dropped", "What each held stands under dovetail problems.", &found))
 }
 
-/// Those that are named; what is not is given back to the queue unchanged.
-async fn find(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result<Vec<DeadLetter>> {
+/// The messages that are named.
+enum Found {
+    /// Each of them.
+    All(Vec<DeadLetter>),
+    /// Not each of them is there, or one name fits several: nothing is done, and this is said.
+    Not(Shown),
+}
+
+/// Those that are named, each by the beginning of its digest; what is not is given back to the queue unchanged.
+async fn find(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result<Found> {
+    if let Some(id) = args.ids.iter().find(|id| id.len() < SHORTEST) {
+        let found = format!("{id:?} is too short to name a message");
+        return Err(Mistake::new(&found, "give the ID that dovetail dead list prints").into());
+    }
     let mut found = Vec::new();
     for _ in 0..letters.count().await? {
         let Some(letter) = letters.next().await? else { break };
@@ -164,18 +199,32 @@ async fn find(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result<Vec<
             found.push(letter);
         }
     }
-    Ok(found)
+    Ok(match judge(&args.ids, &found.iter().map(digest).collect::<Vec<_>>()) {
+        None => Found::All(found),
+        Some(shown) => Found::Not(shown),
+    })
 }
 
-fn done(args: &DeadArgs, word: &str, then: &str, letters: &[DeadLetter]) -> Shown {
-    let missing =
-        args.ids.iter().any(|id| !letters.iter().any(|letter| digest(letter).starts_with(id.as_str())));
-    if missing {
-        return Shown {
-            json: json!({word: letters.iter().map(line).collect::<Vec<_>>()}),
-            ..not_found(args)
-        };
+/// What keeps a command from acting on messages of these digests.
+fn judge(ids: &[String], digests: &[String]) -> Option<Shown> {
+    let fits = |id: &String| digests.iter().filter(|digest| digest.starts_with(id.as_str())).count();
+    let missing: Vec<String> = ids.iter().filter(|id| fits(id) == 0).cloned().collect();
+    if !missing.is_empty() {
+        return Some(not_found(&missing));
     }
+    let several: Vec<&str> = ids.iter().filter(|id| fits(id) > 1).map(String::as_str).collect();
+    (!several.is_empty()).then(|| Shown {
+        text: format!(
+            "Nothing was done: {} names several messages. Give more of the ID that dovetail dead list prints.\n",
+            several.join(", ")
+        ),
+        json: json!({"ambiguous": several}),
+        exit: Exit::NotOk,
+    })
+}
+
+fn done(word: &str, then: &str, letters: &[DeadLetter]) -> Shown {
+    let then = if letters.is_empty() { "There was nothing." } else { then };
     Shown {
         text: format!("{} {word}. {then}\n", letters.len()),
         json: json!({word: letters.iter().map(line).collect::<Vec<_>>()}),
@@ -183,9 +232,9 @@ fn done(args: &DeadArgs, word: &str, then: &str, letters: &[DeadLetter]) -> Show
     }
 }
 
-fn not_found(args: &DeadArgs) -> Shown {
-    let text = format!("Not every message is there: {}. See dovetail dead list.\n", args.ids.join(", "));
-    Shown { text, json: json!({"not_found": args.ids}), exit: Exit::NotOk }
+fn not_found(missing: &[String]) -> Shown {
+    let text = format!("Nothing was done: {} is not there. See dovetail dead list.\n", missing.join(", "));
+    Shown { text, json: json!({"not_found": missing}), exit: Exit::NotOk }
 }
 
 fn digest(letter: &DeadLetter) -> String {
@@ -207,4 +256,23 @@ fn line(letter: &DeadLetter) -> Value {
         "council": council.as_ref().map(|council| council.as_str()),
         "ticket": ticket.as_ref().map(|ticket| ticket.as_str()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_done_where_one_message_is_not_there_or_a_name_fits_several() {
+        let digests = ["abcd11".to_owned(), "abcd22".to_owned(), "ef0000".to_owned()];
+        let judged = |ids: &[&str]| {
+            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            judge(&ids, &digests).map(|shown| shown.text)
+        };
+        assert_eq!(judged(&["abcd1", "ef00"]), None);
+        assert_eq!(judged(&[]), None, "all of them");
+        let missing = judged(&["abcd1", "nope"]).expect("said");
+        assert!(missing.contains("nope is not there") && !missing.contains("abcd1"), "{missing}");
+        assert!(judged(&["abcd"]).expect("said").contains("abcd names several messages"));
+    }
 }
