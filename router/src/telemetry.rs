@@ -44,6 +44,8 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
             settings.log
         )
     })?;
+    // The broker's client logs each event that no queue is bound for, whole: what it says of a customer is not for a log.
+    let filter = filter.add_directive("lapin::returned_messages=off".parse()?);
     let lines = match settings.format {
         LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed(),
