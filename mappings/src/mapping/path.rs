@@ -8,6 +8,8 @@ use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
 use serde_json::Value;
 
+use super::scope::is_empty;
+
 /// One path, from the root `$` of a document or from the current item `@` of a list.
 #[derive(Debug, Clone)]
 pub(super) struct Path {
@@ -127,14 +129,21 @@ impl Path {
     }
 
     /// Whether what would hold its hits is there: of `$.result.jobs` the result, of `$..job` any document at all.
-    /// A list that selects nothing in such a place is empty; elsewhere the document is another one.
+    /// A list that selects nothing in such a place is empty; elsewhere the document is another one. Of `$.jobs`, which is
+    /// a member of the document itself, the document holds a place where it is empty or has the member.
     pub(super) fn has_place(&self, start: &Value) -> bool {
         if !start.is_object() && !start.is_array() {
             return false;
         }
         let names = self.names();
-        let holders = names.split_last().map_or(&[][..], |(_, holders)| holders);
-        holders.iter().try_fold(start, |value, name| value.get(name)).is_some()
+        let Some((last, holders)) = names.split_last() else { return true };
+        if holders.is_empty() {
+            // A document in JSON that says something, and has no such member, is another one than the list.
+            return is_empty(start) || start.get(last).is_some();
+        }
+        let holder = holders.iter().try_fold(start, |value, name| value.get(name));
+        // Where a name is looked for, a list or a word holds no place for it.
+        holder.is_some_and(|holder| holder.is_object() || is_empty(holder))
     }
 
     /// Everything it selects, in document order.
@@ -342,7 +351,9 @@ mod tests {
     #[test]
     fn a_list_has_its_place_where_what_holds_it_is_there() {
         let has = |path: &str, document: Value| Path::parse(path).expect(path).has_place(&document);
-        assert!(has("$.jobs", json!({})) && has("$.jobs[*]", json!({"count": 0})) && has("$[*]", json!([])));
+        assert!(has("$.jobs", json!({})) && has("$.jobs[*]", json!({"jobs": []})) && has("$[*]", json!([])));
+        assert!(!has("$.jobs[*]", json!({"message": "maintenance"})) && !has("$.jobs[*]", json!([7])));
+        assert!(!has("$.result.jobs", json!({"result": "none"})));
         assert!(has("$.result.jobs", json!({"result": null})) && has("$.R.Job", json!({"R": ""})));
         assert!(has("$.d.results[?@.open].job", json!({"d": {"count": 0}})));
         assert!(has("$..Job", json!({"R": ""})));

@@ -94,7 +94,9 @@ pub(super) fn perform<'c>(
         Ok(step.reports(answer, list.as_ref(), about.as_ref())?.reports)
     };
     let reports: Result<Vec<_>, _> = run.accepted.iter().map(read).collect();
-    let harvest = system.intake().and_then(Intake::harvest);
+    // Only the call that lists tickets holds a list of them.
+    let lists = |harvest: &&Harvest| system.call(&harvest.call).is_some_and(|own| std::ptr::eq(own, steps));
+    let harvest = system.intake().and_then(Intake::harvest).filter(lists);
     Made {
         items: harvest.map_or(Ok(Vec::new()), |harvest| run.items(harvest)),
         reports: reports.map(|reports| reports.into_iter().flatten().collect()),
