@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::bus;
 use crate::config::{LogFormat, Telemetry};
 use crate::ledger::{Attempt, Work};
 
@@ -44,8 +45,7 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
             settings.log
         )
     })?;
-    // The broker's client logs each event that no queue is bound for, whole: what it says of a customer is not for a log.
-    let filter = filter.add_directive("lapin::returned_messages=off".parse()?);
+    let filter = filter.add_directive(bus::LOG_FILTER.parse()?);
     let lines = match settings.format {
         LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed(),
