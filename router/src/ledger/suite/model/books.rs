@@ -25,7 +25,7 @@ pub(super) struct Books {
     decided: HashSet<RequestId>,
     /// Openings that a person decided about at any time.
     touched: HashSet<RequestId>,
-    /// How often a person closed an opening.
+    /// How many closures of an opening a person asked for, or made possible by keeping it open after one.
     closed: HashMap<RequestId, usize>,
 }
 
@@ -118,11 +118,11 @@ impl Books {
         true
     }
 
-    /// A person decided: a call goes on, or a ticket closes or stays open.
-    pub(super) fn decided(&mut self, request: RequestId, released: Option<HandoverId>, closed: bool) {
+    /// A person decided: a call goes on, or a ticket closes or stays open. `closes` when it may be closed once more.
+    pub(super) fn decided(&mut self, request: RequestId, released: Option<HandoverId>, closes: bool) {
         self.decided.insert(request);
         self.touched.insert(request);
-        *self.closed.entry(request).or_default() += usize::from(closed);
+        *self.closed.entry(request).or_default() += usize::from(closes);
         for call in self.calls.values_mut().filter(|call| Some(call.work.handover) == released) {
             call.settled = false;
         }

@@ -16,6 +16,7 @@ use self::books::Books;
 use super::fixture::*;
 use super::{Fixture, both};
 use crate::closing::{Closure, Grounds};
+use crate::event::Kind;
 use crate::ledger::{
     Accepted, Choice, Completion, Correlated, Lessee, Next, Outbox, Person, Places, Recorded, Resolution,
     Resolved, Room, Seen, SeenTicket, Work, WorkerId,
@@ -325,7 +326,10 @@ impl<'a> Case<'a> {
         if written.replies == [Ok(Resolved::Written)] {
             assert!(!stale, "a decision on what is no more was written");
             let released = parked.filter(|_| what == What::SendAgain).map(|handover| handover.id);
-            self.books.decided(request, released, what == What::Close);
+            // A ticket that a person keeps open although it was closed may be closed once more.
+            let closed_before = history.events.iter().any(|event| event.kind == Kind::Closed);
+            let closes = what == What::Close || (what == What::KeepOpen && closed_before);
+            self.books.decided(request, released, closes);
         } else {
             let decidable = line.state == RequestState::Held && what == What::KeepOpen;
             assert!(stale || !decidable, "{:?}", written.replies);
