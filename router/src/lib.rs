@@ -42,3 +42,4 @@ mod stage;
 pub mod telemetry;
 pub mod timeline;
 pub mod undo;
+pub mod unpack;
