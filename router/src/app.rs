@@ -10,7 +10,6 @@ use connectors::Connector;
 use mappings::domain::SystemName;
 use mappings::mapping::{BreakerRule, Catalogue, RetryRule, Source, System};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -24,6 +23,7 @@ use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
+use crate::listen::{Endpoint, Server, Sockets};
 use crate::reading::Memory;
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
@@ -35,8 +35,12 @@ const EVENTS_IN_MEMORY: usize = 10_000;
 
 /// A running router.
 pub struct App {
-    /// Where it listens.
+    /// Where the doors listen.
     pub address: SocketAddr,
+    /// Where the console listens.
+    pub console: SocketAddr,
+    /// What is served: the name of each listener, with its endpoints.
+    pub endpoints: Vec<(&'static str, Vec<Endpoint>)>,
     /// Its ledger.
     pub ledger: Arc<dyn Ledger>,
     /// Its mappings.
@@ -67,7 +71,7 @@ impl App {
         config: &Config,
         sources: &[Source],
         resolve: &dyn Fn(&str) -> Option<String>,
-        listener: TcpListener,
+        sockets: Sockets,
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
         let catalogue = Arc::new(library::compile(sources, resolve)?);
@@ -100,7 +104,6 @@ impl App {
         let [inward, calls, outward, links, writes] = std::array::from_fn(|_| Stage::new());
         let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee.clone(), events, work);
         writes.tasks.spawn(lanes.run(writes.stop.clone()));
-        let address = listener.local_addr().context("the listener has no address")?;
 
         let connectors = connectors(&catalogue)?;
         let turns = turns(&shared, &keeper.shares);
@@ -192,29 +195,32 @@ impl App {
             listeners,
             catalogue: Arc::clone(&catalogue),
             readiness: ready.clone(),
-            metrics,
             clock: clock.clone(),
             bounds,
             bodies: Memory::new(config.http.bodies_bytes),
             callbacks: Memory::new(config.http.bodies_bytes),
             memory,
         };
-        let routes = api::routes(doors).merge(console::routes(
-            Arc::clone(&ledger),
-            Arc::clone(&catalogue),
-            clock.clone(),
-            ready,
-        ));
-        let stop = inward.stop.clone();
-        inward.tasks.spawn(async move {
-            let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
-            if let Err(error) = served {
-                tracing::error!(error = %error, "the HTTP doors closed");
-            }
-        });
-        tracing::info!(address = %address, ledger = %crate::config::without_password(&config.ledger.url), bus = config.has_bus(), "running");
+        let desk = console::Desk {
+            ledger: Arc::clone(&ledger),
+            catalogue: Arc::clone(&catalogue),
+            clock: clock.clone(),
+            readiness: ready,
+        };
+        let endpoints =
+            vec![("doors", api::endpoints(&doors)), ("console", console::endpoints(&desk, metrics))];
+        let doors = Server::doors(sockets.doors, &endpoints[0].1, api::fallback(), &config.http.hosts);
+        let pages =
+            Server::console(sockets.console, &endpoints[1].1, console::fallback(), &config.console.hosts);
+        let address = doors.address().context("the listener of the doors has no address")?;
+        let console = pages.address().context("the listener of the console has no address")?;
+        inward.tasks.spawn(doors.run(inward.stop.clone()));
+        inward.tasks.spawn(pages.run(inward.stop.clone()));
+        tracing::info!(address = %address, console = %console, ledger = %crate::config::without_password(&config.ledger.url), bus = config.has_bus(), "running");
         Ok(Self {
             address,
+            console,
+            endpoints,
             ledger,
             catalogue,
             clock,

@@ -27,6 +27,7 @@ pub mod inlet;
 pub mod intake;
 pub mod ledger;
 pub mod library;
+pub mod listen;
 mod news;
 pub mod reading;
 pub mod reconcile;

@@ -70,7 +70,7 @@ async fn a_request_as_large_as_may_be_is_taken_and_told_in_little_memory() {
     let (status, answer) = post(&program, "/v1/requests", "application/cloudevents+json", body).await;
     assert_eq!(status, 202, "{answer}");
     until("the ticket closes", Duration::from_secs(60), async || {
-        let page = http().get(program.url(&format!("/tickets/harlow/{ticket}"))).send().await.ok()?;
+        let page = http().get(program.page(&format!("/tickets/harlow/{ticket}"))).send().await.ok()?;
         page.text().await.ok()?.contains("All work has ended").then_some(())
     })
     .await;
@@ -185,7 +185,7 @@ async fn what_the_broker_has_set_aside_is_told_and_can_be_read_returned_or_dropp
     })
     .await;
     assert_eq!(readiness().await["ready"], true);
-    let metrics = http().get(program.url("/metrics")).send().await.expect("an answer").text().await;
+    let metrics = http().get(program.page("/metrics")).send().await.expect("an answer").text().await;
     assert!(metrics.expect("text").contains("dovetail_dead_letters 2"));
     assert_eq!(dead(&["problems"]).await.1["dead_letters"], 2);
 

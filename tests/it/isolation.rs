@@ -283,7 +283,8 @@ async fn a_person_pauses_a_system_and_lets_it_go_on() {
     assert!(story.contains(&format!("Waiting: {paused}")) && story.contains("a new server"), "{story}");
     let problems = command(&["problems"]).await;
     assert!(problems.contains(paused), "{problems}");
-    let page = http().get(program.url("/problems")).send().await.expect("a page").text().await.expect("text");
+    let page =
+        http().get(program.page("/problems")).send().await.expect("a page").text().await.expect("text");
     assert!(page.contains(paused), "{page}");
     let listed: Value =
         serde_json::from_str(&command(&["system", "list", "--output", "json"]).await).expect("JSON");

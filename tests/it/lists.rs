@@ -247,7 +247,7 @@ async fn an_answer_that_is_too_large_and_cannot_be_narrowed_is_told_at_once() {
     works.order(1).await;
     works.lists(|_, _| rows(100, &[br#"{"no": "W-1", "status": "Done"}"#.to_vec()]));
     let told = until("a person is told", Duration::from_secs(60), async || {
-        let page = http().get(works.program.url("/problems"));
+        let page = http().get(works.program.page("/problems"));
         let page = page.send().await.expect("an answer").text().await.expect("text");
         page.contains("larger than 1 MiB").then_some(page)
     })

@@ -7,6 +7,7 @@ mod crms;
 mod deadly;
 mod deploy;
 mod documents;
+mod endpoints;
 mod faults;
 mod filed;
 mod isolation;

@@ -29,7 +29,7 @@ async fn nothing_is_consumed_while_the_ledger_cannot_take_it_and_nothing_is_lost
     sqlx::raw_sql("lock table inbox in access exclusive mode").execute(&mut *lock).await.expect("locked");
     publish(&tickets[5..15], &client).await;
     until("the tap is turned off", Duration::from_secs(30), async || {
-        let metrics = http().get(program.url("/metrics")).send().await.ok()?.text().await.ok()?;
+        let metrics = http().get(program.page("/metrics")).send().await.ok()?.text().await.ok()?;
         metrics.contains("dovetail_bus_paused{queue=\"intake\"} 1").then_some(())
     })
     .await;

@@ -106,6 +106,22 @@ fn only_the_bus_knows_amqp() {
 }
 
 #[test]
+fn nothing_is_served_past_the_table_of_endpoints() {
+    let serves = r#"\.route\((?:"|&endpoint)|\.route_service\(|\.nest\w*\(|\.fallback_service\(|axum::serve|hyper::server"#;
+    let allowed = [
+        "router/src/listen/",
+        "connectors/src/simulator/",
+        // Systems for tests.
+        "router/src/harvest/tests.rs",
+        "router/src/reconcile/tests.rs",
+    ];
+    none(
+        &stands_only_in(&allowed, serves),
+        "what is served stands in a table that router/src/listen makes routes of",
+    );
+}
+
+#[test]
 fn only_dispatch_performs_a_call() {
     none(
         &stands_only_in(&["router/src/dispatch", "connectors/src/"], r"\.perform\("),

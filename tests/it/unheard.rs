@@ -23,7 +23,7 @@ async fn post(program: &Program, tickets: &[String]) {
 }
 
 async fn metrics(program: &Program) -> String {
-    let answer = http().get(program.url("/metrics")).send().await.expect("an answer");
+    let answer = http().get(program.page("/metrics")).send().await.expect("an answer");
     answer.text().await.expect("text")
 }
 

@@ -15,10 +15,16 @@ use crate::wait::until;
 /// The systems that have a simulator.
 pub const SYSTEMS: &str = r#"["housing", "revenues", "waste", "partner", "crm"]"#;
 
+/// Where a router listens.
+struct Addresses {
+    doors: SocketAddr,
+    console: SocketAddr,
+}
+
 /// A running `dovetail serve`. It is killed (SIGKILL) when this is dropped, and a panic in it fails the test.
 pub struct Program {
     child: Child,
-    address: SocketAddr,
+    addresses: Addresses,
     home: TempDir,
 }
 
@@ -67,6 +73,7 @@ impl Program {
             .args(["serve", "--config"])
             .arg(&file)
             .env("DOVETAIL__HTTP__LISTEN", "127.0.0.1:0")
+            .env("DOVETAIL__CONSOLE__LISTEN", "127.0.0.1:0")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(home.path())
             .stdin(Stdio::null())
@@ -74,24 +81,34 @@ impl Program {
             .stderr(output("stderr"))
             .spawn()
             .expect("dovetail starts");
-        let address = until("dovetail serve says where it listens", Duration::from_secs(90), async || {
+        let addresses = until("dovetail serve says where it listens", Duration::from_secs(90), async || {
             if let Some(ended) = child.try_wait().expect("its state") {
                 return Some(Err(format!("dovetail serve ended: {ended}\n{}", text(home.path(), "stderr"))));
             }
             listening(&text(home.path(), "stdout")).map(Ok)
         });
-        let address = address.await?;
-        Ok(Self { child, address, home })
+        let addresses = addresses.await?;
+        Ok(Self { child, addresses, home })
     }
 
-    /// Where it listens.
+    /// Where its doors listen.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.doors
     }
 
-    /// The address of something it serves.
+    /// Where its console listens, and its metrics.
+    pub fn console(&self) -> SocketAddr {
+        self.addresses.console
+    }
+
+    /// The address of something the doors serve.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.address())
+    }
+
+    /// The address of something the console serves.
+    pub fn page(&self, path: &str) -> String {
+        format!("http://{}{path}", self.console())
     }
 
     /// Its process id.
@@ -165,10 +182,14 @@ pub async fn dovetail_with(arguments: &[&str], environment: &[(String, String)])
     output.await.unwrap_or_else(|_| panic!("dovetail {arguments:?} ends")).expect("dovetail runs")
 }
 
-fn listening(stdout: &str) -> Option<SocketAddr> {
+fn listening(stdout: &str) -> Option<Addresses> {
     let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     let said = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    said.filter_map(|said| said["listening"].as_str()?.parse().ok()).next()
+    let addresses = |said: serde_json::Value| {
+        let address = |name: &str| said[name].as_str()?.parse().ok();
+        Some(Addresses { doors: address("listening")?, console: address("console")? })
+    };
+    said.filter_map(addresses).next()
 }
 
 fn text(folder: &Path, name: &str) -> String {

@@ -1,4 +1,4 @@
-//! Whether the process lives, whether it can do its work, and what it has done.
+//! Whether the process lives, and whether it can do its work.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use serde_json::json;
+use tokio::sync::watch;
 
-use super::Doors;
+use crate::listen::{Endpoint, Needs};
 
 /// Whether each part can do its work now; a text says why not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,14 +30,22 @@ pub struct Readiness {
     pub stopping: bool,
 }
 
+/// Health, as every listener serves it: no field of it holds anything of a request.
+pub fn endpoints(readiness: &watch::Receiver<Readiness>) -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/health/live", Needs::Nothing, get(live)),
+        Endpoint::get("/health/ready", Needs::Nothing, get(ready).with_state(readiness.clone())),
+    ]
+}
+
 /// The process answers.
-pub(super) async fn live() -> &'static str {
+async fn live() -> &'static str {
     "live\n"
 }
 
 /// 200 when requests can be taken and closures given back, else 503 with the part that cannot.
-pub(super) async fn ready(State(doors): State<Doors>) -> Response {
-    let now = doors.readiness.borrow().clone();
+async fn ready(State(readiness): State<watch::Receiver<Readiness>>) -> Response {
+    let now = readiness.borrow().clone();
     let ready = now.ledger.is_none() && now.bus.is_none() && !now.stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let part = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "ready".to_owned());
@@ -44,15 +54,4 @@ pub(super) async fn ready(State(doors): State<Doors>) -> Response {
         "dead_letters": now.dead_letters, "stopping": now.stopping, "systems": now.systems,
     });
     (status, Json(body)).into_response()
-}
-
-/// The metrics in the Prometheus text format.
-pub(super) async fn metrics(State(doors): State<Doors>) -> Response {
-    match &doors.metrics {
-        Some(handle) => {
-            handle.run_upkeep();
-            ([("content-type", "text/plain; version=0.0.4")], handle.render()).into_response()
-        }
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
 }

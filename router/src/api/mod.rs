@@ -1,4 +1,4 @@
-//! The HTTP doors: requests in, completions in, health and metrics.
+//! The HTTP doors: requests in, completions in, health.
 
 mod body;
 mod callbacks;
@@ -10,20 +10,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::http::{StatusCode, Uri};
+use axum::routing::post;
 use mappings::bounds::Bounds;
 use mappings::mapping::Catalogue;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Key;
 use crate::intake::Intake;
+use crate::listen::{Endpoint, Needs};
 use crate::reading::Memory;
 
-pub use health::Readiness;
+pub use health::{Readiness, endpoints as health};
 pub use problem::Problem;
 
 /// What the doors need.
@@ -39,8 +39,6 @@ pub struct Doors {
     pub catalogue: Arc<Catalogue>,
     /// Whether the parts work.
     pub readiness: watch::Receiver<Readiness>,
-    /// For `/metrics`; absent where another part of the process has them.
-    pub metrics: Option<PrometheusHandle>,
     /// The time.
     pub clock: Clock,
     /// The largest document that is read.
@@ -53,17 +51,28 @@ pub struct Doors {
     pub memory: Memory,
 }
 
-/// The doors as routes.
-pub fn routes(doors: Doors) -> Router {
-    let mut router = Router::new()
-        .route("/v1/requests", post(requests::submit))
-        .route("/v1/requests/{crm}", post(requests::submit_native))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics));
-    for path in doors.listeners.keys() {
-        router = router.route(path, post(callbacks::hear));
-    }
-    // The limit is applied where bodies are read, so that an excess is answered as a problem with its size.
-    router.layer(DefaultBodyLimit::disable()).with_state(doors)
+/// What the doors serve.
+pub fn endpoints(doors: &Doors) -> Vec<Endpoint> {
+    let state = || doors.clone();
+    // Limits are applied where bodies are read, so that an excess is answered as a problem with its size.
+    let mut endpoints = vec![
+        Endpoint::post("/v1/requests", Needs::Key, post(requests::submit).with_state(state())),
+        Endpoint::post("/v1/requests/{crm}", Needs::Key, post(requests::submit_native).with_state(state())),
+    ];
+    let mut paths: Vec<&String> = doors.listeners.keys().collect();
+    paths.sort();
+    let callback =
+        |path: &&String| Endpoint::post(path, Needs::Proof, post(callbacks::hear).with_state(state()));
+    endpoints.extend(paths.iter().map(callback));
+    endpoints.extend(health(&doors.readiness));
+    endpoints
+}
+
+/// Answers what is no endpoint of the doors.
+pub fn fallback() -> Router {
+    Router::new().fallback(nowhere)
+}
+
+async fn nowhere(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "No such door", format!("nothing is served at {}", uri.path()))
 }

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::config::{self, Config};
+use crate::listen::Sockets;
 use crate::{failpoint, library, telemetry};
 
 /// Runs the router. The first line on standard output tells where it listens, as JSON.
@@ -25,12 +26,14 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     failpoint::arm().map_err(anyhow::Error::msg)?;
 
     let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
-    let listener = TcpListener::bind(&config.http.listen)
-        .await
-        .with_context(|| format!("http.listen: {} cannot be listened on", config.http.listen))?;
+    let doors = bind("http.listen", &config.http.listen).await?;
+    let console = bind("console.listen", &config.console.listen).await?;
+    config.console.check_bound(console.local_addr()?)?;
+    let sockets = Sockets { doors, console };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let app = App::start(&config, &sources, &config::resolve, listener, Some(metrics)).await?;
-    writeln!(std::io::stdout(), "{}", serde_json::json!({"listening": app.address.to_string()}))?;
+    let app = App::start(&config, &sources, &config::resolve, sockets, Some(metrics)).await?;
+    let told = serde_json::json!({"listening": app.address.to_string(), "console": app.console.to_string()});
+    writeln!(std::io::stdout(), "{told}")?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -39,4 +42,9 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     app.stop().await;
     tokio::task::spawn_blocking(move || guard.finish()).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("{setting}: {address} cannot be listened on"))
 }

@@ -2,6 +2,7 @@
 //!
 //! This is the only module that reads the environment.
 
+mod listen;
 mod span;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use self::listen::{Console, Http};
 pub use self::span::Span;
 use crate::bus::{self, Topology};
 use crate::files;
@@ -27,6 +29,8 @@ const PREFIX: &str = "DOVETAIL__";
 pub struct Config {
     /// The HTTP doors.
     pub http: Http,
+    /// The console and the metrics.
+    pub console: Console,
     /// What is read at every door.
     pub reading: Reading,
     /// The database.
@@ -43,20 +47,6 @@ pub struct Config {
     pub pace: Pace,
     /// Logs and traces.
     pub telemetry: Telemetry,
-}
-
-/// `[http]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    /// Address and port.
-    pub listen: String,
-    /// The largest body that is read.
-    pub max_body_bytes: usize,
-    /// Bytes of bodies held at once.
-    pub bodies_bytes: usize,
-    /// Who may come in.
-    pub keys: Vec<Key>,
 }
 
 /// One bearer key.
@@ -310,19 +300,24 @@ impl Config {
             set(&mut settings, &path, &value);
             from_environment.push((path.join("."), name));
         }
-        serde_path_to_error::deserialize(settings).map_err(
+        let place = |path: &str| {
+            let key = path.rsplit('.').next().unwrap_or_default();
+            let variable = from_environment.iter().find(|(known, _)| known == path);
+            match (variable, file) {
+                (Some((_, variable)), _) => variable.clone(),
+                (None, Some((name, text))) => format!("{name}:{} ({path})", line_of(text, key)),
+                (None, None) => path.to_owned(),
+            }
+        };
+        let config: Self = serde_path_to_error::deserialize(settings).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
-                let path = error.path().to_string();
-                let key = path.rsplit('.').next().unwrap_or_default().to_owned();
-                let variable = from_environment.iter().find(|(known, _)| *known == path);
-                let place = match (variable, file) {
-                    (Some((_, variable)), _) => variable.clone(),
-                    (None, Some((name, text))) => format!("{name}:{} ({path})", line_of(text, &key)),
-                    (None, None) => path,
-                };
-                Error::Setting { place, reason: error.inner().message().to_owned() }
+                let reason = error.inner().message().to_owned();
+                Error::Setting { place: place(&error.path().to_string()), reason }
             },
-        )
+        )?;
+        let checked = listen::check(&config.http, &config.console);
+        checked.map_err(|(path, reason)| Error::Setting { place: place(path), reason })?;
+        Ok(config)
     }
 
     /// Whether there is a broker.
@@ -373,7 +368,11 @@ fn set(table: &mut Table, path: &[String], text: &str) {
         let value = match (table.get(key), text.parse::<i64>()) {
             (Some(Value::Integer(_)), Ok(number)) => Value::Integer(number),
             (Some(Value::Array(_)), _) => {
-                Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect())
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
+            }
+            (Some(Value::Boolean(_)), _) => {
+                text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean)
             }
             _ => Value::String(text.to_owned()),
         };

@@ -9,15 +9,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use mappings::mapping::Catalogue;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
-use crate::api::Readiness;
+use crate::api::{Readiness, health};
 use crate::clock::Clock;
 use crate::ledger::{Filter, Ledger};
+use crate::listen::{Endpoint, Needs};
 use page::{Home, Message, Page};
 use view::Row;
 
@@ -28,29 +31,38 @@ const STYLES: &str = include_str!("../../templates/console.css");
 
 /// What every page reads from.
 #[derive(Clone)]
-struct Desk {
-    ledger: Arc<dyn Ledger>,
-    catalogue: Arc<Catalogue>,
-    clock: Clock,
-    readiness: watch::Receiver<Readiness>,
+pub struct Desk {
+    /// The tickets.
+    pub ledger: Arc<dyn Ledger>,
+    /// The names of systems and services.
+    pub catalogue: Arc<Catalogue>,
+    /// The time.
+    pub clock: Clock,
+    /// What waits for a person beside the tickets.
+    pub readiness: watch::Receiver<Readiness>,
 }
 
-/// The console's pages: `/`, `/tickets`, `/problems` and their stylesheet; whatever else is asked for gets a
-/// page that says that it is not there.
-pub fn routes(
-    ledger: Arc<dyn Ledger>,
-    catalogue: Arc<Catalogue>,
-    clock: Clock,
-    readiness: watch::Receiver<Readiness>,
-) -> Router {
-    Router::new()
-        .route("/", get(home))
-        .route("/tickets", get(tickets::find))
-        .route("/tickets/{council}/{reference}", get(tickets::show))
-        .route("/problems", get(problems::list))
-        .route("/console.css", get(styles))
-        .fallback(nowhere)
-        .with_state(Desk { ledger, catalogue, clock, readiness })
+/// What the console's listener serves: the pages, their stylesheet, the metrics (absent where another part of the
+/// process has them), and health.
+pub fn endpoints(desk: &Desk, metrics: Option<PrometheusHandle>) -> Vec<Endpoint> {
+    let page = |path: &str, handler: MethodRouter<Desk>| {
+        Endpoint::get(path, Needs::Nothing, handler.with_state(desk.clone()))
+    };
+    let mut endpoints = vec![
+        page("/", get(home)),
+        page("/tickets", get(tickets::find)),
+        page("/tickets/{council}/{reference}", get(tickets::show)),
+        page("/problems", get(problems::list)),
+        page("/console.css", get(styles)),
+        Endpoint::get("/metrics", Needs::Nothing, get(figures).with_state(metrics)),
+    ];
+    endpoints.extend(health(&desk.readiness));
+    endpoints
+}
+
+/// Answers what is no page.
+pub fn fallback() -> Router {
+    Router::new().fallback(nowhere)
 }
 
 async fn home(State(desk): State<Desk>) -> Result<Page<Home>, Message> {
@@ -62,6 +74,17 @@ async fn home(State(desk): State<Desk>) -> Result<Page<Home>, Message> {
 
 async fn styles() -> Response {
     ([(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "max-age=300")], STYLES).into_response()
+}
+
+/// The metrics in the Prometheus text format.
+async fn figures(State(metrics): State<Option<PrometheusHandle>>) -> Response {
+    match metrics {
+        Some(handle) => {
+            handle.run_upkeep();
+            ([("content-type", "text/plain; version=0.0.4")], handle.render()).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn nowhere() -> Message {

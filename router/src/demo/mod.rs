@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::cli::{DemoArgs, Output};
 use crate::config::{Config, Key, Span};
 use crate::ledger::Parked;
+use crate::listen::Sockets;
 use crate::{library, telemetry};
 
 use crm::{Crm, Sent};
@@ -56,8 +57,11 @@ async fn with_parts(
     seed: u64,
     folder: &std::path::Path,
 ) -> anyhow::Result<ExitCode> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
-    let base = format!("http://{}", listener.local_addr()?);
+    let doors = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
+    let console = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
+    let base = format!("http://{}", doors.local_addr()?);
+    let pages = format!("http://{}", console.local_addr()?);
+    let sockets = Sockets { doors, console };
     let stop_simulators = CancellationToken::new();
     let simulators = start_simulators(&base, seed, &stop_simulators).await?;
     let environment: Vec<(&str, String)> =
@@ -69,7 +73,7 @@ async fn with_parts(
     let config = config(args, folder, &key)?;
     let sources: Vec<Source> = library::only(library::read(None)?, &config.mappings.systems);
     let metrics = telemetry::metrics().ok();
-    let app = App::start(&config, &sources, &resolve, listener, metrics).await?;
+    let app = App::start(&config, &sources, &resolve, sockets, metrics).await?;
 
     let crm_address = simulators
         .iter()
@@ -81,10 +85,10 @@ async fn with_parts(
     let sent = send(args.requests, seed, &crm, &app, &simulators, output).await?;
     settle(&app, &sent, output).await?;
     let outcome = Outcome::gather(&app, &crm, &sent, started.elapsed(), seed).await?;
-    outcome.print(output, &base)?;
+    outcome.print(output, &pages)?;
     let exit = if outcome.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if !args.exit {
-        outcome::invite(&base)?;
+        outcome::invite(&pages)?;
         tokio::signal::ctrl_c().await.context("Ctrl-C cannot be heard")?;
     }
     app.stop().await;

@@ -144,7 +144,7 @@ impl<'a> Troupe<'a> {
     /// Whether no router holds a delivery that it has not acknowledged. The broker counts only what waits.
     pub(super) async fn holds_nothing(&self) -> bool {
         for program in &self.routers {
-            let asked = async { reqwest::get(program.url("/metrics")).await?.text().await };
+            let asked = async { reqwest::get(program.page("/metrics")).await?.text().await };
             let Ok(Ok(metrics)) = tokio::time::timeout(PATIENCE, asked).await else { return false };
             let held = |line: &&str| line.starts_with("dovetail_bus_unacknowledged{");
             let held: Vec<&str> = metrics.lines().filter(held).collect();

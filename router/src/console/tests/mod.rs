@@ -44,7 +44,13 @@ impl Answer {
 async fn ask(seed: &Seed, method: Method, path: &str) -> Answer {
     let clock = Clock::stopped_at(at(30));
     let readiness = watch::Sender::new(Readiness { dead_letters: seed.dead_letters, ..Readiness::default() });
-    let routes = routes(Arc::clone(&seed.ledger), Arc::clone(&seed.catalogue), clock, readiness.subscribe());
+    let desk = Desk {
+        ledger: Arc::clone(&seed.ledger),
+        catalogue: Arc::clone(&seed.catalogue),
+        clock,
+        readiness: readiness.subscribe(),
+    };
+    let routes = crate::listen::router(&endpoints(&desk, None), fallback());
     let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
     let response = routes.oneshot(request).await.expect("an answer");
     let (status, headers) = (response.status(), response.headers().clone());

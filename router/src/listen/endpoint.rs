@@ -1,0 +1,45 @@
+//! What is served, as a table: nothing is served that is not in it.
+
+use axum::Router;
+use axum::routing::MethodRouter;
+
+/// What a caller has to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// A key of `http.keys`.
+    Key,
+    /// The proof that the mapping of the system asks for: a signature, a secret.
+    Proof,
+    /// Nothing.
+    Nothing,
+}
+
+/// A path, the method by which it is called, and what that needs.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// `GET` (which answers `HEAD`, too) or `POST`.
+    pub method: &'static str,
+    /// As it is matched: `{name}` stands for one segment.
+    pub path: String,
+    /// What a caller has to bring.
+    pub needs: Needs,
+    handler: MethodRouter,
+}
+
+impl Endpoint {
+    /// Something that is read.
+    pub fn get(path: &str, needs: Needs, handler: MethodRouter) -> Self {
+        Self { method: "GET", path: path.to_owned(), needs, handler }
+    }
+
+    /// Something that is given in.
+    pub fn post(path: &str, needs: Needs, handler: MethodRouter) -> Self {
+        Self { method: "POST", path: path.to_owned(), needs, handler }
+    }
+}
+
+/// The table as a service; `fallback` answers all other paths.
+pub(crate) fn router(endpoints: &[Endpoint], fallback: Router) -> Router {
+    let add = |router: Router, endpoint: &Endpoint| router.route(&endpoint.path, endpoint.handler.clone());
+    endpoints.iter().fold(fallback, add)
+}
