@@ -74,7 +74,13 @@ impl App {
         sockets: Sockets,
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
-        let catalogue = Arc::new(library::compile(sources, resolve)?);
+        let catalogue = Arc::new(library::compile_only(sources, &config.mappings.systems, resolve)?);
+        for crm in catalogue.unused_crms() {
+            tracing::warn!(
+                %crm,
+                "closures are not told to this CRM by a call: it is not in mappings.systems"
+            );
+        }
         let ledger = open(config, &catalogue).await?;
         let clock = Clock::started_at(ledger.now().await.context("the ledger does not answer")?);
         let worker = WorkerId(Uuid::now_v7());

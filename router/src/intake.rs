@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mappings::bounds::{Bounds, Excess};
 use mappings::domain::{Council, InvalidRequest, Operation, Request, Revised, Revision, SystemName, Ticket};
-use mappings::mapping::{Catalogue, Received};
+use mappings::mapping::{Catalogue, Received, Unrouted};
 use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope, Glimpse};
@@ -266,11 +266,18 @@ fn native(
 fn submit(data: Value, catalogue: &Catalogue, now: Timestamp) -> Result<Change, InvalidRequest> {
     let request = Request::parse(data)?;
     match catalogue.route(&request) {
-        Some(systems) => {
+        Ok(systems) => {
             let clock = sla::start(&request, systems, catalogue, now);
             Ok(Change::Submitted { systems: systems.to_vec(), request, clock })
         }
-        None => {
+        Err(Unrouted::NotInUse(system)) => Err(InvalidRequest {
+            path: "service".into(),
+            reason: format!(
+                "{} goes to {system}, which is not in use here. Hint: add it to mappings.systems in the configuration",
+                request.service
+            ),
+        }),
+        Err(Unrouted::NoRoute) => {
             let known: Vec<&str> = catalogue.services().iter().map(|service| service.as_str()).collect();
             Err(InvalidRequest {
                 path: "service".into(),

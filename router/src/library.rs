@@ -1,9 +1,10 @@
 //! Reads mappings from a folder; without one, those shipped in the binary.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use mappings::mapping::{Catalogue, Finding, Severity, Source, shipped};
+use mappings::mapping::{Catalogue, Finding, Severity, Source, nearest, shipped};
 
 /// Why a folder cannot be read as mappings.
 #[derive(Debug, thiserror::Error)]
@@ -25,13 +26,60 @@ pub enum Error {
     /// A file's name ends in `.yml`, which would be passed over.
     #[error("{0} would be passed over: the names of mapping files end in .yaml")]
     Yml(PathBuf),
+    /// A system is named that has no folder.
+    #[error("mappings.systems: found {name:?}; expected {}", expected(.known, .name))]
+    NoSuchSystem {
+        /// Which.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// The mappings have mistakes; every one is listed.
     #[error("the mappings cannot be used:{}", listed(.0))]
     Broken(Vec<Finding>),
 }
 
+impl Error {
+    /// Whether nothing is wrong but that `${…}` have no value.
+    pub fn is_unset(&self) -> bool {
+        match self {
+            Self::Broken(findings) => {
+                findings.iter().all(|it| it.unset.is_some() || it.severity == Severity::Warning)
+            }
+            Self::Read { .. } | Self::NoMappings(_) | Self::Yml(_) | Self::NoSuchSystem { .. } => false,
+        }
+    }
+}
+
+/// Mistakes one by one; what has no value, a file in a line.
 fn listed(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("\n  {}: {finding}", word(finding.severity))).collect()
+    let mistakes = findings.iter().filter(|finding| finding.unset.is_none());
+    let mut text: String =
+        mistakes.map(|finding| format!("\n  {}: {finding}", word(finding.severity))).collect();
+    let mut unset: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for finding in findings {
+        let Some(name) = &finding.unset else { continue };
+        let names = unset.entry(&finding.file).or_default();
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    for (file, names) in &unset {
+        text.push_str(&format!("\n  error: {file}: not set: {}", names.join(", ")));
+    }
+    if !unset.is_empty() {
+        text.push_str(
+            "\n  hint: set them in the environment, or write ${file:/path}; systems that are not in use are left out by \
+             mappings.systems in the configuration",
+        );
+    }
+    text
+}
+
+fn expected(known: &[String], name: &str) -> String {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = nearest(name, &known).map(|near| format!("; hint: did you mean {near}?"));
+    format!("one of {}{}", known.join(", "), hint.unwrap_or_default())
 }
 
 /// How bad a finding is, in a word.
@@ -68,22 +116,32 @@ pub fn read(folder: Option<&Path>) -> Result<Vec<Source>, Error> {
     if sources.is_empty() { Err(Error::NoMappings(folder)) } else { Ok(sources) }
 }
 
-/// Only the files of these systems, beside the routes; all of them where none is named.
-pub fn only(sources: Vec<Source>, systems: &[String]) -> Vec<Source> {
-    let wanted =
-        |source: &Source| match source.path.strip_prefix("systems/").and_then(|path| path.split_once('/')) {
-            Some((system, _)) => systems.is_empty() || systems.iter().any(|name| name == system),
-            None => true,
-        };
-    sources.into_iter().filter(wanted).collect()
-}
-
 /// Compiles mappings; `resolve` gives what stands for `${NAME}`.
 ///
 /// # Errors
 /// [`Error::Broken`] lists every finding, with file and line.
 pub fn compile(sources: &[Source], resolve: &dyn Fn(&str) -> Option<String>) -> Result<Catalogue, Error> {
-    Catalogue::compile(sources, resolve).map_err(Error::Broken)
+    compile_only(sources, &[], resolve)
+}
+
+/// Compiles the mappings of these systems alone; of all where none is named.
+///
+/// # Errors
+/// [`Error::NoSuchSystem`] for a name without a folder, and [`Error::Broken`] with every finding.
+pub fn compile_only(
+    sources: &[Source],
+    names: &[String],
+    resolve: &dyn Fn(&str) -> Option<String>,
+) -> Result<Catalogue, Error> {
+    let folder = |source: &Source| {
+        let (system, _) = source.path.strip_prefix("systems/")?.split_once('/')?;
+        Some(system.to_owned())
+    };
+    let known: BTreeSet<String> = sources.iter().filter_map(folder).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(*name)) {
+        return Err(Error::NoSuchSystem { name: name.clone(), known: known.into_iter().collect() });
+    }
+    Catalogue::compile_only(sources, names, resolve).map_err(Error::Broken)
 }
 
 /// Whether one of the folder's folders is a system's.
@@ -211,6 +269,27 @@ mod tests {
         let folder = folder();
         fs::write(folder.path().join("systems/waste/bulky.yml"), "").expect("written");
         assert!(read(Some(folder.path())).expect_err("refused").to_string().contains("bulky.yml"));
+    }
+
+    #[test]
+    fn a_system_that_is_named_and_has_no_folder_is_a_mistake_with_the_nearest() {
+        let sources = read(Some(folder().path())).expect("mappings");
+        let error = compile_only(&sources, &["wsate".to_owned()], &placeholder).expect_err("refused");
+        let said =
+            "mappings.systems: found \"wsate\"; expected one of housing, waste; hint: did you mean waste?";
+        assert_eq!(error.to_string(), said);
+        assert!(!error.is_unset());
+    }
+
+    #[test]
+    fn what_has_no_value_is_told_a_file_in_a_line_and_not_a_use_in_a_line() {
+        let named = ["waste", "housing"].map(str::to_owned);
+        let error = compile_only(&shipped(), &named, &|_| None).expect_err("refused");
+        let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+        assert!(error.is_unset(), "{error}");
+        assert!(lines.iter().any(|line| line == "  error: systems/housing/system.yaml: not set: HOUSING_URL, HOUSING_KEY"), "{error}");
+        assert!(lines.iter().all(|line| !line.contains("partner")), "{error}");
+        assert!(lines.len() < 8, "{error}");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Calendars, read from `calendars/*.yaml`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::civil::{Date, Weekday};
 
 use crate::sla::{Calendar, Hours};
 
-use super::check::{Check, Fields};
+use super::Finding;
+use super::check::{Check, Fields, Resolve};
 use super::date::zone;
 use super::yaml::Node;
 
@@ -21,6 +23,24 @@ const DAYS: &[(&str, Weekday)] = &[
 ];
 
 const KEYS: &[&str] = &["calendar", "name", "zone", "days", "hours", "covers", "source", "note", "holidays"];
+
+/// The calendars of the folder.
+pub(super) fn all(
+    parsed: &[(&str, Node)],
+    resolve: Resolve<'_>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Arc<Calendar>> {
+    let mut found = Vec::new();
+    for (path, node) in parsed {
+        let name = path.strip_prefix("calendars/").and_then(|file| file.strip_suffix(".yaml"));
+        if let Some(name) = name {
+            let mut check = Check::new(path, resolve);
+            found.extend(compile(&mut check, node, name).map(Arc::new));
+            findings.append(&mut check.findings);
+        }
+    }
+    found
+}
 
 /// Reads a calendar; `file` is the file's name without its ending.
 pub(super) fn compile(check: &mut Check<'_>, node: &Node, file: &str) -> Option<Calendar> {

@@ -9,11 +9,12 @@ use crate::domain::{Council, Operation, Request, Service, SystemName};
 use super::check::{Check, Resolve};
 use super::files::{self, Clash};
 use super::folder::Folder;
+use super::in_use::{Unrouted, is_unused, services_of};
 use super::routes::Routes;
 use super::targets::{self, Asked, Presets, Targets};
 use super::yaml::{self, Node};
 use super::{Finding, Owner, Role, Severity, Source, System, Together, calendars};
-use crate::sla::{Calendar, Terms};
+use crate::sla::Terms;
 
 /// Every mapping, compiled and checked against the others.
 pub struct Catalogue {
@@ -21,6 +22,8 @@ pub struct Catalogue {
     routes: Routes,
     targets: Targets,
     clock_rule: String,
+    /// Systems that have a folder and are not in use.
+    unused_systems: BTreeSet<String>,
 }
 
 impl fmt::Debug for Catalogue {
@@ -39,7 +42,20 @@ impl Catalogue {
         sources: &[Source],
         resolve: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Finding>> {
-        let (catalogue, findings) = Self::examine(sources, resolve);
+        Self::compile_only(sources, &[], resolve)
+    }
+
+    /// As [`compile`](Self::compile), with the systems of these names alone; all of them where none is named. Routes may
+    /// lead to the others: what would go there is told by [`route`](Self::route).
+    ///
+    /// # Errors
+    /// Every finding in every file that is used, when at least one of them is an error.
+    pub fn compile_only(
+        sources: &[Source],
+        names: &[String],
+        resolve: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<Finding>> {
+        let (catalogue, findings) = Self::examine_only(sources, names, resolve);
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(findings);
         }
@@ -48,8 +64,18 @@ impl Catalogue {
 
     /// Compiles what can be compiled, and tells everything that was found, by file and line.
     pub(super) fn examine(sources: &[Source], resolve: Resolve<'_>) -> (Self, Vec<Finding>) {
+        Self::examine_only(sources, &[], resolve)
+    }
+
+    pub(super) fn examine_only(
+        sources: &[Source],
+        names: &[String],
+        resolve: Resolve<'_>,
+    ) -> (Self, Vec<Finding>) {
         let mut findings = Vec::new();
         let mut parsed: Vec<(&str, Node)> = Vec::new();
+        let (unused, sources): (Vec<&Source>, Vec<&Source>) =
+            sources.iter().partition(|source| is_unused(source, names));
         for source in sources.iter().filter(|source| source.is_yaml() && !source.is_cases()) {
             let mut check = Check::new(&source.path, resolve);
             if !source.is_known() {
@@ -67,7 +93,7 @@ impl Catalogue {
             }
             findings.append(&mut check.findings);
         }
-        let calendars = calendars(&parsed, resolve, &mut findings);
+        let calendars = calendars::all(&parsed, resolve, &mut findings);
         let mut check = Check::new(targets::FILE, resolve);
         let promised = parsed.iter().find(|(path, _)| *path == targets::FILE).map(|(_, node)| node);
         let targets = Targets::compile(&mut check, promised, calendars);
@@ -81,16 +107,20 @@ impl Catalogue {
             }
         }
         let mut check = Check::new(targets::FILE, resolve);
-        targets.cross_check(&mut check, &systems.values().flat_map(|system| system.services()).collect());
+        let elsewhere = services_of(&unused);
+        let services = systems.values().flat_map(|system| system.services()).chain(&elsewhere);
+        targets.cross_check(&mut check, &services.collect());
         findings.append(&mut check.findings);
         same_path(&systems, &parsed, resolve, &mut findings);
         let broken: BTreeSet<String> =
             folders(&parsed, &targets.presets).iter().map(|folder| folder.name.to_owned()).collect();
+        let unused_systems: BTreeSet<String> =
+            unused.iter().filter_map(|source| source.system()).map(str::to_owned).collect();
         let mut check = Check::new("routes.yaml", resolve);
         let routes = match parsed.iter().find(|(path, _)| *path == "routes.yaml") {
             Some((_, node)) => {
                 let routes = Routes::compile(&mut check, node);
-                cross_check(&mut check, &routes, &systems, &broken);
+                cross_check(&mut check, &routes, &systems, &(&broken | &unused_systems));
                 routes
             }
             None => {
@@ -108,7 +138,7 @@ impl Catalogue {
         findings.append(&mut check.findings);
         findings.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
         let clock_rule = clock_rule(&parsed);
-        (Self { systems, routes, targets, clock_rule }, findings)
+        (Self { systems, routes, targets, clock_rule, unused_systems }, findings)
     }
 
     /// The system of that name.
@@ -121,9 +151,16 @@ impl Catalogue {
         self.systems.values()
     }
 
-    /// The systems a request goes to; `None` when no route takes its service.
-    pub fn route(&self, request: &Request) -> Option<&[SystemName]> {
-        self.routes.find(request)
+    /// The systems a request goes to.
+    ///
+    /// # Errors
+    /// [`Unrouted`] says why it goes nowhere.
+    pub fn route(&self, request: &Request) -> Result<&[SystemName], Unrouted<'_>> {
+        let systems = self.routes.find(request).ok_or(Unrouted::NoRoute)?;
+        match systems.iter().find(|name| self.unused_systems.contains(name.as_str())) {
+            Some(unused) => Err(Unrouted::NotInUse(unused)),
+            None => Ok(systems),
+        }
     }
 
     /// When a ticket closes that these systems work on: when all have ended, where no route says otherwise.
@@ -131,9 +168,16 @@ impl Catalogue {
         self.routes.together(service, systems).cloned().unwrap_or_default()
     }
 
-    /// The CRM that is told when a ticket of that council closes.
+    /// The CRM that is told by a call when a ticket of that council closes; `None` where no rule names one, or one that is
+    /// not in use.
     pub fn crm_of(&self, council: &Council) -> Option<&SystemName> {
-        self.routes.crm_of(council)
+        self.routes.crm_of(council).filter(|crm| !self.unused_systems.contains(crm.as_str()))
+    }
+
+    /// CRMs that closures would be told to, and that are not in use.
+    pub fn unused_crms(&self) -> BTreeSet<&SystemName> {
+        let crms = self.routes.closures.iter().map(|rule| &rule.crm);
+        crms.filter(|crm| self.unused_systems.contains(crm.as_str())).collect()
     }
 
     /// What is promised for a request, and what is said while the promise runs.
@@ -157,24 +201,6 @@ impl Catalogue {
     pub fn services(&self) -> BTreeSet<&Service> {
         self.routes.routes.iter().map(|route| &route.service).collect()
     }
-}
-
-/// The calendars of the folder.
-fn calendars(
-    parsed: &[(&str, Node)],
-    resolve: Resolve<'_>,
-    findings: &mut Vec<Finding>,
-) -> Vec<Arc<Calendar>> {
-    let mut found = Vec::new();
-    for (path, node) in parsed {
-        let name = path.strip_prefix("calendars/").and_then(|file| file.strip_suffix(".yaml"));
-        if let Some(name) = name {
-            let mut check = Check::new(path, resolve);
-            found.extend(calendars::compile(&mut check, node, name).map(Arc::new));
-            findings.append(&mut check.findings);
-        }
-    }
-    found
 }
 
 /// What targets, calendars and services say of promises, in a few characters.

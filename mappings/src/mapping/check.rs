@@ -129,7 +129,8 @@ impl<'a> Check<'a> {
         expected: String,
         hint: Option<String>,
     ) {
-        self.findings.push(Finding { severity, file: self.file.clone(), line, found, expected, hint });
+        let unset = None;
+        self.findings.push(Finding { severity, file: self.file.clone(), line, found, expected, hint, unset });
     }
 
     /// A word that is none of the known ones.
@@ -362,6 +363,9 @@ impl<'a> Check<'a> {
                     None => format!("set the environment variable {name}, or write ${{file:/path}}"),
                 };
                 self.hinted(line, format!("${{{name}}}, which is not set"), "a value", hint);
+                if let Some(finding) = self.findings.last_mut() {
+                    finding.unset = Some(name.to_owned());
+                }
                 String::new()
             }
         }

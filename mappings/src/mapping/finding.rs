@@ -26,6 +26,8 @@ pub struct Finding {
     pub expected: String,
     /// What may have been meant.
     pub hint: Option<String>,
+    /// The `NAME` or `file:/path` of a `${…}` that has no value, where that is the mistake.
+    pub unset: Option<String>,
 }
 
 impl fmt::Display for Finding {

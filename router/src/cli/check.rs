@@ -28,11 +28,11 @@ struct Reached {
 /// Never for what is checked: that is said, with exit code 1.
 pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
     let config = Config::load(file)?;
-    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
+    let sources = library::read(config.mappings.folder())?;
     let mut reached = Vec::new();
 
     let started = Instant::now();
-    let catalogue = library::compile(&sources, &config::resolve);
+    let catalogue = library::compile_only(&sources, &config.mappings.systems, &config::resolve);
     let mappings =
         if config.mappings.folder.is_empty() { "shipped".to_owned() } else { config.mappings.folder.clone() };
     let compiled = catalogue.as_ref().map(|_| started.elapsed()).map_err(|error| error.to_string());

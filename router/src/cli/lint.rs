@@ -66,6 +66,7 @@ mod tests {
             found: "key \"conection\"".to_owned(),
             expected: "one of connection, limits".to_owned(),
             hint: Some("did you mean \"connection\"?".to_owned()),
+            unset: None,
         }
     }
 

@@ -28,8 +28,9 @@ pub(super) struct Books {
 pub(super) async fn open(args: &LedgerArgs, config: &Config) -> anyhow::Result<Books> {
     let address = args.database.as_deref().unwrap_or(&config.ledger.url);
     exists(address)?;
-    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
-    let catalogue = Arc::new(library::compile(&sources, &library::placeholder)?);
+    let sources = library::read(config.mappings.folder())?;
+    let catalogue =
+        Arc::new(library::compile_only(&sources, &config.mappings.systems, &library::placeholder)?);
     let (closer, reader) = closing::rules(&catalogue);
     let ledger = ledger::open(address, closer, reader, CONNECTIONS).await;
     let place = config::without_password(address);

@@ -27,8 +27,11 @@ use crate::reconcile::{Difference, Reconciler, Report, Step, Verdict};
 pub(super) async fn run(args: &ReconcileArgs, config: &Config) -> anyhow::Result<Shown> {
     let Books { ledger, .. } = open::open(&args.ledger, config).await?;
     // Unlike a command that only reads, this one calls: it needs the credentials.
-    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
-    let books = Books { ledger, catalogue: Arc::new(library::compile(&sources, &config::resolve)?) };
+    let sources = library::read(config.mappings.folder())?;
+    let books = Books {
+        ledger,
+        catalogue: Arc::new(library::compile_only(&sources, &config.mappings.systems, &config::resolve)?),
+    };
     with(args, &books, open::has_bus(&args.ledger, config)).await
 }
 

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Mistake;
 use crate::app::App;
 use crate::config::{self, Config};
 use crate::listen::Sockets;
@@ -25,13 +26,14 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::metrics()?;
     failpoint::arm().map_err(anyhow::Error::msg)?;
 
-    let sources = library::only(library::read(config.mappings.folder())?, &config.mappings.systems);
+    let sources = library::read(config.mappings.folder())?;
     let doors = bind("http.listen", &config.http.listen).await?;
     let console = bind("console.listen", &config.console.listen).await?;
     config.console.check_bound(console.local_addr()?)?;
     let sockets = Sockets { doors, console };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let app = App::start(&config, &sources, &config::resolve, sockets, Some(metrics)).await?;
+    let started = App::start(&config, &sources, &config::resolve, sockets, Some(metrics)).await;
+    let app = started.map_err(|error| first_steps(error, file, &config))?;
     let told = serde_json::json!({"listening": app.address.to_string(), "console": app.console.to_string()});
     writeln!(std::io::stdout(), "{told}")?;
     tokio::select! {
@@ -47,4 +49,20 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
 async fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("{setting}: {address} cannot be listened on"))
+}
+
+/// Whoever starts without saying what is in use is told what to do, in place of all that has no value.
+fn first_steps(error: anyhow::Error, file: Option<&Path>, config: &Config) -> anyhow::Error {
+    let shipped = config.mappings.folder.is_empty() && config.mappings.systems.is_empty();
+    let unset = error.downcast_ref::<library::Error>().is_some_and(library::Error::is_unset);
+    if !(shipped && unset) {
+        return error;
+    }
+    let found = match file {
+        None => "no configuration was given, and nothing says which systems are in use".to_owned(),
+        Some(file) => format!("{}: nothing says which systems are in use", file.display()),
+    };
+    let hint = "name them in a configuration, for example `[mappings] systems = [\"waste\"]`, set their addresses and \
+                keys in the environment, and start with --config FILE; dovetail demo shows the loop without any";
+    Mistake::new(found, hint).into()
 }

@@ -71,7 +71,7 @@ async fn with_parts(
 
     let key = Uuid::new_v4().simple().to_string();
     let config = config(args, folder, &key)?;
-    let sources: Vec<Source> = library::only(library::read(None)?, &config.mappings.systems);
+    let sources: Vec<Source> = library::read(None)?;
     let metrics = telemetry::metrics().ok();
     let app = App::start(&config, &sources, &resolve, sockets, metrics).await?;
 

@@ -153,5 +153,5 @@ fn compile(
     };
     let mut names: Vec<String> = simulators.keys().map(ToString::to_string).collect();
     names.extend(polled.then(|| POLLED.to_owned()));
-    Ok(Arc::new(library::compile(&library::only(sources, &names), &resolve)?))
+    Ok(Arc::new(library::compile_only(&sources, &names, &resolve)?))
 }

@@ -41,7 +41,15 @@ impl<'a> Reader<'a> {
 
     fn keep(&mut self, line: usize, found: String, expected: String, hint: Option<String>) {
         let file = self.file.to_owned();
-        self.findings.push(Finding { severity: Severity::Error, file, line, found, expected, hint });
+        self.findings.push(Finding {
+            severity: Severity::Error,
+            file,
+            line,
+            found,
+            expected,
+            hint,
+            unset: None,
+        });
     }
 
     /// Says which keys of a mapping are none of the known ones; `false` where it is no mapping.

@@ -93,8 +93,8 @@ pub async fn play(plan: Plan, address: &str) -> anyhow::Result<Outcome> {
 impl Year {
     async fn open(plan: Plan, address: &str, start: Timestamp) -> anyhow::Result<Self> {
         let systems = SYSTEMS.map(str::to_owned);
-        let sources = library::only(library::read(None)?, &systems);
-        let catalogue = Arc::new(library::compile(&sources, &library::placeholder)?);
+        let catalogue =
+            Arc::new(library::compile_only(&library::read(None)?, &systems, &library::placeholder)?);
         let (closer, reader) = closing::rules(&catalogue);
         let ledger = ledger::open(address, closer, reader, 3).await.context("no ledger")?;
         let clock = Clock::stopped_at(start);
