@@ -23,7 +23,7 @@ use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
-use crate::listen::{Endpoint, Server, Sockets};
+use crate::listen::{self, Crowds, Endpoint, Sockets};
 use crate::reading::Memory;
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
@@ -74,6 +74,7 @@ impl App {
         sockets: Sockets,
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
+        let crowds = Crowds::new(config);
         let catalogue = Arc::new(library::compile_only(sources, &config.mappings.systems, resolve)?);
         for crm in catalogue.unused_crms() {
             tracing::warn!(
@@ -200,6 +201,7 @@ impl App {
             keys: Arc::new(config.http.keys.clone()),
             listeners,
             catalogue: Arc::clone(&catalogue),
+            crowds: crowds.clone(),
             readiness: ready.clone(),
             clock: clock.clone(),
             bounds,
@@ -212,12 +214,16 @@ impl App {
             catalogue: Arc::clone(&catalogue),
             clock: clock.clone(),
             readiness: ready,
+            crowds: crowds.clone(),
         };
         let endpoints =
             vec![("doors", api::endpoints(&doors)), ("console", console::endpoints(&desk, metrics))];
-        let doors = Server::doors(sockets.doors, &endpoints[0].1, api::fallback(), &config.http.hosts);
-        let pages =
-            Server::console(sockets.console, &endpoints[1].1, console::fallback(), &config.console.hosts);
+        let (doors, pages) = (
+            listen::router(&endpoints[0].1, api::fallback()),
+            listen::router(&endpoints[1].1, console::fallback()),
+        );
+        let doors = crowds.doors(sockets.doors, doors, &config.http.hosts);
+        let pages = crowds.console(sockets.console, pages, &config.console.hosts);
         let address = doors.address().context("the listener of the doors has no address")?;
         let console = pages.address().context("the listener of the console has no address")?;
         inward.tasks.spawn(doors.run(inward.stop.clone()));

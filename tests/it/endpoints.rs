@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use connectors::simulator::{Credentials, Kind};
-use mappings::mapping::Source;
 use router::app::App;
 use router::config::Config;
 use router::listen::{Endpoint, Needs, Sockets};
@@ -43,8 +42,7 @@ async fn start(database: &FreshSqlite) -> App {
     let mut config = Config::defaults().expect("valid");
     config.ledger.url = database.url();
     config.mappings.systems = Kind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
-    let shipped = router::library::read(None).expect("mappings");
-    let sources: Vec<Source> = router::library::only(shipped, &config.mappings.systems);
+    let sources = router::library::read(None).expect("mappings");
     let doors = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let console = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let _tls = http();

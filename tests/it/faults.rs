@@ -70,6 +70,16 @@ async fn a_request_of_nested_lists_is_refused_in_little_memory_and_its_neighbour
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_callers_on_every_connection_of_both_listeners_keep_no_ticket_from_closing() {
+    holds(Row::new("slow-clients", Strike::SlowClients, Database::Sqlite, 1), 13).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_with_few_descriptors_keeps_enough_of_them_for_its_calls() {
+    holds(Row::new("descriptors", Strike::Descriptors, Database::Postgres, 1), 14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_refused_call_in_twenty_costs_each_its_own_time_and_no_more() {
     holds(Row::new("one-in-twenty", Strike::OneInTwenty, Database::Sqlite, 1), 10).await;
 }

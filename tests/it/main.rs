@@ -1,9 +1,11 @@
 //! What holds for the whole: the architecture, the documents, the deployment files, and the journeys of a
 //! request through real parts. `tests/run` starts the parts and runs this.
 
+mod canary;
 mod clock;
 mod comeback;
 mod crms;
+mod crowded;
 mod deadly;
 mod deploy;
 mod documents;

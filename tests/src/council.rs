@@ -33,7 +33,7 @@ pub struct Council {
     mappings: TempDir,
     config: String,
     environment: Vec<(String, String)>,
-    address_space: Option<u64>,
+    limits: Option<String>,
     /// The council's exchanges and queues on the broker.
     pub broker: Broker,
 }
@@ -172,7 +172,7 @@ retry_most = "1s"
             mappings,
             config,
             environment,
-            address_space: None,
+            limits: None,
             broker,
         }
     }
@@ -207,7 +207,12 @@ retry_most = "1s"
 
     /// Gives routers an address space of so many bytes, from their next start on.
     pub fn limit_memory(&mut self, bytes: u64) {
-        self.address_space = Some(bytes);
+        self.limits = Some(format!("-v {}", bytes / 1024));
+    }
+
+    /// Gives routers so many file descriptors, as the shell's `ulimit` takes it: `-Sn 1024` is one that they may raise.
+    pub fn limit_descriptors(&mut self, limit: &str) {
+        self.limits = Some(limit.to_owned());
     }
 
     /// Starts the router, waits until it is ready, and points the callbacks of the systems to it.
@@ -224,8 +229,8 @@ retry_most = "1s"
     pub async fn start_failing(&self, plan: &str) -> Result<Program, String> {
         let plan = (!plan.is_empty()).then(|| ("DOVETAIL_FAIL".to_owned(), plan.to_owned()));
         let environment: Vec<_> = self.environment.iter().cloned().chain(plan).collect();
-        match self.address_space {
-            Some(bytes) => Program::try_serve_within(bytes, &self.config, &environment).await,
+        match &self.limits {
+            Some(limits) => Program::try_serve_within(limits, &self.config, &environment).await,
             None => Program::try_serve(&self.config, &environment).await,
         }
     }

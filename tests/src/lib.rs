@@ -11,5 +11,6 @@ pub mod messages;
 pub mod program;
 pub mod proxy;
 pub mod services;
+pub mod slow;
 pub mod wait;
 pub mod year;

@@ -47,15 +47,14 @@ impl Program {
         Self::try_serve_by(Command::new(setting("DOVETAIL_BIN")), config, environment).await
     }
 
-    /// The same in an address space of so many bytes.
+    /// The same within limits of the shell, for example `-n 256`.
     pub async fn try_serve_within(
-        bytes: u64,
+        limits: &str,
         config: &str,
         environment: &[(String, String)],
     ) -> Result<Self, String> {
         let mut shell = Command::new("sh");
-        let kibibytes = bytes / 1024;
-        shell.args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")]);
+        shell.args(["-c", &format!("ulimit {limits}; exec \"$0\" \"$@\"")]);
         shell.arg(setting("DOVETAIL_BIN"));
         Self::try_serve_by(shell, config, environment).await
     }

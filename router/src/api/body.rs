@@ -1,5 +1,6 @@
 //! The body of a request, read within its limit and within the memory that all bodies under way share.
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,6 +9,7 @@ use futures::StreamExt as _;
 use mappings::bounds::Bounds;
 
 use super::Problem;
+use crate::listen::TooSlow;
 use crate::reading::{Memory, Part, memory_of};
 
 /// How long a body waits for the memory that its document takes.
@@ -26,7 +28,7 @@ pub(super) struct Whole {
 /// Reads a body of at most `most` bytes. Memory is taken as it comes, so that one that is only announced takes none.
 ///
 /// # Errors
-/// 413 when it is larger, 400 when it breaks off, 503 when too much is under way already.
+/// 413 when it is larger, 408 when it is too slow, 400 when it breaks off, 503 when too much is under way already.
 pub(super) async fn read(
     body: Body,
     headers: &HeaderMap,
@@ -42,13 +44,11 @@ pub(super) async fn read(
     let mut part: Option<Part> = None;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| {
-            Problem::new(StatusCode::BAD_REQUEST, "Broken off", "the body ended before it was whole")
-        })?;
+        let chunk = chunk.map_err(|error| broken_off(&error))?;
         if bytes.len() + chunk.len() > most {
             return Err(too_large(said, most));
         }
-        let more = memory.enter_now(chunk.len()).ok_or_else(busy)?;
+        let more = memory.more_now(bytes.len(), chunk.len()).ok_or_else(busy)?;
         match &mut part {
             Some(part) => part.join(more),
             None => part = Some(more),
@@ -58,13 +58,36 @@ pub(super) async fn read(
     Ok(Whole { bytes, part })
 }
 
-/// Takes the memory for the document of a body, and waits for it a while.
+/// Takes the memory for the document of a body, waits for it a while, and gives the body back.
 ///
 /// # Errors
 /// 503 when others hold it for too long.
-pub(super) async fn admit(body: &[u8], bounds: &Bounds, memory: &Memory) -> Result<Part, Problem> {
-    let entering = memory.enter(memory_of(body, bounds));
+pub(super) async fn admit(
+    body: Vec<u8>,
+    bounds: Bounds,
+    memory: &Memory,
+) -> Result<(Vec<u8>, Part), Problem> {
+    let length = body.len();
+    let measure = move || {
+        let needed = memory_of(&body, &bounds);
+        (body, needed)
+    };
+    let entering = async {
+        let (body, needed) = memory.read(length, measure).await;
+        Some((body, memory.enter(needed).await?))
+    };
     tokio::time::timeout(PATIENCE, entering).await.ok().flatten().ok_or_else(busy)
+}
+
+fn broken_off(error: &axum::Error) -> Problem {
+    match too_slow(error) {
+        Some(slow) => Problem::new(StatusCode::REQUEST_TIMEOUT, "Too slow", slow.to_string()),
+        None => Problem::new(StatusCode::BAD_REQUEST, "Broken off", "the body ended before it was whole"),
+    }
+}
+
+fn too_slow<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TooSlow> {
+    error.downcast_ref().or_else(|| too_slow(error.source()?))
 }
 
 fn too_large(said: Option<&str>, most: usize) -> Problem {

@@ -10,7 +10,7 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::listen::{Endpoint, Needs};
+use crate::listen::{Crowds, Endpoint, Needs};
 
 /// Whether each part can do its work now; a text says why not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,10 +31,11 @@ pub struct Readiness {
 }
 
 /// Health, as every listener serves it: no field of it holds anything of a request.
-pub fn endpoints(readiness: &watch::Receiver<Readiness>) -> Vec<Endpoint> {
+pub fn endpoints(readiness: &watch::Receiver<Readiness>, crowds: &Crowds) -> Vec<Endpoint> {
+    let state = (readiness.clone(), crowds.clone());
     vec![
         Endpoint::get("/health/live", Needs::Nothing, get(live)),
-        Endpoint::get("/health/ready", Needs::Nothing, get(ready).with_state(readiness.clone())),
+        Endpoint::get("/health/ready", Needs::Nothing, get(ready).with_state(state)),
     ]
 }
 
@@ -44,7 +45,7 @@ async fn live() -> &'static str {
 }
 
 /// 200 when requests can be taken and closures given back, else 503 with the part that cannot.
-async fn ready(State(readiness): State<watch::Receiver<Readiness>>) -> Response {
+async fn ready(State((readiness, crowds)): State<(watch::Receiver<Readiness>, Crowds)>) -> Response {
     let now = readiness.borrow().clone();
     let ready = now.ledger.is_none() && now.bus.is_none() && !now.stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -52,6 +53,7 @@ async fn ready(State(readiness): State<watch::Receiver<Readiness>>) -> Response 
     let body = json!({
         "ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "events": part(&now.events),
         "dead_letters": now.dead_letters, "stopping": now.stopping, "systems": now.systems,
+        "limits_reached": crowds.limits_reached(),
     });
     (status, Json(body)).into_response()
 }

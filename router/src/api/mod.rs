@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Key;
 use crate::intake::Intake;
-use crate::listen::{Endpoint, Needs};
+use crate::listen::{Crowds, Endpoint, Needs};
 use crate::reading::Memory;
 
 pub use health::{Readiness, endpoints as health};
@@ -37,6 +37,8 @@ pub struct Doors {
     pub listeners: Arc<HashMap<String, Listener>>,
     /// To know a CRM by name.
     pub catalogue: Arc<Catalogue>,
+    /// Who is connected.
+    pub crowds: Crowds,
     /// Whether the parts work.
     pub readiness: watch::Receiver<Readiness>,
     /// The time.
@@ -64,7 +66,7 @@ pub fn endpoints(doors: &Doors) -> Vec<Endpoint> {
     let callback =
         |path: &&String| Endpoint::post(path, Needs::Proof, post(callbacks::hear).with_state(state()));
     endpoints.extend(paths.iter().map(callback));
-    endpoints.extend(health(&doors.readiness));
+    endpoints.extend(health(&doors.readiness, &doors.crowds));
     endpoints
 }
 

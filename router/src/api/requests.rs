@@ -51,15 +51,19 @@ async fn receive(
 ) -> Result<Response, Problem> {
     let key = admit(&doors.keys, &headers)?;
     let Whole { bytes, part: _part } = body::read(body, &headers, doors.bounds.bytes, &doors.bodies).await?;
-    let _memory = body::admit(&bytes, &doors.bounds, &doors.memory).await?;
+    let (length, bounds) = (bytes.len(), doors.bounds);
+    let (bytes, _memory) = body::admit(bytes, bounds, &doors.memory).await?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let message = match crm {
-        Some(crm) => Message::native("http", crm, bytes, &doors.bounds),
-        None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &doors.bounds)),
+    let read = move || match crm {
+        Some(crm) => Message::native("http", crm, bytes, &bounds),
+        None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &bounds)),
     };
+    let message = doors.memory.read(length, read).await;
     permit(key, &message.delivery)?;
     let message = Message { traceparent, ..message };
-    let receipts = doors.intake.receive(message, doors.clock.now()).await.map_err(|error| {
+    let (intake, now) = (doors.intake.clone(), doors.clock.now());
+    let read = doors.memory.read(length, move || intake.read(message, now)).await;
+    let receipts = doors.intake.accept(read).await.map_err(|error| {
         tracing::error!(error = %error, "a request could not be written");
         let detail =
             "the ledger cannot write now; nothing was accepted. Hint: send it again with the same id";

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Key;
+use super::{Config, Key, Span};
 
 /// `[http]`: the doors, which other programs call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,6 +14,12 @@ pub struct Http {
     pub listen: String,
     /// The names under which the doors are called; empty for any.
     pub hosts: Vec<String>,
+    /// The most connections.
+    pub connections: usize,
+    /// The most connections of one address; those of this machine are not counted.
+    pub connections_per_address: usize,
+    /// The most requests that are read or answered at once.
+    pub requests_at_once: usize,
     /// The largest body that is read.
     pub max_body_bytes: usize,
     /// Bytes of bodies held at once.
@@ -32,6 +38,28 @@ pub struct Console {
     pub hosts: Vec<String>,
     /// Whether it may listen where other machines reach it, though it asks nobody who they are.
     pub expose_personal_data_without_sign_in: bool,
+    /// The most connections.
+    pub connections: usize,
+    /// The most connections of one address; those of this machine are not counted.
+    pub connections_per_address: usize,
+    /// The most pages that are made at once.
+    pub pages_at_once: usize,
+}
+
+/// `[listeners]`: what holds for both.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listeners {
+    /// For the head of a request.
+    pub header_timeout: Span,
+    /// For the body of a request.
+    pub body_timeout: Span,
+    /// For the next bytes of a body or an answer.
+    pub idle_timeout: Span,
+    /// For the next request after an answer.
+    pub keep_alive_timeout: Span,
+    /// The descriptors that are kept for calls, the database and files.
+    pub reserved_descriptors: usize,
 }
 
 /// Where a setting is wrong, and what is wrong with it.
@@ -42,7 +70,9 @@ type Finding = (&'static str, String);
 ///
 /// # Errors
 /// The setting, with what was found, what was expected and a hint.
-pub(super) fn check(http: &Http, console: &Console) -> Result<(), Finding> {
+pub(super) fn check(config: &Config) -> Result<(), Finding> {
+    let (http, console) = (&config.http, &config.console);
+    check_limits(config)?;
     for (path, listen) in [("http.listen", &http.listen), ("console.listen", &console.listen)] {
         if !is_address(listen) {
             let reason =
@@ -67,6 +97,34 @@ pub(super) fn check(http: &Http, console: &Console) -> Result<(), Finding> {
             console.listen
         );
         return Err(("console.listen", reason));
+    }
+    Ok(())
+}
+
+/// Checks that every time-out is a time and every limit lets something in.
+fn check_limits(config: &Config) -> Result<(), Finding> {
+    let Config { http, console, listeners, .. } = config;
+    for (path, time) in [
+        ("listeners.header_timeout", listeners.header_timeout),
+        ("listeners.body_timeout", listeners.body_timeout),
+        ("listeners.idle_timeout", listeners.idle_timeout),
+        ("listeners.keep_alive_timeout", listeners.keep_alive_timeout),
+    ] {
+        if time.given().is_none() {
+            return Err((path, "0s would close every connection: expected a time such as 10s".to_owned()));
+        }
+    }
+    for (path, most) in [
+        ("http.connections", http.connections),
+        ("http.connections_per_address", http.connections_per_address),
+        ("http.requests_at_once", http.requests_at_once),
+        ("console.connections", console.connections),
+        ("console.connections_per_address", console.connections_per_address),
+        ("console.pages_at_once", console.pages_at_once),
+    ] {
+        if most == 0 {
+            return Err((path, "0 would let nobody in: expected 1 at least".to_owned()));
+        }
     }
     Ok(())
 }
@@ -157,6 +215,14 @@ mod tests {
         for listen in ["8080", ":8080", "::1:8080:x", "127.0.0.1", "127.0.0.1:99999"] {
             let error = layered(&format!("[http]\nlisten = {listen:?}"), &[]).expect_err(listen);
             assert!(error.contains("is no address: expected a host and a port"), "{error}");
+        }
+    }
+
+    #[test]
+    fn limits_and_times_that_would_let_nobody_in_are_named() {
+        for (section, key) in [("listeners", "idle_timeout = \"0s\""), ("console", "pages_at_once = 0")] {
+            let error = layered(&format!("[{section}]\n{key}"), &[]).expect_err(key);
+            assert!(error.starts_with("my.toml:2") && error.contains("expected"), "{error}");
         }
     }
 

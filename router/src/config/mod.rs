@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-pub use self::listen::{Console, Http};
+pub use self::listen::{Console, Http, Listeners};
 pub use self::span::Span;
 use crate::bus::{self, Topology};
 use crate::files;
@@ -31,6 +31,8 @@ pub struct Config {
     pub http: Http,
     /// The console and the metrics.
     pub console: Console,
+    /// What holds for both.
+    pub listeners: Listeners,
     /// What is read at every door.
     pub reading: Reading,
     /// The database.
@@ -315,7 +317,7 @@ impl Config {
                 Error::Setting { place: place(&error.path().to_string()), reason }
             },
         )?;
-        let checked = listen::check(&config.http, &config.console);
+        let checked = listen::check(&config);
         checked.map_err(|(path, reason)| Error::Setting { place: place(path), reason })?;
         Ok(config)
     }

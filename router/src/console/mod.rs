@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::api::{Readiness, health};
 use crate::clock::Clock;
 use crate::ledger::{Filter, Ledger};
-use crate::listen::{Endpoint, Needs};
+use crate::listen::{Crowds, Endpoint, Needs};
 use page::{Home, Message, Page};
 use view::Row;
 
@@ -40,6 +40,8 @@ pub struct Desk {
     pub clock: Clock,
     /// What waits for a person beside the tickets.
     pub readiness: watch::Receiver<Readiness>,
+    /// Who is connected.
+    pub crowds: Crowds,
 }
 
 /// What the console's listener serves: the pages, their stylesheet, the metrics (absent where another part of the
@@ -56,7 +58,7 @@ pub fn endpoints(desk: &Desk, metrics: Option<PrometheusHandle>) -> Vec<Endpoint
         page("/console.css", get(styles)),
         Endpoint::get("/metrics", Needs::Nothing, get(figures).with_state(metrics)),
     ];
-    endpoints.extend(health(&desk.readiness));
+    endpoints.extend(health(&desk.readiness, &desk.crowds));
     endpoints
 }
 

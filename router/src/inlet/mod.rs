@@ -178,8 +178,16 @@ impl Inlet {
         if failpoint::acknowledges_first() {
             receipt.ack().await;
         }
-        let _memory = self.memory.enter(memory_of(&inbound.body, &self.bounds)).await;
-        let read = self.read(inbound);
+        // What is long to read holds up neither the queue nor the other tasks.
+        let (length, bounds) = (inbound.body.len(), self.bounds);
+        let measure = move || {
+            let needed = memory_of(&inbound.body, &bounds);
+            (inbound, needed)
+        };
+        let (inbound, needed) = self.memory.read(length, measure).await;
+        let _memory = self.memory.enter(needed).await;
+        let inlet = self.clone();
+        let read = self.memory.read(length, move || inlet.read(inbound)).await;
         let mut waiting = pressure.enter(tokio::time::Instant::now());
         let mut pause = Duration::from_millis(50);
         while let Err(error) = self.accept(&read).await {

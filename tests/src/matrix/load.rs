@@ -35,6 +35,8 @@ pub(super) fn requests(strike: Strike) -> usize {
         | Strike::FailingWrites
         | Strike::Deadly
         | Strike::NestedLists
+        | Strike::SlowClients
+        | Strike::Descriptors
         | Strike::Tour => 60,
     }
 }
@@ -57,6 +59,8 @@ fn gap(strike: Strike) -> Duration {
         | Strike::FailingWrites
         | Strike::Deadly
         | Strike::NestedLists
+        | Strike::SlowClients
+        | Strike::Descriptors
         | Strike::Tour => Duration::from_millis(50),
     }
 }

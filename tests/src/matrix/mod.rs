@@ -5,6 +5,7 @@ mod control;
 mod crash;
 mod drain;
 mod load;
+mod slow;
 mod strike;
 mod troupe;
 
@@ -26,6 +27,9 @@ use troupe::Troupe;
 const LITTLE: u64 = 3_000_000 * 1024;
 /// What a router may hold at most when it is sent nested lists.
 const PEAK: u64 = 300_000_000;
+
+/// The limit of descriptors of a router that is given few, which it cannot raise.
+const FEW: &str = "-n 256";
 
 /// How long a call may take; what a system holds back longer is a time-out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -77,6 +81,10 @@ pub enum Strike {
     Deadly,
     /// One request would take gigabytes as a tree, and routers have an address space of 3 GB.
     NestedLists,
+    /// Callers who ask for nothing, or for half of something, take every connection of both listeners.
+    SlowClients,
+    /// The same, and routers have few descriptors.
+    Descriptors,
     /// Nothing, but every fail point that is come by is told in the log.
     Tour,
     /// A router acknowledges what it has not written, and is killed. It loses tickets: the checker must say so.
@@ -132,7 +140,7 @@ pub fn rows() -> Vec<Row> {
     use Database::{Postgres, Sqlite};
     let everywhere = [(Postgres, 1), (Postgres, 3), (Sqlite, 1)];
     let several = [(Postgres, 1), (Postgres, 3)];
-    let matrix: [Strikes<'_>; 15] = [
+    let matrix: [Strikes<'_>; 17] = [
         ("kill", Strike::Kill, &everywhere),
         ("freeze", Strike::Freeze, &[(Postgres, 3)]),
         ("sessions", Strike::Sessions, &several),
@@ -148,6 +156,8 @@ pub fn rows() -> Vec<Row> {
         ("failing-writes", Strike::FailingWrites, &everywhere),
         ("deadly", Strike::Deadly, &everywhere),
         ("nested-lists", Strike::NestedLists, &everywhere),
+        ("slow-clients", Strike::SlowClients, &everywhere),
+        ("descriptors", Strike::Descriptors, &everywhere),
     ];
     let matrix = matrix.into_iter().flat_map(|(name, strike, on)| {
         on.iter().map(move |(database, routers)| Row::new(name, strike, *database, *routers))
@@ -206,6 +216,9 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     if row.strike == Strike::NestedLists {
         council.limit_memory(LITTLE);
     }
+    if row.strike == Strike::Descriptors {
+        council.limit_descriptors(FEW);
+    }
     let plans = plans(row.strike, seed, &mut dice);
     strike::prepare(row.strike, &council);
     let mut troupe = Troupe::start(&council, row.routers, &plans).await;
@@ -236,6 +249,9 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     let evidence = gather(&*ledger, &council, &mut client, published).await;
     let mut verdict = check(&evidence).with_all_work_ended(&evidence);
     verdict.findings.extend(held_up);
+    if matches!(row.strike, Strike::SlowClients | Strike::Descriptors) {
+        verdict.findings.extend(slow::judge(&*ledger, &troupe.logs).await);
+    }
     if plans.must_kill && troupe.fell == 0 {
         verdict.findings.push("the point was not reached: no router fell".to_owned());
     }
@@ -274,7 +290,9 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         | Strike::Errors
         | Strike::OneInTwenty
         | Strike::LostAnswers
-        | Strike::NestedLists => String::new(),
+        | Strike::NestedLists
+        | Strike::SlowClients
+        | Strike::Descriptors => String::new(),
     };
     let later = if matches!(strike, Strike::LateWrites | Strike::FailingWrites | Strike::Deadly) {
         first.clone()

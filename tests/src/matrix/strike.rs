@@ -51,7 +51,9 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         | Strike::LateWrites
         | Strike::FailingWrites
         | Strike::Deadly
-        | Strike::NestedLists => rate(Fault::LostAnswer, 0.05),
+        | Strike::NestedLists
+        | Strike::SlowClients
+        | Strike::Descriptors => rate(Fault::LostAnswer, 0.05),
         // The control comes first.
         Strike::OneInTwenty => Faults::default(),
     };
@@ -164,6 +166,10 @@ pub(super) async fn strike(
             assert!(troupe.fallen(STOPS).await, "a router whose disk is full ends after SIGTERM");
             disk.clear();
             troupe.fill().await;
+        }
+        Strike::SlowClients | Strike::Descriptors => {
+            soon(300).await;
+            super::slow::come(troupe).await;
         }
         Strike::AppliedThenSilent
         | Strike::Errors

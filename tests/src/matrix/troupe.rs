@@ -1,5 +1,6 @@
 //! The routers of one play, and what becomes of them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Plans;
@@ -109,6 +110,11 @@ impl<'a> Troupe<'a> {
             let council = self.council;
             until("the router is ready again", PATIENCE * 2, async || council.is_ready(program).await).await;
         }
+    }
+
+    /// Where the doors and the console of each router are.
+    pub(super) fn addresses(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        self.routers.iter().map(|program| (program.address(), program.console())).collect()
     }
 
     /// The most memory that a router which runs has held, in bytes.

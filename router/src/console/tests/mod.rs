@@ -49,6 +49,7 @@ async fn ask(seed: &Seed, method: Method, path: &str) -> Answer {
         catalogue: Arc::clone(&seed.catalogue),
         clock,
         readiness: readiness.subscribe(),
+        crowds: Crowds::new(&crate::config::Config::defaults().expect("valid")),
     };
     let routes = crate::listen::router(&endpoints(&desk, None), fallback());
     let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
