@@ -200,6 +200,7 @@ impl App {
             intake,
             keys: Arc::new(config.http.keys.clone()),
             listeners,
+            ledger: Arc::clone(&ledger),
             catalogue: Arc::clone(&catalogue),
             crowds: crowds.clone(),
             readiness: ready.clone(),

@@ -51,7 +51,7 @@ impl Error {
     }
 }
 
-/// Mistakes one by one; what has no value, a file in a line.
+/// Mistakes one by one; what has no value, a system in a line.
 fn listed(findings: &[Finding]) -> String {
     let mistakes = findings.iter().filter(|finding| finding.unset.is_none());
     let mut text: String =
@@ -59,13 +59,14 @@ fn listed(findings: &[Finding]) -> String {
     let mut unset: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for finding in findings {
         let Some(name) = &finding.unset else { continue };
-        let names = unset.entry(&finding.file).or_default();
+        let system = finding.file.rsplit_once('/').map_or(&*finding.file, |(folder, _)| folder);
+        let names = unset.entry(system).or_default();
         if !names.contains(&name.as_str()) {
             names.push(name);
         }
     }
-    for (file, names) in &unset {
-        text.push_str(&format!("\n  error: {file}: not set: {}", names.join(", ")));
+    for (system, names) in &unset {
+        text.push_str(&format!("\n  error: {system}: not set: {}", names.join(", ")));
     }
     if !unset.is_empty() {
         text.push_str(
@@ -282,12 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_value_is_told_a_file_in_a_line_and_not_a_use_in_a_line() {
+    fn what_has_no_value_is_told_a_system_in_a_line_and_not_a_use_in_a_line() {
         let named = ["waste", "housing"].map(str::to_owned);
         let error = compile_only(&shipped(), &named, &|_| None).expect_err("refused");
         let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
         assert!(error.is_unset(), "{error}");
-        assert!(lines.iter().any(|line| line == "  error: systems/housing/system.yaml: not set: HOUSING_URL, HOUSING_KEY"), "{error}");
+        assert!(
+            lines.iter().any(|line| line == "  error: systems/housing: not set: HOUSING_URL, HOUSING_KEY"),
+            "{error}"
+        );
         assert!(lines.iter().all(|line| !line.contains("partner")), "{error}");
         assert!(lines.len() < 8, "{error}");
     }

@@ -117,6 +117,7 @@ async fn burst(program: &Program, books: &dyn Ledger, tickets: &[String]) -> (Du
 async fn bulkhead(ledger: &str) {
     let mut council = Council::without_broker(ledger, 11).await;
     council.time_out_after(AN_HOUR);
+    council.forget_nobody();
     let program = council.start().await;
     let books = opened(ledger).await;
     let tickets = council.open_simulated(800).await;

@@ -190,6 +190,11 @@ retry_most = "1s"
         self.environment.push(("DOVETAIL__MAPPINGS__FOLDER".to_owned(), folder));
     }
 
+    /// A machine that stands still for a moment makes no router take itself for forgotten and its calls up anew.
+    pub fn forget_nobody(&mut self) {
+        self.environment.push(("DOVETAIL__WORKER__DEAD_AFTER".to_owned(), "1h".to_owned()));
+    }
+
     /// The link to the broker, where the council has one of its own.
     pub fn link(&self) -> Option<&Proxy> {
         self.link.as_ref()

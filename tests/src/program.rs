@@ -177,7 +177,8 @@ pub async fn dovetail_with(arguments: &[&str], environment: &[(String, String)])
     let mut command = tokio::process::Command::new(setting("DOVETAIL_BIN"));
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.args(arguments).current_dir(home.path()).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(Duration::from_secs(180), command.output());
+    // No bound on how long it may take, but an end for what hangs.
+    let output = tokio::time::timeout(Duration::from_secs(900), command.output());
     output.await.unwrap_or_else(|_| panic!("dovetail {arguments:?} ends")).expect("dovetail runs")
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt as _;
 use mappings::bounds::Bounds;
@@ -14,6 +14,8 @@ use crate::reading::{Memory, Part, memory_of};
 
 /// How long a body waits for the memory that its document takes.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what is still coming of a body that is too large is read.
+const LINGER: Duration = Duration::from_secs(2);
 /// What is reserved for a body before it is read.
 const FIRST: usize = 64 * 1024;
 
@@ -37,15 +39,21 @@ pub(super) async fn read(
 ) -> Result<Whole, Problem> {
     let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = said.and_then(|said| said.parse::<usize>().ok());
+    let mut chunks = body.into_data_stream();
     if announced.is_some_and(|announced| announced > most) {
+        // Who asks before sending is told before sending.
+        if !headers.contains_key(header::EXPECT) {
+            discard(&mut chunks, most).await;
+        }
         return Err(too_large(said, most));
     }
     let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(FIRST));
     let mut part: Option<Part> = None;
-    let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| broken_off(&error))?;
         if bytes.len() + chunk.len() > most {
+            drop((bytes, part));
+            discard(&mut chunks, most).await;
             return Err(too_large(said, most));
         }
         let more = memory.more_now(bytes.len(), chunk.len()).ok_or_else(busy)?;
@@ -90,6 +98,22 @@ fn too_slow<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TooSlow> {
     error.downcast_ref().or_else(|| too_slow(error.source()?))
 }
 
+/// Reads what is still coming of a body that is too large, and keeps nothing of it: a caller who is cut off while sending
+/// does not see the answer. It goes on for a moment and for as much again as may be sent.
+async fn discard(chunks: &mut BodyDataStream, most: usize) {
+    let mut left = most;
+    let rest = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // However it ends, the answer is the same.
+    let _ended = tokio::time::timeout(LINGER, rest).await;
+}
+
 fn too_large(said: Option<&str>, most: usize) -> Problem {
     let said = said.unwrap_or("unknown");
     let detail = format!("the body of {said} bytes is too large: expected {most} at most");
@@ -104,6 +128,9 @@ fn busy() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     async fn status(body: impl Into<Body>, most: usize, memory: &Memory) -> Result<usize, u16> {
@@ -136,10 +163,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_says_it_is_too_large_is_not_read() {
-        let announced = HeaderMap::from_iter([(header::CONTENT_LENGTH, "2000".parse().expect("a value"))]);
+    async fn a_body_that_says_it_is_too_large_is_not_read_where_its_caller_waits_for_leave() {
+        let announced = HeaderMap::from_iter([
+            (header::CONTENT_LENGTH, "2000".parse().expect("a value")),
+            (header::EXPECT, "100-continue".parse().expect("a value")),
+        ]);
         let never = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
         let problem = read(never, &announced, 1000, &Memory::new(1 << 20)).await.expect_err("refused");
         assert_eq!(problem.detail, "the body of 2000 bytes is too large: expected 1000 at most");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_read_to_its_end_so_that_its_caller_sees_the_answer() {
+        let announced = HeaderMap::from_iter([(header::CONTENT_LENGTH, "1500".parse().expect("a value"))]);
+        for headers in [HeaderMap::new(), announced] {
+            let given = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&given);
+            let chunks = futures::stream::repeat_with(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(vec![0; 100])
+            });
+            let body = Body::from_stream(chunks.take(15));
+            let problem = read(body, &headers, 1000, &Memory::new(1 << 20)).await.expect_err("refused");
+            assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
+            assert!(given.load(Ordering::Relaxed) >= 10, "{given:?}");
+        }
     }
 }

@@ -1,17 +1,18 @@
-//! The HTTP doors: requests in, completions in, health.
+//! The HTTP doors: requests in, completions in, how tickets stand, health.
 
 mod body;
 mod callbacks;
 mod health;
 mod problem;
 mod requests;
+mod tickets;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
-use axum::routing::post;
+use axum::routing::{get, post};
 use mappings::bounds::Bounds;
 use mappings::mapping::Catalogue;
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::complete::Listener;
 use crate::config::Key;
 use crate::intake::Intake;
+use crate::ledger::Ledger;
 use crate::listen::{Crowds, Endpoint, Needs};
 use crate::reading::Memory;
 
@@ -35,6 +37,8 @@ pub struct Doors {
     pub keys: Arc<Vec<Key>>,
     /// For completions, by the path of the webhook.
     pub listeners: Arc<HashMap<String, Listener>>,
+    /// To tell how a ticket stands.
+    pub ledger: Arc<dyn Ledger>,
     /// To know a CRM by name.
     pub catalogue: Arc<Catalogue>,
     /// Who is connected.
@@ -60,6 +64,11 @@ pub fn endpoints(doors: &Doors) -> Vec<Endpoint> {
     let mut endpoints = vec![
         Endpoint::post("/v1/requests", Needs::Key, post(requests::submit).with_state(state())),
         Endpoint::post("/v1/requests/{crm}", Needs::Key, post(requests::submit_native).with_state(state())),
+        Endpoint::get(
+            "/v1/tickets/{council}/{reference}",
+            Needs::Key,
+            get(tickets::show).with_state(state()),
+        ),
     ];
     let mut paths: Vec<&String> = doors.listeners.keys().collect();
     paths.sort();

@@ -112,7 +112,7 @@ fn receipt(receipt: &Receipt) -> Value {
 }
 
 /// The key that a caller holds.
-fn admit<'a>(keys: &'a [Key], headers: &HeaderMap) -> Result<&'a Key, Problem> {
+pub(super) fn admit<'a>(keys: &'a [Key], headers: &HeaderMap) -> Result<&'a Key, Problem> {
     let given = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

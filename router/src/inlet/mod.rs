@@ -177,6 +177,8 @@ impl Inlet {
         failpoint::hit(Point::Received).await;
         if failpoint::acknowledges_first() {
             receipt.ack().await;
+            // Until the broker has it, too: the checker must find what a kill loses from here on.
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
         // What is long to read holds up neither the queue nor the other tasks.
         let (length, bounds) = (inbound.body.len(), self.bounds);
