@@ -14,9 +14,10 @@ use crate::services::{FreshSqlite, http};
 /// Listener, method, path, what it needs, and what a stranger is answered who brings nothing.
 type Line = (&'static str, &'static str, &'static str, Needs, u16);
 
-const LINES: [Line; 14] = [
+const LINES: [Line; 15] = [
     ("doors", "POST", "/v1/requests", Needs::Key, 401),
     ("doors", "POST", "/v1/requests/{crm}", Needs::Key, 401),
+    ("doors", "GET", "/v1/tickets/{council}/{reference}", Needs::Key, 401),
     ("doors", "POST", "/callbacks/partner", Needs::Proof, 401),
     ("doors", "POST", "/callbacks/waste", Needs::Proof, 401),
     ("doors", "GET", "/health/live", Needs::Nothing, 200),
