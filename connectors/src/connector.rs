@@ -49,7 +49,7 @@ impl Connector {
         let unusable = |key, found: &str, reason| Error::Address {
             system: named(),
             key,
-            found: found.to_owned(),
+            found: address::shown(found),
             reason,
         };
         let base = address::base(&connection.base_url)

@@ -8,7 +8,7 @@ use mappings::mapping::wire::{self, set};
 use mappings::mapping::{Auth, Body, Call, Connection, RenderError, System, address};
 use reqwest::Url;
 
-use crate::mask::{HIDDEN, Mask, is_sensitive};
+use crate::mask::{HIDDEN, Mask, is_sensitive_header};
 use crate::soap;
 
 /// How we name ourselves.
@@ -81,7 +81,7 @@ impl Draft {
         }
         for (name, value) in &self.headers {
             let shown = String::from_utf8_lossy(value.as_bytes());
-            let hide = value.is_sensitive() || is_sensitive(name.as_str());
+            let hide = value.is_sensitive() || is_sensitive_header(name.as_str());
             text.push_str(&format!("\n{name}: {}", if hide { HIDDEN } else { &shown }));
         }
         text.push_str("\naccept-encoding: gzip");
@@ -102,7 +102,10 @@ pub fn preview(system: &System, call: &Call) -> String {
     mask.learn(call);
     let base = match address::base(&system.connection.base_url) {
         Ok(base) => base,
-        Err(reason) => return format!("cannot be sent: base_url {:?}: {reason}", system.connection.base_url),
+        Err(reason) => {
+            let found = address::shown(&system.connection.base_url);
+            return format!("cannot be sent: base_url {found:?}: {reason}");
+        }
     };
     match Draft::new(&base, &system.connection, call, None) {
         Ok(mut draft) => {

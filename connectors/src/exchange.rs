@@ -10,7 +10,7 @@ use reqwest::{Client, Response, Url};
 
 use crate::draft::Draft;
 use crate::handshake;
-use crate::mask::{HIDDEN, Mask, is_sensitive};
+use crate::mask::{HIDDEN, Mask, is_sensitive_header};
 
 /// The most that is read of an answer that is no list, after decompression.
 pub(crate) const LARGEST: usize = 1 << 20;
@@ -159,7 +159,7 @@ pub(crate) fn text(answer: &Answer, mask: &Mask) -> String {
     let reason = http::StatusCode::from_u16(answer.status).ok().and_then(|status| status.canonical_reason());
     let mut text = format!("HTTP/1.1 {} {}", answer.status, reason.unwrap_or_default());
     for (name, value) in &answer.headers {
-        text.push_str(&format!("\n{name}: {}", if is_sensitive(name) { HIDDEN } else { value }));
+        text.push_str(&format!("\n{name}: {}", if is_sensitive_header(name) { HIDDEN } else { value }));
     }
     text.push_str("\n\n");
     text.push_str(&answer.body);

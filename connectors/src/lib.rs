@@ -25,6 +25,7 @@ mod walk;
 pub use carried::Carried;
 pub use connector::Connector;
 pub use draft::preview;
+pub use mask::hide;
 pub use outcome::{Error, Gathered, Outcome, Performed, ReadFailure};
 
 #[cfg(test)]

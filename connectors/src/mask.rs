@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mappings::mapping::{Auth, Body, Call, System};
+use mappings::mapping::{Auth, Body, Call, System, Verify};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
@@ -35,11 +35,24 @@ impl Mask {
             mask.add(secret.expose());
         }
         for (name, value) in &system.connection.headers {
-            if is_sensitive(name) {
-                mask.add(value);
+            if is_sensitive_header(name) {
+                mask.add_header(value);
+            }
+        }
+        if let Some(webhook) = &system.webhook
+            && let Verify::Basic { username, password } = &webhook.verify
+        {
+            for (_, password) in password.each() {
+                mask.add(&STANDARD.encode(format!("{username}:{}", password.expose())));
             }
         }
         mask
+    }
+
+    /// The value of a header: of `Bearer abc` the secret is `abc`.
+    fn add_header(&mut self, value: &str) {
+        self.add_named(value.rsplit(' ').next().unwrap_or(value));
+        self.add_named(value);
     }
 
     fn auth(&mut self, auth: &Auth) {
@@ -53,6 +66,9 @@ impl Mask {
             Auth::ApiKey { key, .. } => self.add(key.expose()),
             Auth::WsSecurity { password, .. } => self.add(password.expose()),
             Auth::OAuth2(oauth2) => {
+                if let Some((_, query)) = oauth2.token_url.split_once('?') {
+                    self.learn_pairs(query);
+                }
                 let secret = oauth2.client_secret.expose();
                 self.add(secret);
                 self.add(&token::encoded(secret));
@@ -88,8 +104,8 @@ impl Mask {
             self.learn_pairs(query);
         }
         for (name, value) in &call.headers {
-            if is_sensitive(name) {
-                self.add_named(value.rsplit(' ').next().unwrap_or(value));
+            if is_sensitive_header(name) {
+                self.add_header(value);
             }
         }
         match &call.body {
@@ -136,7 +152,7 @@ impl Mask {
 
     fn learn_pairs(&mut self, pairs: &str) {
         for (name, value) in pairs.split('&').filter_map(|pair| pair.split_once('=')) {
-            if is_sensitive(name) {
+            if is_sensitive_in_query(name) {
                 self.add_named(value);
                 self.add_named(&percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy());
             }
@@ -167,16 +183,24 @@ impl Mask {
     }
 }
 
-/// Whether a header, field or element of this name holds a secret.
+/// A text of a system, with the secrets of its mapping hidden.
+pub fn hide(system: &System, text: &str) -> String {
+    Mask::of(system).text(text)
+}
+
+/// Whether a field or element of this name holds a secret.
 pub(crate) fn is_sensitive(name: &str) -> bool {
-    let name: String =
-        name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
+    let name = plain(name);
     [
         "password",
         "passwd",
+        "passphrase",
         "secret",
         "token",
         "apikey",
+        "accesskey",
+        "subscriptionkey",
+        "functionskey",
         "authorization",
         "authenticate",
         "cookie",
@@ -184,6 +208,26 @@ pub(crate) fn is_sensitive(name: &str) -> bool {
     ]
     .iter()
     .any(|word| name.contains(word))
+}
+
+/// Whether a header of this name holds a secret: more names do than of fields, since a header says little of the work.
+pub(crate) fn is_sensitive_header(name: &str) -> bool {
+    let short = plain(name);
+    let is_key = short.ends_with("key") && !short.contains("idempotency");
+    is_key
+        || is_sensitive(name)
+        || ["auth", "session", "signature", "jwt", "pwd"].iter().any(|word| short.contains(word))
+}
+
+/// Whether the pair of this name in a query or a form holds a secret.
+fn is_sensitive_in_query(name: &str) -> bool {
+    is_sensitive(name)
+        || matches!(plain(name).as_str(), "sig" | "pwd" | "pass" | "auth" | "jwt" | "signature")
+}
+
+/// A name in lower case, without what joins its words.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -248,6 +292,29 @@ mod tests {
             mask.learn(&call);
             assert_eq!(mask.text("refused s3cr et1"), "refused ***", "{call:?}");
         }
+    }
+
+    #[test]
+    fn a_header_or_a_pair_of_a_query_is_known_for_a_secret_by_its_name() {
+        for name in [
+            "Authorization",
+            "X-Api-Key",
+            "Ocp-Apim-Subscription-Key",
+            "x-functions-key",
+            "X-Auth",
+            "Cookie",
+            "Session-Id",
+            "X-Hub-Signature-256",
+        ] {
+            assert!(is_sensitive_header(name), "{name}");
+        }
+        for name in ["Idempotency-Key", "Accept", "X-Request-Id", "X-Council", "Content-Type", "Prefer"] {
+            assert!(!is_sensitive_header(name), "{name}");
+        }
+        for name in ["api_key", "subscription-key", "access_token", "sig", "pwd"] {
+            assert!(is_sensitive_in_query(name), "{name}");
+        }
+        assert!(!is_sensitive_in_query("service_code") && !is_sensitive_in_query("since"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::reading::Memory;
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::stage::{self, Stage};
-use crate::{closing, console, inlet, library, relay, report, rescue, sla, undo};
+use crate::{closing, console, inlet, library, relay, report, rescue, secrets, sla, undo};
 
 /// How many events are held in memory for the relay.
 const EVENTS_IN_MEMORY: usize = 10_000;
@@ -81,6 +81,10 @@ impl App {
                 %crm,
                 "closures are not told to this CRM by a call: it is not in mappings.systems"
             );
+        }
+        secrets::check(&catalogue)?;
+        for weakness in secrets::weaknesses(config, &catalogue) {
+            tracing::warn!(weakness, "a secret can be guessed");
         }
         let ledger = open(config, &catalogue).await?;
         let clock = Clock::started_at(ledger.now().await.context("the ledger does not answer")?);
@@ -198,7 +202,8 @@ impl App {
 
         let doors = Doors {
             intake,
-            keys: Arc::new(config.http.keys.clone()),
+            keys: Arc::new(api::Keys::new(&config.http)),
+            strangers: api::Strangers::default(),
             listeners,
             ledger: Arc::clone(&ledger),
             catalogue: Arc::clone(&catalogue),

@@ -36,8 +36,7 @@ pub(crate) async fn set_aside(
             reason: format!("what {system} said cannot be read: {}", item.reason),
             body: item.text.into_bytes(),
             received_at: now,
-            traceparent: None,
-        })
+            traceparent: None, sent_with: None })
     });
     let kept = futures::future::try_join_all(refusals).await?;
     let news = kept.into_iter().filter(|is_news| *is_news).count();

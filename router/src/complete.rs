@@ -93,7 +93,14 @@ impl Listener {
         })
     }
 
-    /// Takes an event that the system sent. When it returns `Ok`, the ledger has all of it.
+    /// What `WWW-Authenticate` says to a caller who is not the system.
+    pub fn challenge(&self) -> Option<String> {
+        let webhook = self.mapping().and_then(|system| system.webhook.as_ref());
+        webhook.and_then(|webhook| callback::challenge(&webhook.verify))
+    }
+
+    /// Takes an event that the system sent. When it returns `Ok`, the ledger has all of it. A signature may be over the body
+    /// or, where it came packed, over the bytes as they came: senders do either.
     ///
     /// # Errors
     /// [`Refused`] says whether the caller, the event, the system or the ledger was in the way.
@@ -101,12 +108,23 @@ impl Listener {
         &self,
         headers: &HeaderMap,
         body: &[u8],
+        packed: Option<&[u8]>,
         bounds: &Bounds,
     ) -> Result<(u16, String), Refused> {
         let unreadable = |reason: &str| Refused::Unreadable(reason.to_owned());
         let system = self.mapping().ok_or_else(|| unreadable("no mapping of this system is loaded"))?;
         let webhook = system.webhook.as_ref().ok_or_else(|| unreadable("the system has no webhook"))?;
-        callback::verify(&webhook.verify, headers, body, self.clock.now())?;
+        let verify = |body| callback::verify(&webhook.verify, headers, body, self.clock.now());
+        let age = match (verify(body), packed) {
+            (Err(callback::Refused::Wrong(_)), Some(packed)) => verify(packed)?,
+            (verified, _) => verified?,
+        };
+        if webhook.verify.secrets().is_some() {
+            metrics::counter!(
+                "dovetail_webhook_secrets_used_total", "system" => self.system.to_string(), "secret" => age.as_str()
+            )
+            .increment(1);
+        }
         let read = callback::event(headers, body).map_err(|error| error.to_string());
         let read = read.and_then(|event| {
             bounds.measure(&event.body).map_err(|excess| excess.to_string())?;
@@ -117,7 +135,10 @@ impl Listener {
             Ok(read) => read,
             Err(reason) => {
                 // The caller is who it must be: what it says is kept, whether it sends it again or not.
-                let item = BadItem::new(reason.as_str(), &String::from_utf8_lossy(body));
+                // A secret may stand in the body.
+                let said = connectors::hide(system, &String::from_utf8_lossy(body));
+                let reason = connectors::hide(system, &reason);
+                let item = BadItem::new(reason.as_str(), &said);
                 aside::set_aside(&self.writer, &self.system, vec![item], self.clock.now()).await?;
                 return Err(Refused::Unreadable(reason));
             }
@@ -138,7 +159,7 @@ impl Listener {
                     // Sent again, it would say no more: a person has to look.
                     Err(ReadFailure { is_unrenderable: true, reason, .. }) => {
                         let reason = format!("what it is about cannot be asked for: {reason}");
-                        reading.set_aside.push(BadItem::new(reason, &event.body));
+                        reading.set_aside.push(BadItem::new(reason, &connectors::hide(system, &event.body)));
                     }
                     Err(failure) => return Err(Refused::NotReadBack(failure.to_string())),
                 }
@@ -269,6 +290,7 @@ fn refusal(completion: &Completion, reason: String) -> Refusal {
         body: completion.said.as_bytes().to_vec(),
         received_at: completion.received_at,
         traceparent: None,
+        sent_with: None,
     }
 }
 

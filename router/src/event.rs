@@ -117,6 +117,15 @@ impl Event {
         format!("{}.{}", self.council.as_ref().map_or("unknown", Council::as_str), self.kind.word())
     }
 
+    /// The same event with the name of the HTTP key that what it tells of was sent with, where there was one.
+    #[must_use]
+    pub fn sent_with(mut self, name: Option<&str>) -> Self {
+        if let Some(name) = name {
+            self.data["sent_with"] = name.into();
+        }
+        self
+    }
+
     /// The CloudEvents `type`: `uk.dovetail.<word>.v1`.
     pub fn type_name(&self) -> String {
         format!("uk.dovetail.{}.v1", self.kind.word())

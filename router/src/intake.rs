@@ -220,6 +220,7 @@ fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Und
         change,
         traceparent: envelope.traceparent.or_else(|| door.traceparent.clone()),
         received_at: door.now,
+        sent_with: None,
     })
 }
 
@@ -260,7 +261,7 @@ fn native(
             ..*refusal
         })
     })?;
-    Ok(Arrival { key, change, traceparent: door.traceparent.clone(), received_at: door.now })
+    Ok(Arrival { key, change, traceparent: door.traceparent.clone(), received_at: door.now, sent_with: None })
 }
 
 fn submit(data: Value, catalogue: &Catalogue, now: Timestamp) -> Result<Change, InvalidRequest> {
@@ -331,6 +332,7 @@ impl Arrival {
             body,
             received_at: self.received_at,
             traceparent: self.traceparent.clone(),
+            sent_with: self.sent_with.clone(),
         }
     }
 }
@@ -364,6 +366,7 @@ impl Door {
             traceparent: envelope
                 .and_then(|envelope| envelope.traceparent.clone())
                 .or_else(|| self.traceparent.clone()),
+            sent_with: None,
         })
     }
 }

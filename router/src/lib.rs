@@ -37,6 +37,7 @@ pub mod rescue;
 pub mod retry;
 pub mod rounds;
 pub mod scenario;
+pub mod secrets;
 pub mod share;
 pub mod sla;
 mod stage;

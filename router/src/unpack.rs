@@ -57,6 +57,11 @@ enum Coding {
     Deflate,
 }
 
+/// Whether a body begins as all that is in gzip does.
+pub fn is_packed(body: &[u8]) -> bool {
+    body.starts_with(&GZIP)
+}
+
 /// The body as it was before it was packed; borrowed where it was not.
 ///
 /// `said` is the content encoding. A character set there counts as none, since .NET, Spring and Celery write it there;
@@ -66,7 +71,7 @@ enum Coding {
 /// [`Error`] says what was found and what was expected.
 pub fn unpack<'a>(body: &'a [u8], said: Option<&str>, bounds: &Bounds) -> Result<Cow<'a, [u8]>, Error> {
     let mut codings = codings(said.unwrap_or_default())?;
-    if codings.is_empty() && body.starts_with(&GZIP) {
+    if codings.is_empty() && is_packed(body) {
         codings.push(Coding::Gzip);
     }
     let mut whole = Cow::Borrowed(body);

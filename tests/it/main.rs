@@ -1,6 +1,7 @@
 //! What holds for the whole: the architecture, the documents, the deployment files, and the journeys of a
 //! request through real parts. `tests/run` starts the parts and runs this.
 
+mod admission;
 mod canary;
 mod clock;
 mod comeback;

@@ -165,6 +165,9 @@ impl<'a> Walk<'a> {
             return Performed { outcome, status, call, answer, warnings: self.warnings, render_failed };
         }
         let outcome = self.masked(outcome);
+        let mask = self.mask();
+        let render_failed =
+            render_failed.map(|error| RenderError { field: error.field, reason: mask.text(&error.reason) });
         let Wire { status, call, answer } = self.wire();
         Performed { outcome, status, call, answer, warnings: self.warnings, render_failed }
     }

@@ -23,6 +23,30 @@ pub fn base(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// An address for messages: without a user's password, and without the values of its query, which may hold keys.
+pub fn shown(url: &str) -> String {
+    const HIDDEN: &str = "***";
+    let (rest, query) = match url.split_once('?') {
+        Some((rest, query)) => (rest, Some(query)),
+        None => (url, None),
+    };
+    let (scheme, rest) = match rest.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), rest),
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{HIDDEN}@{host}"),
+        None => authority.to_owned(),
+    };
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) => format!("{name}={HIDDEN}"),
+        None => HIDDEN.to_owned(),
+    };
+    let query = query.map(|query| format!("?{}", query.split('&').map(pair).collect::<Vec<_>>().join("&")));
+    format!("{scheme}{authority}{path}{}", query.unwrap_or_default())
+}
+
 /// The URL of a call. A value out of a request can neither climb out of its path nor name another host.
 ///
 /// # Errors

@@ -29,7 +29,7 @@ pub(super) struct Check<'a> {
     pub(super) secrets: Vec<Secret>,
     /// Where the paths of the call that is being compiled begin: `dovetail.key`, `location.uprn`.
     pub(super) sent: BTreeSet<String>,
-    /// Whether a call is being compiled.
+    /// Whether a call is being compiled, or the headers of every call: what is filled in there is secret.
     pub(super) in_call: bool,
     /// Whether the call that is compiled names the jobs that are open.
     pub(super) names_jobs: bool,
@@ -233,13 +233,6 @@ impl<'a> Check<'a> {
             return None;
         }
         self.text(node, what).filter(|text| !text.trim().is_empty())
-    }
-
-    /// The secret of a key that must be there.
-    pub(super) fn secret(&mut self, fields: Fields<'_>, key: &str, what: &str) -> Option<Secret> {
-        let secret = Secret::new(self.required_text(fields, key, what)?);
-        self.secrets.push(secret.clone());
-        Some(secret)
     }
 
     /// The items of a list, or the one value that stands in its place.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::Check;
-use super::connection::user;
 use super::path::Path;
 use super::place::{self, Place};
 use super::report::{Reports, secret_at};
+use super::webhook_path::check_path;
 use super::yaml::Node;
-use super::{Answer, ReadError, Reading, Secret};
+use super::{Answer, ReadError, Reading, Secrets};
 
 /// How a system calls us.
 pub struct Webhook {
@@ -40,10 +40,8 @@ impl Webhook {
     pub(super) fn compile(check: &mut Check<'_>, node: &Node) -> Option<Self> {
         let fields = check.fields(node, "webhook", &["path", "verify", "reports", "read_back", "reply"])?;
         let path = check.required_text(fields, "path", "webhook");
-        if let (Some(path), Some(node)) = (&path, fields.get("path"))
-            && (!path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || "?#{}".contains(c)))
-        {
-            check.error(node.line, node.shown(), "a plain path such as /callbacks/waste");
+        if let (Some(path), Some(node)) = (&path, fields.get("path")) {
+            check_path(check, node, path);
         }
         let xml_lists = Arc::clone(&check.xml_lists);
         let verify = check.required(fields, "verify", "webhook");
@@ -95,21 +93,21 @@ pub enum Verify {
         /// Where it stands.
         place: SecretPlace,
         /// What must stand there.
-        value: Secret,
+        value: Secrets,
     },
     /// HTTP basic authentication.
     Basic {
         /// User name.
         username: String,
         /// Password.
-        password: Secret,
+        password: Secrets,
     },
     /// An HMAC-SHA256 of the body in a header.
     HmacSha256 {
         /// The header.
         header: String,
         /// The key.
-        secret: Secret,
+        secret: Secrets,
         /// How the signature is written.
         encoding: Encoding,
         /// What stands before the signature, for example `sha256=`; often empty.
@@ -118,7 +116,7 @@ pub enum Verify {
     /// Standard Webhooks, version 1.
     StandardWebhooks {
         /// The key, with or without `whsec_`.
-        secret: Secret,
+        secret: Secrets,
     },
 }
 
@@ -136,6 +134,18 @@ pub enum SecretPlace {
 pub struct SecretPath {
     path: Path,
     xml_lists: Arc<[String]>,
+}
+
+impl Verify {
+    /// The secrets that it goes by; none where nothing is verified.
+    pub fn secrets(&self) -> Option<&Secrets> {
+        match self {
+            Self::None => None,
+            Self::SharedSecret { value, .. } => Some(value),
+            Self::Basic { password, .. } => Some(password),
+            Self::HmacSha256 { secret, .. } | Self::StandardWebhooks { secret } => Some(secret),
+        }
+    }
 }
 
 impl SecretPlace {
@@ -171,8 +181,8 @@ impl Verify {
         let node = fields.get(kind)?;
         match kind {
             "shared_secret" => {
-                let fields = check.fields(node, kind, &["path", "header", "value"])?;
-                let value = check.secret(fields, "value", kind);
+                let fields = check.fields(node, kind, &["path", "header", "value", "old_value"])?;
+                let value = check.secrets(fields, "value", kind);
                 let place = check.one_of(fields, kind, &["path", "header"])?;
                 let text = check.required_text(fields, place, kind)?;
                 let place = if place == "header" {
@@ -184,13 +194,16 @@ impl Verify {
                 Some(Self::SharedSecret { place, value: value? })
             }
             "basic" => {
-                let (username, password) = user(check, node, kind)?;
-                Some(Self::Basic { username, password })
+                let fields = check.fields(node, kind, &["username", "password", "old_password"])?;
+                let username = check.required_text(fields, "username", kind);
+                let password = check.secrets(fields, "password", kind);
+                Some(Self::Basic { username: username?, password: password? })
             }
             "hmac_sha256" => {
-                let fields = check.fields(node, kind, &["header", "secret", "encoding", "prefix"])?;
+                let fields =
+                    check.fields(node, kind, &["header", "secret", "old_secret", "encoding", "prefix"])?;
                 let header = check.required_text(fields, "header", kind);
-                let secret = check.secret(fields, "secret", kind);
+                let secret = check.secrets(fields, "secret", kind);
                 let words = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
                 let encoding = match fields.get("encoding") {
                     Some(node) => check.word(node, "encoding", &words),
@@ -200,8 +213,12 @@ impl Verify {
                 Some(Self::HmacSha256 { header: header?, secret: secret?, encoding: encoding?, prefix })
             }
             _ => {
-                let fields = check.fields(node, kind, &["secret"])?;
-                Some(Self::StandardWebhooks { secret: check.secret(fields, "secret", kind)? })
+                let fields = check.fields(node, kind, &["secret", "old_secret"])?;
+                let secret = check.secrets(fields, "secret", kind)?;
+                if secret.each().any(|(_, one)| one.expose().trim() == "whsec_") {
+                    check.error(node.line, format!("{kind} with an empty secret"), "whsec_ and Base64");
+                }
+                Some(Self::StandardWebhooks { secret })
             }
         }
     }
@@ -300,7 +317,7 @@ mod tests {
         let find = |verify: &str, body: &str| {
             let verify = webhook(verify).verify;
             let Verify::SharedSecret { place, value } = verify else { panic!("{verify:?}") };
-            (place.find(&event(body)), value.expose().to_owned())
+            (place.find(&event(body)), value.current.expose().to_owned())
         };
         let header = "{shared_secret: {header: x-key, value: \"${SECRET}\"}}";
         assert_eq!(find(header, ""), (Some("k".into()), "secret".into()));
@@ -322,6 +339,67 @@ mod tests {
             let shown = format!("{:?}", webhook(way));
             assert!(!shown.contains("password\""), "{shown}");
             assert_eq!(shown.contains("***"), way != "none", "{shown}");
+        }
+    }
+
+    fn findings(verify: &str) -> Vec<String> {
+        let text = format!("path: /c\nverify: {verify}\nreports: {{job: $..id, status: $..s}}\n");
+        let resolve = |name: &str| match name {
+            "EMPTY" => Some(String::new()),
+            "BLANK" => Some(" ".to_owned()),
+            "KEY" => Some("d2ViaG9vaw==".to_owned()),
+            "OLD_KEY" => Some("b2xk".to_owned()),
+            _ => None,
+        };
+        let mut check = Check::new("f.yaml", &resolve);
+        Webhook::compile(&mut check, &yaml::parse(&text).expect("yaml"));
+        check.findings.iter().map(ToString::to_string).collect()
+    }
+
+    /// Each way to verify, with the name of its secret, as a function of what stands at the secret.
+    const WAYS: [(&str, &str); 5] = [
+        ("value", "{shared_secret: {header: X-Key, "),
+        ("value", "{shared_secret: {path: $..key, "),
+        ("password", "{basic: {username: u, "),
+        ("secret", "{hmac_sha256: {header: X-Signature, "),
+        ("secret", "{standard_webhooks: {"),
+    ];
+
+    #[test]
+    fn an_empty_secret_is_refused_in_every_way_to_verify_and_the_old_one_beside_it_too() {
+        for (key, way) in WAYS {
+            for (text, hint) in [
+                ("\"${EMPTY}\"", "hint: ${EMPTY} is set, but empty"),
+                ("\"${BLANK}\"", "hint: ${BLANK} is set, but empty"),
+                ("\"\"", "and set NAME in the environment"),
+                ("\"${UNSET}\"", "${UNSET}, which is not set"),
+            ] {
+                for (place, field) in [
+                    (format!("{way}{key}: {text}}}}}"), key.to_owned()),
+                    (format!("{way}{key}: \"${{KEY}}\", old_{key}: {text}}}}}"), format!("old_{key}")),
+                ] {
+                    let found = findings(&place);
+                    assert_eq!(found.len(), 1, "{place}: {found:?}");
+                    assert!(
+                        found[0].starts_with("f.yaml:2: ") && found[0].contains(hint),
+                        "{place}: {found:?}"
+                    );
+                    let named = found[0].contains(&format!("with an empty {field};"));
+                    assert_eq!(named, !text.contains("UNSET"), "{place}: {found:?}");
+                }
+            }
+        }
+        let found = findings("{standard_webhooks: {secret: whsec_}}");
+        assert!(found[0].contains("expected whsec_ and Base64"), "{found:?}");
+    }
+
+    #[test]
+    fn two_secrets_at_once_are_read_in_every_way_to_verify_and_must_differ() {
+        for (key, way) in WAYS {
+            let both = format!("{way}{key}: \"${{KEY}}\", old_{key}: \"${{OLD_KEY}}\"}}}}");
+            assert_eq!(findings(&both), Vec::<String>::new(), "{both}");
+            let same = findings(&format!("{way}{key}: \"${{KEY}}\", old_{key}: \"${{KEY}}\"}}}}"));
+            assert!(same[0].contains(&format!("with old_{key} that is {key}")), "{same:?}");
         }
     }
 

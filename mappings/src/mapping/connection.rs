@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Secret;
 use super::check::{Check, Fields};
 use super::yaml::{Node, Yaml};
+use super::{Secret, address};
 
 /// How a system is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,9 @@ impl Connection {
         let timeout = fields.get("timeout").and_then(|node| check.duration(node, "timeout"));
         let connect = fields.get("connect_timeout").and_then(|node| check.duration(node, "connect_timeout"));
         let answer = fields.get("answer_timeout").and_then(|node| check.duration(node, "answer_timeout"));
+        check.in_call = true;
         let headers = fields.get("headers").map(|node| headers(check, node)).unwrap_or_default();
+        check.in_call = false;
         let timeout = timeout.unwrap_or(Duration::from_secs(30));
         let connect = connect.unwrap_or_else(|| Duration::from_secs(5).min(timeout));
         let answer_timeout = answer.unwrap_or(timeout);
@@ -181,7 +183,7 @@ impl OAuth2 {
 }
 
 /// `{username, password}`
-pub(super) fn user(check: &mut Check<'_>, node: &Node, what: &str) -> Option<(String, Secret)> {
+fn user(check: &mut Check<'_>, node: &Node, what: &str) -> Option<(String, Secret)> {
     let fields = check.fields(node, what, &["username", "password"])?;
     let username = check.required_text(fields, "username", what);
     let password = check.secret(fields, "password", what);
@@ -198,12 +200,17 @@ fn url(check: &mut Check<'_>, fields: Fields<'_>, key: &str, what: &str) -> Opti
     let node = fields.get(key)?;
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let sound = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace));
-    if !sound && check.findings.len() == before {
-        check.error(
-            node.line,
-            format!("{key} {}", node.shown()),
-            "a URL that starts with https:// or http://",
-        );
+    if check.findings.len() > before {
+        return Some(url);
+    }
+    let found = format!("{key} {:?}", address::shown(&url));
+    if !sound {
+        check.error(node.line, found, "a URL that starts with https:// or http://");
+    } else if rest.is_some_and(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')) {
+        check.error(node.line, found, "an address without a user name or password: these belong under auth");
+    } else if key == "base_url" && url.contains(['?', '#']) {
+        let expected = "an address without a query: what every call sends there stands in its query";
+        check.error(node.line, found, expected);
     }
     Some(url)
 }

@@ -11,6 +11,7 @@ create table inbox (
     received_at bigint not null,
     seen bigint not null,
     sent text,
+    sent_with text,
     primary key (council, source, id)
 );
 
@@ -25,6 +26,7 @@ create table refusals (
     body text not null,
     received_at bigint not null,
     traceparent text,
+    sent_with text,
     primary key (council, source, id)
 );
 create index refusals_by_time on refusals (received_at);
@@ -166,6 +168,7 @@ create table early_changes (
     data text not null,
     received_at bigint not null,
     traceparent text,
+    sent_with text,
     primary key (council, source, id)
 );
 create index early_changes_by_ticket on early_changes (ticket, council);

@@ -1,5 +1,6 @@
 //! The body of a request, read within its limit and within the memory that all bodies under way share.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use mappings::bounds::Bounds;
 use super::Problem;
 use crate::listen::TooSlow;
 use crate::reading::{Memory, Part, memory_of};
+use crate::unpack;
 
 /// How long a body waits for the memory that its document takes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +25,8 @@ const FIRST: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Whole {
     pub(super) bytes: Vec<u8>,
+    /// The bytes as they came, where they came packed: a signature may be over these.
+    pub(super) packed: Option<Vec<u8>>,
     /// None for an empty body.
     pub(super) part: Option<Part>,
 }
@@ -63,7 +67,53 @@ pub(super) async fn read(
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(Whole { bytes, part })
+    Ok(Whole { bytes, packed: None, part })
+}
+
+/// Unpacks a body that came in gzip or deflate, and takes its content encoding out of the headers. While it is unpacked, it
+/// holds the largest size that is read of `room`; then its own size of `memory`.
+///
+/// # Errors
+/// 415 for another encoding, 413 when it swells beyond the bounds, 400 when it is damaged, 503 when too much is under way.
+pub(super) async fn unpacked(
+    whole: Whole,
+    headers: &mut HeaderMap,
+    bounds: &Bounds,
+    memory: &Memory,
+    room: &Memory,
+) -> Result<Whole, Problem> {
+    let said: Vec<String> = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .collect();
+    if said.is_empty() && !unpack::is_packed(&whole.bytes) {
+        return Ok(whole);
+    }
+    let entering = room.enter(bounds.bytes);
+    let _room = tokio::time::timeout(PATIENCE, entering).await.ok().flatten().ok_or_else(busy)?;
+    let bytes = match unpack::unpack(&whole.bytes, Some(&said.join(", ")), bounds).map_err(unreadable)? {
+        Cow::Borrowed(_) => return Ok(whole),
+        Cow::Owned(bytes) => bytes,
+    };
+    headers.remove(header::CONTENT_ENCODING);
+    let mut part = memory.enter_now(bytes.len()).ok_or_else(busy)?;
+    if let Some(own) = whole.part {
+        part.join(own);
+    }
+    Ok(Whole { bytes, packed: Some(whole.bytes), part: Some(part) })
+}
+
+fn unreadable(error: unpack::Error) -> Problem {
+    let detail = error.to_string();
+    match error {
+        unpack::Error::Unknown { .. } | unpack::Error::Often { .. } => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Packed in an unknown way", detail)
+                .with(header::ACCEPT_ENCODING, unpack::ACCEPTED)
+        }
+        unpack::Error::Damaged { .. } => Problem::new(StatusCode::BAD_REQUEST, "Cannot be unpacked", detail),
+        unpack::Error::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", detail),
+    }
 }
 
 /// Takes the memory for the document of a body, waits for it a while, and gives the body back.

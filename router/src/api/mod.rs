@@ -1,10 +1,14 @@
 //! The HTTP doors: requests in, completions in, how tickets stand, health.
 
+mod admission;
 mod body;
 mod callbacks;
+mod handshake;
 mod health;
 mod problem;
 mod requests;
+mod scope;
+mod strangers;
 mod tickets;
 
 use std::collections::HashMap;
@@ -12,21 +16,22 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use mappings::bounds::Bounds;
 use mappings::mapping::Catalogue;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::complete::Listener;
-use crate::config::Key;
 use crate::intake::Intake;
 use crate::ledger::Ledger;
 use crate::listen::{Crowds, Endpoint, Needs};
 use crate::reading::Memory;
 
+pub use admission::Keys;
 pub use health::{Readiness, endpoints as health};
 pub use problem::Problem;
+pub use strangers::Strangers;
 
 /// What the doors need.
 #[derive(Clone)]
@@ -34,7 +39,9 @@ pub struct Doors {
     /// For requests.
     pub intake: Intake,
     /// Who may submit them.
-    pub keys: Arc<Vec<Key>>,
+    pub keys: Arc<Keys>,
+    /// Those who may not, of late.
+    pub strangers: Strangers,
     /// For completions, by the path of the webhook.
     pub listeners: Arc<HashMap<String, Listener>>,
     /// To tell how a ticket stands.
@@ -60,10 +67,11 @@ pub struct Doors {
 /// What the doors serve.
 pub fn endpoints(doors: &Doors) -> Vec<Endpoint> {
     let state = || doors.clone();
+    let door = |handler: MethodRouter<Doors>| handler.options(handshake::permit).with_state(state());
     // Limits are applied where bodies are read, so that an excess is answered as a problem with its size.
     let mut endpoints = vec![
-        Endpoint::post("/v1/requests", Needs::Key, post(requests::submit).with_state(state())),
-        Endpoint::post("/v1/requests/{crm}", Needs::Key, post(requests::submit_native).with_state(state())),
+        Endpoint::post("/v1/requests", Needs::Key, door(post(requests::submit))),
+        Endpoint::post("/v1/requests/{crm}", Needs::Key, door(post(requests::submit_native))),
         Endpoint::get(
             "/v1/tickets/{council}/{reference}",
             Needs::Key,
@@ -72,8 +80,7 @@ pub fn endpoints(doors: &Doors) -> Vec<Endpoint> {
     ];
     let mut paths: Vec<&String> = doors.listeners.keys().collect();
     paths.sort();
-    let callback =
-        |path: &&String| Endpoint::post(path, Needs::Proof, post(callbacks::hear).with_state(state()));
+    let callback = |path: &&String| Endpoint::post(path, Needs::Proof, door(post(callbacks::hear)));
     endpoints.extend(paths.iter().map(callback));
     endpoints.extend(health(&doors.readiness, &doors.crowds));
     endpoints
@@ -86,4 +93,9 @@ pub fn fallback() -> Router {
 
 async fn nowhere(uri: Uri) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "No such door", format!("nothing is served at {}", uri.path()))
+}
+
+/// A path without slashes at its end.
+fn plain(path: &str) -> &str {
+    path.trim_end_matches('/')
 }

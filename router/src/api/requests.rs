@@ -7,28 +7,31 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mappings::domain::SystemName;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
 
+use super::admission::EXPECTED;
 use super::body::{self, Whole};
-use super::{Doors, Problem};
+use super::strangers::{Caller, Turned};
+use super::{Doors, Problem, scope};
 use crate::config::Key;
-use crate::envelope::{self, Delivery};
+use crate::envelope;
 use crate::intake::{Message, Receipt};
 use crate::ledger::Accepted;
 
 /// Takes one CloudEvent or a batch.
 pub(super) async fn submit(
     State(doors): State<Doors>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    receive(doors, None, headers, body).await
+    receive(doors, caller, None, headers, body).await
 }
 
 /// Takes a native message of the CRM that the path names.
 pub(super) async fn submit_native(
     State(doors): State<Doors>,
     Path(crm): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -38,19 +41,24 @@ pub(super) async fn submit_native(
     let Some(crm) = known else {
         let detail =
             format!("{crm:?} has no native door: expected the name of a CRM whose folder holds an intake");
+        admit(&doors, &caller, &headers)?;
         return Err(Problem::new(StatusCode::NOT_FOUND, "No such door", detail));
     };
-    receive(doors, Some(crm), headers, body).await
+    receive(doors, caller, Some(crm), headers, body).await
 }
 
 async fn receive(
     doors: Doors,
+    caller: Caller,
     crm: Option<SystemName>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let key = admit(&doors.keys, &headers)?;
-    let Whole { bytes, part: _part } = body::read(body, &headers, doors.bounds.bytes, &doors.bodies).await?;
+    let key = admit(&doors, &caller, &headers)?;
+    let whole = body::read(body, &headers, doors.bounds.bytes, &doors.bodies).await?;
+    let mut headers = headers;
+    let whole = body::unpacked(whole, &mut headers, &doors.bounds, &doors.bodies, &doors.memory).await?;
+    let Whole { bytes, part: _part, .. } = whole;
     let (length, bounds) = (bytes.len(), doors.bounds);
     let (bytes, _memory) = body::admit(bytes, bounds, &doors.memory).await?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -59,10 +67,12 @@ async fn receive(
         None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &bounds)),
     };
     let message = doors.memory.read(length, read).await;
-    permit(key, &message.delivery)?;
     let message = Message { traceparent, ..message };
     let (intake, now) = (doors.intake.clone(), doors.clock.now());
     let read = doors.memory.read(length, move || intake.read(message, now)).await;
+    let read = scope::bound(key, read).inspect_err(|problem| {
+        turn_away(&doors, &caller, "council", problem.detail.clone(), Some(&key.name));
+    })?;
     let receipts = doors.intake.accept(read).await.map_err(|error| {
         tracing::error!(error = %error, "a request could not be written");
         let detail =
@@ -70,6 +80,40 @@ async fn receive(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not accepted", detail)
     })?;
     answer(receipts)
+}
+
+/// The key that a caller holds; its use is counted, and whoever has none is.
+pub(super) fn admit<'d>(doors: &'d Doors, caller: &Caller, headers: &HeaderMap) -> Result<&'d Key, Problem> {
+    match doors.keys.admit(headers) {
+        Ok((key, age)) => {
+            let (name, secret) = (key.name.clone(), age.as_str());
+            metrics::counter!("dovetail_http_keys_used_total", "name" => name, "secret" => secret)
+                .increment(1);
+            Ok(key)
+        }
+        Err(denied) => {
+            turn_away(doors, caller, denied.as_str(), denied.to_string(), None);
+            let problem =
+                Problem::new(StatusCode::UNAUTHORIZED, "Not admitted", format!("{denied}; {EXPECTED}"));
+            Err(doors
+                .keys
+                .challenges()
+                .iter()
+                .fold(problem, |problem, challenge| problem.with(header::WWW_AUTHENTICATE, challenge)))
+        }
+    }
+}
+
+/// Counts, and tells, that a key is not enough.
+pub(super) fn turn_away(
+    doors: &Doors,
+    caller: &Caller,
+    reason: &'static str,
+    detail: String,
+    key: Option<&str>,
+) {
+    let turned = Turned { door: "requests", caller, reason, detail, key };
+    doors.strangers.turn_away(&turned, doors.clock.now());
 }
 
 /// A single request that was refused is a problem; a batch tells the fate of each.
@@ -108,47 +152,5 @@ fn receipt(receipt: &Receipt) -> Value {
             }
             Accepted::Early => json!({"result": "early", "ticket": ticket.as_str()}),
         },
-    }
-}
-
-/// The key that a caller holds.
-pub(super) fn admit<'a>(keys: &'a [Key], headers: &HeaderMap) -> Result<&'a Key, Problem> {
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    let found = given
-        .and_then(|given| keys.iter().find(|key| bool::from(key.key.as_bytes().ct_eq(given.as_bytes()))));
-    found.ok_or_else(|| {
-        let detail = "expected `Authorization: Bearer <key>` with a key that is listed under http.keys";
-        Problem::new(StatusCode::UNAUTHORIZED, "Not admitted", detail)
-    })
-}
-
-/// Refuses what speaks for a council that the key does not.
-fn permit(key: &Key, delivery: &Result<Delivery, envelope::Error>) -> Result<(), Problem> {
-    let every = key.councils.iter().any(|council| council == "*");
-    let envelopes = match delivery {
-        Ok(Delivery::Event(envelope)) => std::slice::from_ref(envelope),
-        Ok(Delivery::Events(envelopes)) => envelopes.as_slice(),
-        Ok(Delivery::Foreign { .. }) | Err(_) => &[],
-    };
-    let foreign = matches!(delivery, Ok(Delivery::Foreign { .. }));
-    let others = envelopes.iter().filter_map(|envelope| match &envelope.data {
-        envelope::Data::Json(data) => data.get("council").and_then(Value::as_str),
-        envelope::Data::Bytes { .. } => None,
-    });
-    let mut denied = others.filter(|council| !key.councils.iter().any(|own| own == council));
-    match (every, denied.next(), foreign) {
-        (true, _, _) | (false, None, false) => Ok(()),
-        (false, Some(council), _) => {
-            let detail = format!("the key {:?} does not speak for council {council:?}", key.name);
-            Err(Problem::new(StatusCode::FORBIDDEN, "Not permitted", detail))
-        }
-        (false, None, true) => {
-            let detail =
-                format!("the key {:?} does not speak for every council, as a native door requires", key.name);
-            Err(Problem::new(StatusCode::FORBIDDEN, "Not permitted", detail))
-        }
     }
 }

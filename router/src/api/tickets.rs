@@ -6,7 +6,8 @@ use axum::http::{HeaderMap, StatusCode};
 use mappings::domain::{Council, Ticket};
 use serde_json::{Value, json};
 
-use super::requests::admit;
+use super::requests::{admit, turn_away};
+use super::strangers::Caller;
 use super::{Doors, Problem};
 use crate::ledger::History;
 use crate::timeline::{self, Story};
@@ -15,12 +16,14 @@ use crate::timeline::{self, Story};
 pub(super) async fn show(
     State(doors): State<Doors>,
     Path((council, reference)): Path<(String, String)>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    let key = admit(&doors.keys, &headers)?;
+    let key = admit(&doors, &caller, &headers)?;
     let Ok(council) = Council::parse(&council) else { return Err(unknown(&reference)) };
-    if !key.councils.iter().any(|own| own == "*" || own == council.as_str()) {
+    if !key.speaks_for(&council) {
         let detail = format!("the key {:?} does not speak for council {:?}", key.name, council.as_str());
+        turn_away(&doors, &caller, "council", detail.clone(), Some(&key.name));
         return Err(Problem::new(StatusCode::FORBIDDEN, "Not permitted", detail));
     }
     let Ok(ticket) = Ticket::parse(&reference) else { return Err(unknown(&reference)) };

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use connectors::Connector;
+use mappings::mapping::address;
 use serde_json::json;
 
 use super::{Exit, Shown};
 use crate::bus;
 use crate::config::{self, Config};
-use crate::{closing, files, ledger, library};
+use crate::{closing, files, ledger, library, secrets};
 
 /// How long one part may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,7 +36,9 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
     let catalogue = library::compile_only(&sources, &config.mappings.systems, &config::resolve);
     let mappings =
         if config.mappings.folder.is_empty() { "shipped".to_owned() } else { config.mappings.folder.clone() };
-    let compiled = catalogue.as_ref().map(|_| started.elapsed()).map_err(|error| error.to_string());
+    let compiled = catalogue.as_ref().map_err(ToString::to_string).and_then(|catalogue| {
+        secrets::check(catalogue).map(|()| started.elapsed()).map_err(|error| error.to_string())
+    });
     reached.push(Reached { part: "mappings".into(), address: mappings, result: compiled });
 
     reached.push(ledger(&config).await);
@@ -60,7 +63,7 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
         };
         reached.push(Reached {
             part: system.name.to_string(),
-            address: system.connection.base_url.clone(),
+            address: address::shown(&system.connection.base_url),
             result,
         });
         if let Some((files, address)) = system.files.as_ref().and_then(|files| Some((files, files.place()?)))
@@ -74,7 +77,8 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
             reached.push(Reached { part: format!("{} files", system.name), address, result });
         }
     }
-    Ok(shown(&reached))
+    let weaknesses = catalogue.map(|catalogue| secrets::weaknesses(&config, &catalogue)).unwrap_or_default();
+    Ok(shown(&reached, &weaknesses))
 }
 
 async fn ledger(config: &Config) -> Reached {
@@ -93,7 +97,7 @@ async fn ledger(config: &Config) -> Reached {
     Reached { part: "ledger".into(), address: config::without_password(&config.ledger.url), result }
 }
 
-fn shown(reached: &[Reached]) -> Shown {
+fn shown(reached: &[Reached], weaknesses: &[String]) -> Shown {
     let mut text = String::new();
     let mut parts = Vec::new();
     for Reached { part, address, result } in reached {
@@ -104,7 +108,10 @@ fn shown(reached: &[Reached]) -> Shown {
         text += &format!("{mark}  {part:<12} {address}  {words}\n");
         parts.push(json!({"part": part, "address": address, "reached": result.is_ok(), "reason": result.as_ref().err()}));
     }
+    for weakness in weaknesses {
+        text += &format!("weak  {weakness}\n");
+    }
     let all = reached.iter().all(|reached| reached.result.is_ok());
     let exit = if all { Exit::Ok } else { Exit::NotOk };
-    Shown { text, json: json!({"reached": all, "parts": parts}), exit }
+    Shown { text, json: json!({"reached": all, "parts": parts, "weaknesses": weaknesses}), exit }
 }

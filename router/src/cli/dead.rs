@@ -167,6 +167,7 @@ async fn take_away(
             body: letter.body[..letter.body.len().min(KEPT_BODY)].to_vec(),
             received_at: ledger.now().await?,
             traceparent: None,
+            sent_with: None,
         };
         let written = ledger.refuse(&[refusal], &lessee).await?;
         for reply in written.replies {

@@ -146,17 +146,19 @@ fn told(problem: &Problem, catalogue: &Catalogue) -> String {
             when::short(*received_at),
             words::change(*revision)
         ),
-        Problem::Refused { received_at, key, ticket, path, reason, text, .. } => {
+        Problem::Refused { received_at, key, ticket, path, reason, sent_with, text, .. } => {
             let ticket = ticket.as_ref().map_or("no ticket could be read".to_owned(), ToString::to_string);
             let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             let text = if text.is_empty() { text } else { format!("\n  it begins: {text}") };
+            let sent_with = sent_with.as_ref().map(|name| format!(", {}", words::sent_with(name)));
             format!(
-                "{} ({ticket}, {})\n  {place}{reason}{text}\n  from {}, message {}",
+                "{} ({ticket}, {})\n  {place}{reason}{text}\n  from {}, message {}{}",
                 words::refused(&key.source),
                 when::short(*received_at),
                 key.source,
-                key.id
+                key.id,
+                sent_with.unwrap_or_default()
             )
         }
     }
@@ -200,12 +202,13 @@ fn as_json(problem: &Problem) -> Value {
             "ticket": ticket.as_str(),
             "revision": revision.as_str(),
         }),
-        Problem::Refused { received_at, key, council, ticket, path, reason, text } => json!({
+        Problem::Refused { received_at, key, council, ticket, path, reason, sent_with, text } => json!({
             "text": (!text.is_empty()).then_some(text),
             "kind": "refused",
             "received_at": received_at.to_string(),
             "source": key.source,
             "id": key.id,
+            "sent_with": sent_with,
             "council": council.as_ref().map(|council| council.as_str()),
             "ticket": ticket.as_ref().map(|ticket| ticket.as_str()),
             "path": path,

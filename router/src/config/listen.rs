@@ -24,6 +24,8 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Bytes of bodies held at once.
     pub bodies_bytes: usize,
+    /// The header that a key may stand in where a caller can send no `Authorization`.
+    pub key_header: String,
     /// Who may come in.
     pub keys: Vec<Key>,
 }

@@ -2,8 +2,11 @@
 //!
 //! This is the only module that reads the environment.
 
+mod address;
+mod keys;
 mod listen;
 mod span;
+mod wrong;
 
 use std::fmt;
 use std::path::Path;
@@ -11,8 +14,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use self::address::without_password;
+pub use self::keys::{Key, SHORT};
 pub use self::listen::{Console, Http, Listeners};
 pub use self::span::Span;
+use self::wrong::Wrong;
 use crate::bus::{self, Topology};
 use crate::files;
 use crate::reading::Reading;
@@ -49,27 +55,6 @@ pub struct Config {
     pub pace: Pace,
     /// Logs and traces.
     pub telemetry: Telemetry,
-}
-
-/// One bearer key.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Key {
-    /// Who holds it, for logs.
-    pub name: String,
-    /// The key itself.
-    pub key: String,
-    /// The councils it speaks for; `*` is every one.
-    pub councils: Vec<String>,
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("name", &self.name)
-            .field("councils", &self.councils)
-            .finish_non_exhaustive()
-    }
 }
 
 /// `[ledger]`.
@@ -221,13 +206,15 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not TOML.
-    #[error("{file}: {source}")]
+    /// The file is not TOML. The line itself is not shown, since it may hold a secret.
+    #[error("{file}:{line}: {reason}")]
     Syntax {
         /// The file.
         file: String,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        reason: String,
     },
     /// A setting is unknown or of the wrong form.
     #[error("{place}: {reason}")]
@@ -286,8 +273,10 @@ impl Config {
         resolve: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let mut settings = parse("config.default.toml", DEFAULTS)?;
+        let mut written = Table::new();
         if let Some((name, text)) = file {
             let mut own = parse(name, text)?;
+            written.clone_from(&own);
             expand(&mut own, &mut |variable| {
                 resolve(variable).ok_or_else(|| Error::Setting {
                     place: format!("{name}:{}", line_of(text, &format!("${{{variable}}}"))),
@@ -319,7 +308,23 @@ impl Config {
         )?;
         let checked = listen::check(&config);
         checked.map_err(|(path, reason)| Error::Setting { place: place(path), reason })?;
+        config.secrets().map_err(|wrong| wrong.in_file(file, &written, &from_environment))?;
         Ok(config)
+    }
+
+    /// Refuses secrets that are empty, and keys that do not say whom they let in.
+    fn secrets(&self) -> Result<(), Wrong> {
+        keys::check(&self.http)?;
+        for (path, url) in [(["ledger", "url"], &self.ledger.url), (["bus", "url"], &self.bus.url)] {
+            if address::lacks_password(url) {
+                let reason = format!(
+                    "the password in {} is empty: expected a password, or no colon after the user",
+                    without_password(url)
+                );
+                return Err(Wrong { path: path.map(str::to_owned).to_vec(), reason });
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is a broker.
@@ -350,7 +355,11 @@ fn leaves(table: &Table) -> Vec<String> {
 }
 
 fn parse(file: &str, text: &str) -> Result<Table, Error> {
-    text.parse().map_err(|source| Error::Syntax { file: file.to_owned(), source: Box::new(source) })
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Error::Syntax { file: file.to_owned(), line, reason: error.message().replace('\n', "; ") }
+    })
 }
 
 fn merge(base: &mut Table, over: Table) {
@@ -426,14 +435,6 @@ fn line_of(text: &str, part: &str) -> usize {
     text.lines().position(|line| line.contains(part)).map_or(1, |line| line + 1)
 }
 
-/// An address without its password, for logs and messages.
-pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    let user = user.split(':').next().unwrap_or_default();
-    format!("{scheme}://{user}:***@{host}")
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -474,6 +475,12 @@ mod tests {
         assert!(error.starts_with("my.toml:2") && error.contains("not set"), "{error}");
         let error = layered("[worker]\nheartbeat = \"soon\"").expect_err("refused");
         assert!(error.contains("expected for example 500ms"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_named_with_its_line_and_without_what_it_says() {
+        let error = layered("[bus]\n\nurl = \"amqp://u:s3cret@h/\n").expect_err("refused");
+        assert!(error.starts_with("my.toml:3: ") && !error.contains("s3cret"), "{error}");
     }
 
     #[test]

@@ -168,6 +168,7 @@ pub(super) struct Refused {
     pub(super) text: Option<String>,
     pub(super) source: String,
     pub(super) id: String,
+    pub(super) sent_with: Option<String>,
     pub(super) at: Moment,
 }
 

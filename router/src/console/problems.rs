@@ -74,7 +74,7 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
                 what: words::change(revision),
                 at: received_at.into(),
             }),
-            Problem::Refused { received_at, key, council, ticket, path, reason, text } => {
+            Problem::Refused { received_at, key, council, ticket, path, reason, sent_with, text } => {
                 page.refused.push(Refused {
                     ticket: ticket.as_ref().map(ToString::to_string),
                     council: council.as_ref().map(ToString::to_string),
@@ -82,6 +82,7 @@ pub(super) async fn list(State(desk): State<Desk>) -> Result<Page<Problems>, Mes
                     reason: words::sentence(&reason),
                     text: (!text.is_empty()).then_some(text),
                     source: key.source,
+                    sent_with: sent_with.as_deref().map(words::sent_with),
                     id: key.id,
                     at: received_at.into(),
                 })

@@ -124,7 +124,8 @@ fn config(args: &DemoArgs, folder: &std::path::Path, key: &str) -> anyhow::Resul
     let mut config = Config::defaults()?;
     config.ledger.url =
         args.database.clone().unwrap_or_else(|| format!("sqlite:{}", folder.join("ledger.db").display()));
-    config.http.keys = vec![Key { name: "demo".into(), key: key.into(), councils: vec!["*".into()] }];
+    config.http.keys =
+        vec![Key { name: "demo".into(), key: key.into(), old_key: None, councils: vec!["*".into()] }];
     config.mappings.systems = KINDS.iter().map(|kind| kind.as_str().to_owned()).collect();
     config.pace.poll_every = Span(Duration::from_millis(500));
     config.pace.retry_first = Span(Duration::from_millis(200));

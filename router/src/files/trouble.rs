@@ -117,6 +117,7 @@ impl Watcher {
             body: Vec::new(),
             received_at: self.clock.now(),
             traceparent: None,
+            sent_with: None,
         };
         self.writer.refuse(refusal).await?;
         Ok(())

@@ -246,6 +246,7 @@ impl Harvester {
             body,
             received_at: now,
             traceparent: None,
+            sent_with: None,
         }
     }
 }

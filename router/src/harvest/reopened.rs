@@ -48,7 +48,13 @@ pub(super) async fn seen(
     let key =
         InboxKey { source: format!("/crm/{crm}"), id: format!("{ticket}/reopened/{}", history.line.request) };
     let change = Change::Revised(revised);
-    Ok(Seen::Reopened(Box::new(Arrival { key, change, traceparent: None, received_at: listed_at })))
+    Ok(Seen::Reopened(Box::new(Arrival {
+        key,
+        change,
+        traceparent: None,
+        received_at: listed_at,
+        sent_with: None,
+    })))
 }
 
 /// When the CRM took the closure by a call.

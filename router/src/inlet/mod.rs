@@ -323,5 +323,6 @@ fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {
         body,
         received_at: now,
         traceparent: None,
+        sent_with: None,
     }
 }

@@ -23,6 +23,8 @@ pub struct Arrival {
     pub change: Change,
     /// The W3C trace it came with.
     pub traceparent: Option<String>,
+    /// The name of the HTTP key it was sent with; none at other doors.
+    pub sent_with: Option<String>,
     /// When it was received, on the ledger's clock.
     pub received_at: Timestamp,
 }
@@ -85,4 +87,6 @@ pub struct Refusal {
     pub received_at: Timestamp,
     /// The W3C trace it came with.
     pub traceparent: Option<String>,
+    /// The name of the HTTP key it was sent with; none at other doors.
+    pub sent_with: Option<String>,
 }

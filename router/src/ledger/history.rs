@@ -196,6 +196,8 @@ pub enum Problem {
         path: Option<String>,
         /// Why.
         reason: String,
+        /// The name of the HTTP key it was sent with.
+        sent_with: Option<String>,
         /// How what a system said begins, where it is the item of a list or an event of a system; else empty.
         text: String,
     },

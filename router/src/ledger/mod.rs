@@ -292,15 +292,5 @@ pub trait Ledger: Send + Sync {
     async fn courses(&self, scope: &Scope, after: Option<RequestId>, most: usize) -> Result<Page, Error>;
 }
 
-/// An address without the password it may carry, for messages.
-fn without_password(address: &str) -> String {
-    match (address.find("://"), address.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 < at => {
-            format!("{}***{}", &address[..scheme + 3], &address[at..])
-        }
-        (None | Some(_), None | Some(_)) => address.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod suite;

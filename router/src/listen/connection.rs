@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -45,10 +46,18 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
 ) {
     let own = stream.local_addr().map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip());
+    // Without it the other end has gone already.
+    let peer = stream.peer_addr().ok();
     // An error only says that the other end has gone.
     let _unset = stream.set_nodelay(true);
     let look = service.allowance.look();
-    let answer = service_fn(|request: Request<Incoming>| answer(request, own, &place, &service));
+    let answer = service_fn(|mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            // Who calls is told where somebody is not let in.
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        answer(request, own, &place, &service)
+    });
     // Its own time-out for heads would be one for connections that are kept alive, too: each phase is timed by its place.
     let connection = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)

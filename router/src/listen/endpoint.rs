@@ -38,8 +38,14 @@ impl Endpoint {
     }
 }
 
-/// The table as a service; `fallback` answers all other paths.
+/// The table as a service; `fallback` answers all other paths. A slash at the end of a path makes no difference.
 pub(crate) fn router(endpoints: &[Endpoint], fallback: Router) -> Router {
-    let add = |router: Router, endpoint: &Endpoint| router.route(&endpoint.path, endpoint.handler.clone());
+    let add = |router: Router, endpoint: &Endpoint| {
+        let router = router.route(&endpoint.path, endpoint.handler.clone());
+        if endpoint.path.ends_with('/') {
+            return router;
+        }
+        router.route(&format!("{}/", endpoint.path), endpoint.handler.clone())
+    };
     endpoints.iter().fold(fallback, add)
 }

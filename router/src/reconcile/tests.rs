@@ -143,6 +143,7 @@ impl Rig {
             },
             traceparent: None,
             received_at: at(i64::from(number)),
+            sent_with: None,
         };
         let work = self.ledger.accept(&[arrival], &self.lessee).await.expect("accepted").work.remove(0);
         let attempt = Attempt {

@@ -266,7 +266,7 @@ impl World<'_> {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
         }
         // What is not taken would be sent again: the poll is the net under it.
-        match listener.hear(&headers, callback.body.as_bytes(), &Bounds::default()).await {
+        match listener.hear(&headers, callback.body.as_bytes(), None, &Bounds::default()).await {
             Ok(_) | Err(complete::Refused::NotReadBack(_)) => Ok(()),
             Err(refused) => Err(refused.into()),
         }

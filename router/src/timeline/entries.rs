@@ -27,6 +27,18 @@ impl Entry {
     pub(super) fn new(at: Timestamp, text: impl Into<String>) -> Self {
         Self { at, text: text.into(), said: None, detail: None }
     }
+
+    /// The same, with the key over HTTP that it was sent with, where there was one.
+    fn sent_with(mut self, event: &Event) -> Self {
+        if let Some(name) = event.data.get("sent_with").and_then(Value::as_str) {
+            let key = words::sentence(&words::sent_with(name));
+            self.detail = Some(match self.detail.take() {
+                Some(detail) => format!("{detail} {key}"),
+                None => key,
+            });
+        }
+        self
+    }
 }
 
 /// Everything that happened to the ticket, oldest first. What was written at the same instant is told in the
@@ -35,7 +47,8 @@ pub(super) fn entries(history: &History, names: &Names<'_>) -> Vec<Entry> {
     let mut entries = vec![(0, Entry::new(history.line.raised_at, "The customer asked for this."))];
     for event in &history.events {
         let order = if event.kind == Kind::Accepted { 1 } else { 4 };
-        entries.extend(of_event(event, history, names).map(|entry| (order, entry)));
+        let entry = of_event(event, history, names).map(|entry| entry.sent_with(event));
+        entries.extend(entry.map(|entry| (order, entry)));
     }
     for handover in &history.handovers {
         let tried: Vec<&Tried> =

@@ -89,6 +89,11 @@ pub fn refused(source: &str) -> &'static str {
     if file { "A file that could not be taken whole" } else { "A message that could not be understood" }
 }
 
+/// Which key over HTTP a message was sent with.
+pub fn sent_with(name: &str) -> String {
+    format!("sent with the key “{name}”")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,6 +64,7 @@ async fn seeded(requests: &[Value]) -> (Arc<dyn Ledger>, tempfile::TempDir) {
             },
             traceparent: None,
             received_at: called + Duration::from_secs(60),
+            sent_with: None,
         };
         let work = ledger.accept(&[arrival], &lessee).await.expect("accepted").work.remove(0);
         let taken_at = called + Duration::from_secs(600);

@@ -57,6 +57,7 @@ impl Seed {
             },
             traceparent: None,
             received_at: at(1),
+            sent_with: None,
         };
         let mut written = self.ledger.accept(&[arrival], &self.lessee).await.expect("accepted");
         assert!(matches!(written.replies[..], [Ok(Accepted::New(_))]), "{:?}", written.replies);
@@ -135,6 +136,7 @@ impl Seed {
             body: b"{}".to_vec(),
             received_at: at(5),
             traceparent: None,
+            sent_with: None,
         };
         self.ledger.refuse(&[refusal], &self.lessee).await.expect("refused");
     }

@@ -123,6 +123,15 @@ pub(super) struct Effects {
 }
 
 impl Effects {
+    /// Names the HTTP key that a revision was sent with.
+    pub(super) fn name_sender(&mut self, sent_with: Option<&str>) {
+        let told = self.events.drain(..).map(|event| match event.data.get("change") {
+            Some(_) => event.sent_with(sent_with),
+            None => event,
+        });
+        self.events = told.collect();
+    }
+
     /// Names who owns the work that was handed over.
     pub(super) fn name_owner(&mut self, owner: &Owner) {
         for event in self.events.iter_mut().filter(|event| event.kind == Kind::HandedOver) {

@@ -81,6 +81,7 @@ impl Transition for Accept<'_> {
                 accepted_at: arrival.received_at,
                 document: Arc::clone(&request.document),
                 reopened: None,
+                sent_with: arrival.sent_with.clone(),
                 clock,
             });
         }

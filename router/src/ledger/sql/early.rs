@@ -19,7 +19,8 @@ use crate::ledger::{Arrival, Change, Closer, Error, InboxKey, Lessee, Refusal};
 /// The most revisions that are looked at in one go.
 const MOST: i64 = 100;
 
-const COLUMNS: &str = "council, source, id, place, ticket, revision, data, received_at, traceparent";
+const COLUMNS: &str = "council, source, id, place, ticket, revision, data, received_at, traceparent, \
+                       sent_with";
 
 /// Keeps revisions of tickets that are not known.
 pub(super) async fn keep(tx: &mut Tx, early: &[Revising<'_>]) -> Result<(), Error> {
@@ -37,7 +38,8 @@ pub(super) async fn keep(tx: &mut Tx, early: &[Revising<'_>]) -> Result<(), Erro
     .texts("revision", early, |early| early.revised.revision.as_str())
     .texts("data", early, |early| early.revised.data.to_string())
     .ints("received_at", early, |early| early.received_at.as_millisecond())
-    .texts("traceparent", early, |early| early.traceparent);
+    .texts("traceparent", early, |early| early.traceparent)
+    .texts("sent_with", early, |early| early.sent_with);
     tx.run(statement).await.map(drop)
 }
 
@@ -72,8 +74,9 @@ fn arrival(row: &mut Row) -> Result<(String, Arrival), Error> {
     let raised_at = data.get("raised_at").and_then(Value::as_str).and_then(|at| at.parse().ok());
     let received_at = row.time("early_changes.received_at")?;
     let traceparent = row.maybe_text("early_changes.traceparent")?;
+    let sent_with = row.maybe_text("early_changes.sent_with")?;
     let change = Change::Revised(Revised { revision, council, ticket, raised_at, data });
-    Ok((place, Arrival { key, change, traceparent, received_at }))
+    Ok((place, Arrival { key, change, traceparent, received_at, sent_with }))
 }
 
 /// Applies what came early and was missed, or refuses it.
@@ -167,6 +170,7 @@ impl Arrival {
             body: body.into_bytes(),
             received_at: self.received_at,
             traceparent: self.traceparent.clone(),
+            sent_with: self.sent_with.clone(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Fresh {
     pub(super) document: Arc<Value>,
     /// What the CRM sent to open the ticket again.
     pub(super) reopened: Option<Value>,
+    /// The name of the HTTP key that it was sent with.
+    pub(super) sent_with: Option<String>,
     pub(super) clock: ClockSetting,
 }
 
@@ -62,22 +64,19 @@ pub(super) async fn add(tx: &mut Tx, new: Vec<Fresh>, draft: &mut Draft<'_>) -> 
     .texts("document", &sorted, |new| new.document.to_string());
     tx.write(statement).await?;
     let mut openings = Vec::with_capacity(new.len());
-    for Fresh { opening, number, accepted_at, document, reopened, .. } in new {
+    for Fresh { opening, number, accepted_at, document, reopened, sent_with, .. } in new {
         let systems: Vec<&str> = opening.pieces.iter().map(|piece| piece.system.as_str()).collect();
-        let event = match &reopened {
-            None => {
-                let data = json!({"service": opening.service.as_str(), "systems": systems});
-                opening.event(Kind::Accepted, accepted_at, data)
-            }
+        let (kind, data) = match &reopened {
+            None => (Kind::Accepted, json!({"service": opening.service.as_str(), "systems": systems})),
             Some(change) => {
                 let data = json!({
                     "service": opening.service.as_str(), "systems": systems, "opening": number,
                     "reason": change.get("reason"),
                 });
-                opening.event(Kind::Reopened, accepted_at, data)
+                (Kind::Reopened, data)
             }
         };
-        draft.event(event);
+        draft.event(opening.event(kind, accepted_at, data).sent_with(sent_with.as_deref()));
         for piece in &opening.pieces {
             let call = piece.first_call(reopened.clone(), accepted_at);
             draft.call(call, &opening, Arc::clone(&document));

@@ -57,15 +57,16 @@ pub(super) async fn add(
         return Ok(BTreeSet::new());
     }
     let statement = Statement::new(
-        "with v as ({rows}) insert into inbox (council, source, id, duplicate, received_at, seen) \
-         select council, source, id, 0, received_at, seen from v where true \
+        "with v as ({rows}) insert into inbox (council, source, id, duplicate, received_at, seen, sent_with) \
+         select council, source, id, 0, received_at, seen, sent_with from v where true \
          on conflict (council, source, id) do nothing returning council, source, id",
     )
     .texts("council", &places, |(key, _)| key.council.as_str())
     .texts("source", &places, |(key, _)| key.source.as_str())
     .texts("id", &places, |(key, _)| key.id.as_str())
     .ints("received_at", &places, |(_, at)| batch[at[0]].received_at.as_millisecond())
-    .ints("seen", &places, |(_, at)| i64::try_from(at.len()).unwrap_or(1));
+    .ints("seen", &places, |(_, at)| i64::try_from(at.len()).unwrap_or(1))
+    .texts("sent_with", &places, |(_, at)| batch[at[0]].sent_with.as_deref());
     let mut new = BTreeSet::new();
     for mut row in tx.run(statement).await? {
         let key = Key {

@@ -210,7 +210,7 @@ async fn early(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
 }
 
 async fn refused(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
-    let sql = "select received_at, source, id, council, ticket, path, reason, \
+    let sql = "select received_at, source, id, council, ticket, path, reason, sent_with, \
                case when source like '/systems/%' then substr(body, 1, 200) else '' end from refusals \
                order by received_at desc limit $1";
     let rows = tx.run(Statement::new(sql).int(limit(most))).await?;
@@ -226,6 +226,7 @@ async fn refused(tx: &mut Tx, most: usize) -> Result<Vec<Problem>, Error> {
                 ticket: row.maybe("refusals.ticket", Ticket::parse)?,
                 path: row.maybe_text("refusals.path")?,
                 reason: row.text("refusals.reason")?,
+                sent_with: row.maybe_text("refusals.sent_with")?,
                 text: row.text("refusals.body")?,
             })
         })

@@ -39,7 +39,8 @@ pub(super) async fn keep(tx: &mut Tx, batch: &[Refusal], draft: &mut Draft<'_>) 
     }
     let statement = Statement::new(
             "with v as ({rows}) insert into refusals (council, source, id, ticket, path, reason, body, received_at, \
-             traceparent) select council, source, id, ticket, path, reason, body, received_at, traceparent from v \
+             traceparent, sent_with) select council, source, id, ticket, path, reason, body, received_at, \
+             traceparent, sent_with from v \
              where true on conflict (council, source, id) do nothing returning council, source, id",
         )
         .texts("council", &places, |(key, _)| key.council.as_str())
@@ -50,7 +51,8 @@ pub(super) async fn keep(tx: &mut Tx, batch: &[Refusal], draft: &mut Draft<'_>) 
         .texts("reason", &places, |(_, at)| batch[*at].reason.as_str())
         .texts("body", &places, |(_, at)| String::from_utf8_lossy(&batch[*at].body).into_owned())
         .ints("received_at", &places, |(_, at)| batch[*at].received_at.as_millisecond())
-        .texts("traceparent", &places, |(_, at)| batch[*at].traceparent.as_deref());
+        .texts("traceparent", &places, |(_, at)| batch[*at].traceparent.as_deref())
+        .texts("sent_with", &places, |(_, at)| batch[*at].sent_with.as_deref());
     let mut replies = vec![false; batch.len()];
     for mut row in tx.run(statement).await? {
         let key = Key {
@@ -71,7 +73,7 @@ pub(super) async fn keep(tx: &mut Tx, batch: &[Refusal], draft: &mut Draft<'_>) 
 }
 
 fn rejected(refusal: &Refusal) -> Event {
-    Event {
+    let event = Event {
         id: EventId(Uuid::now_v7()),
         kind: Kind::Rejected,
         council: refusal.council.clone(),
@@ -80,5 +82,6 @@ fn rejected(refusal: &Refusal) -> Event {
         at: refusal.received_at,
         data: json!({"path": refusal.path, "reason": refusal.reason}),
         traceparent: refusal.traceparent.clone(),
-    }
+    };
+    event.sent_with(refusal.sent_with.as_deref())
 }

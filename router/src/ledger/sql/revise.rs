@@ -26,6 +26,7 @@ pub(super) struct Revising<'a> {
     pub(super) key: Key,
     pub(super) received_at: Timestamp,
     pub(super) traceparent: Option<&'a str>,
+    pub(super) sent_with: Option<&'a str>,
     /// Where its reply goes.
     reply: Option<usize>,
 }
@@ -35,7 +36,8 @@ impl<'a> Revising<'a> {
     pub(super) fn of(arrival: &'a Arrival, reply: Option<usize>) -> Option<Self> {
         let Change::Revised(revised) = &arrival.change else { return None };
         let (received_at, traceparent) = (arrival.received_at, arrival.traceparent.as_deref());
-        Some(Self { revised, key: Key::of(arrival), received_at, traceparent, reply })
+        let sent_with = arrival.sent_with.as_deref();
+        Some(Self { revised, key: Key::of(arrival), received_at, traceparent, sent_with, reply })
     }
 
     fn subject(&self) -> (Council, Ticket) {
@@ -145,6 +147,7 @@ async fn apply_round<'a>(
                         accepted_at: at,
                         document: Arc::clone(document),
                         reopened: Some(data.clone()),
+                        sent_with: revising.sent_with.map(str::to_owned),
                         clock: ClockSetting::at_once(at),
                         opening: next,
                     });
@@ -153,6 +156,7 @@ async fn apply_round<'a>(
         }
         let taken_out = effects.taken_out.drain(..).map(|call| (opening.council.clone(), call));
         round.taken_out.extend(taken_out);
+        effects.name_sender(revising.sent_with);
         openings::add(draft, opening, effects);
         reply(replies, &revising, Accepted::New(about));
         round.sent.push((revising.key, about, data.clone()));

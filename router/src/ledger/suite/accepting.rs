@@ -17,6 +17,7 @@ fn refusal(id: &str, reference: Option<&str>) -> Refusal {
         body: b"{\"a\0b\": \xff}".to_vec(),
         received_at: at(0),
         traceparent: None,
+        sent_with: None,
     }
 }
 

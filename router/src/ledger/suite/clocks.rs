@@ -77,6 +77,7 @@ fn asked_of(
         change: Change::Submitted { request, systems, clock },
         traceparent: None,
         received_at: raised_at,
+        sent_with: None,
     }
 }
 

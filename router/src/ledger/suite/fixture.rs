@@ -274,6 +274,7 @@ pub(super) fn arrival_of(council: &str, delivery: &str, ticket: &str, systems: &
         },
         traceparent: None,
         received_at: at(0),
+        sent_with: None,
     }
 }
 
@@ -301,6 +302,7 @@ pub(super) fn revised_of(
         change: Change::Revised(Revised::parse(revision, data).expect("a revision")),
         traceparent: None,
         received_at: at(30),
+        sent_with: None,
     }
 }
 

@@ -85,7 +85,7 @@ impl Store {
         let file = address.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         // Each connection would have a memory of its own.
         let Some(file) = file.filter(|path| !path.is_empty() && !path.contains([':', '?'])) else {
-            return Err(Error::Address(crate::ledger::without_password(address)));
+            return Err(Error::Address(crate::config::without_password(address)));
         };
         let (write, read) = sqlite::open(file, max_connections).await?;
         Ok(Self::Sqlite { write, read })
