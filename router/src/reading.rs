@@ -7,6 +7,8 @@ use mappings::bounds::Bounds;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::unpack;
+
 /// `[reading]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,11 +126,27 @@ impl Part {
 /// About how much memory the document of a body takes beside the body: nothing where it exceeds the bounds, since it is
 /// not built then.
 pub fn memory_of(body: &[u8], bounds: &Bounds) -> usize {
-    let text = match std::str::from_utf8(body) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(mappings::charset::decode(body, None).unwrap_or_default()),
+    let (text, copied) = match std::str::from_utf8(body) {
+        Ok(text) => (Cow::Borrowed(text), 0),
+        Err(_) => {
+            let decoded = mappings::charset::decode(body, None);
+            // In a character set that only a label names, brackets and quotes are where they are in ASCII.
+            let text = decoded.map_or_else(|_| String::from_utf8_lossy(body), Cow::Owned);
+            let copied = text.len();
+            (text, copied)
+        }
     };
-    bounds.measure(&text).map_or(0, |extent| extent.memory())
+    bounds.measure(&text).map_or(0, |extent| extent.memory() + copied)
+}
+
+/// The same of a body that came packed as `said`, and of what comes out of it.
+pub fn memory_of_packed(body: &[u8], said: Option<&str>, bounds: &Bounds) -> usize {
+    match unpack::unpack(body, said, bounds) {
+        Ok(Cow::Borrowed(body)) => memory_of(body, bounds),
+        Ok(Cow::Owned(whole)) => whole.len() + memory_of(&whole, bounds),
+        // It is given up at the bound, and nothing of it is kept but its beginning.
+        Err(_) => 0,
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +226,7 @@ mod tests {
         let lists = |count: usize| format!("[{}0]", "[],".repeat(count)).into_bytes();
         assert!(memory_of(&lists(50_000), &bounds) > 10_000_000);
         assert_eq!(memory_of(&lists(200_000), &bounds), 0);
-        assert_eq!(memory_of(b"\xff", &bounds), 0);
+        assert_eq!(memory_of(b"\xff", &bounds), 300 + "\u{fffd}".len());
+        assert!(memory_of(&[b"[\"caf\xe9\",".as_slice(), &lists(50_000)].concat(), &bounds) > 10_000_000);
     }
 }

@@ -82,6 +82,27 @@ pub fn unpack<'a>(body: &'a [u8], said: Option<&str>, bounds: &Bounds) -> Result
     Ok(whole)
 }
 
+/// Whether a body is packed, as far as its content encoding or its first bytes say.
+pub fn is_packed(body: &[u8], said: Option<&str>) -> bool {
+    body.starts_with(&GZIP) || codings(said.unwrap_or_default()).is_ok_and(|codings| !codings.is_empty())
+}
+
+/// The first `most` bytes of the body as it was before it was packed, for a look at what cannot be unpacked whole; the
+/// body itself where not even that can be had.
+pub fn beginning<'a>(body: &'a [u8], said: Option<&str>, most: usize) -> Cow<'a, [u8]> {
+    let named = codings(said.unwrap_or_default()).unwrap_or_default();
+    let coding = match named.as_slice() {
+        [coding] => Some(*coding),
+        [] if body.starts_with(&GZIP) => Some(Coding::Gzip),
+        [..] => None,
+    };
+    let start = &body[..body.len().min(most)];
+    match coding.map(|coding| coding.begin(body, most)) {
+        Some(whole) if !whole.is_empty() => Cow::Owned(whole),
+        Some(_) | None => Cow::Borrowed(start),
+    }
+}
+
 /// The character set that stands where a content encoding belongs.
 pub fn charset_in(said: &str) -> Option<&str> {
     let said = said.trim();
@@ -106,19 +127,31 @@ fn codings(said: &str) -> Result<Vec<Coding>, Error> {
 
 impl Coding {
     fn undo(self, body: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
-        match self {
-            Self::Gzip => self.read(MultiGzDecoder::new(body), limit),
-            // RFC 9110 means the zlib format; some programs leave its two bytes away.
-            Self::Deflate if begins_as_zlib(body) => self.read(ZlibDecoder::new(body), limit),
-            Self::Deflate => self.read(DeflateDecoder::new(body), limit),
+        let (whole, is_sound) = self.read(body, limit);
+        match is_sound {
+            false => Err(Error::Damaged { coding: self.name() }),
+            true if whole.len() >= limit => Err(Error::TooLarge { limit }),
+            true => Ok(whole),
         }
     }
 
-    fn read(self, packed: impl Read, limit: usize) -> Result<Vec<u8>, Error> {
+    /// What comes out before it ends, breaks or reaches the limit.
+    fn begin(self, body: &[u8], most: usize) -> Vec<u8> {
+        self.read(body, most).0
+    }
+
+    fn read(self, body: &[u8], most: usize) -> (Vec<u8>, bool) {
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
         let mut whole = Vec::new();
-        let most = u64::try_from(limit).unwrap_or(u64::MAX);
-        packed.take(most).read_to_end(&mut whole).map_err(|_| Error::Damaged { coding: self.name() })?;
-        if whole.len() >= limit { Err(Error::TooLarge { limit }) } else { Ok(whole) }
+        let read = match self {
+            Self::Gzip => MultiGzDecoder::new(body).take(most).read_to_end(&mut whole),
+            // RFC 9110 means the zlib format; some programs leave its two bytes away.
+            Self::Deflate if begins_as_zlib(body) => {
+                ZlibDecoder::new(body).take(most).read_to_end(&mut whole)
+            }
+            Self::Deflate => DeflateDecoder::new(body).take(most).read_to_end(&mut whole),
+        };
+        (whole, read.is_ok())
     }
 
     fn name(self) -> &'static str {
@@ -196,6 +229,7 @@ mod tests {
     fn what_is_not_packed_is_given_back_as_it_is() {
         for said in ["", "identity", "utf-8", "UTF-8", "iso-8859-1", "binary", "8bit", "none"] {
             assert!(matches!(unpack(b"{}", Some(said), &BOUNDS), Ok(Cow::Borrowed(b"{}"))), "{said}");
+            assert!(!is_packed(b"{}", Some(said)) && is_packed(&gzip(b"{}"), Some(said)), "{said}");
         }
         assert_eq!(unpacked(b"", "gzip").as_deref(), Ok(&[][..]));
     }
@@ -226,6 +260,18 @@ mod tests {
         assert_eq!(unpacked(&gzip(&bomb), "gzip, gzip"), Err(Error::TooLarge { limit: 100_000 }));
         assert_eq!(unpacked(&gzip(&[b' '; 100_000]), "gzip"), Err(Error::TooLarge { limit: 100_000 }));
         assert_eq!(unpacked(&gzip(&[b' '; 99_999]), "gzip").map(|body| body.len()), Ok(99_999));
+    }
+
+    #[test]
+    fn the_beginning_can_be_looked_at_of_what_cannot_be_unpacked_whole() {
+        let body = format!("{{\"ticket\": \"CRM-1\"{}", " ".repeat(1_000_000));
+        let packed = gzip(body.as_bytes());
+        for packed in [&packed[..], &packed[..packed.len() - 4]] {
+            let start = beginning(packed, Some("gzip"), 1000);
+            assert!(start.len() == 1000 && body.as_bytes().starts_with(&start));
+        }
+        assert_eq!(*beginning(b"{\"a\": 1}", Some("gzip"), 4), *b"{\"a\"");
+        assert_eq!(*beginning(b"abc", Some("br"), 2), *b"ab");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod crowded;
 mod deadly;
 mod deploy;
 mod documents;
+mod dresses;
 mod endpoints;
 mod faults;
 mod filed;

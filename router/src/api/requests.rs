@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mappings::domain::SystemName;
 use serde_json::{Value, json};
@@ -61,9 +61,11 @@ async fn receive(
     let Whole { bytes, part: _part, .. } = whole;
     let (length, bounds) = (bytes.len(), doors.bounds);
     let (bytes, _memory) = body::admit(bytes, bounds, &doors.memory).await?;
-    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let traceparent = header(HeaderName::from_static("traceparent")).and_then(envelope::traceparent);
+    let content_type = header(header::CONTENT_TYPE);
     let read = move || match crm {
-        Some(crm) => Message::native("http", crm, bytes, &bounds),
+        Some(crm) => Message::native("http", crm, content_type, bytes, &bounds),
         None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &bounds)),
     };
     let message = doors.memory.read(length, read).await;

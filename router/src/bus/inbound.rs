@@ -1,5 +1,6 @@
 //! A message taken from a queue, and the receipt by which it is acknowledged.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +11,16 @@ use jiff::Timestamp;
 use lapin::Acker;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use mappings::bounds::Bounds;
 use tokio::sync::mpsc;
 
 use super::Queue;
 use super::inflow::Weight;
-use crate::envelope;
+use crate::{envelope, unpack};
+
+/// In the year 5138: what is larger is no number of seconds.
+const LAST_SECOND: i64 = 100_000_000_000;
 
 /// How long an acknowledgement may wait to be written to the connection.
 const WRITTEN: Duration = Duration::from_secs(10);
@@ -26,8 +30,10 @@ const WRITTEN: Duration = Duration::from_secs(10);
 pub struct Inbound {
     /// The body as it came.
     pub body: Vec<u8>,
-    /// The AMQP property of that name.
+    /// The AMQP property of that name, or else the header: SDKs write one where they know only HTTP.
     pub content_type: Option<String>,
+    /// The same of the content encoding: how the body is packed, or its character set.
+    pub content_encoding: Option<String>,
     /// The headers whose values can be written as text, others left out.
     pub headers: Vec<(String, String)>,
     /// The AMQP property of that name.
@@ -73,7 +79,8 @@ impl Inbound {
             .unwrap_or(u32::from(delivery.redelivered));
         Self {
             body: delivery.data,
-            content_type: properties.content_type().as_ref().map(ToString::to_string),
+            content_type: or_header(properties.content_type().as_ref(), "content-type", &headers),
+            content_encoding: or_header(properties.content_encoding().as_ref(), "content-encoding", &headers),
             headers,
             message_id: properties.message_id().as_ref().map(ToString::to_string),
             routing_key: delivery.routing_key.to_string(),
@@ -89,12 +96,38 @@ impl Inbound {
         }
     }
 
+    /// The body as it was before it was packed.
+    ///
+    /// # Errors
+    /// [`unpack::Error`] says what was found and what was expected.
+    pub fn unpacked(&self, bounds: &Bounds) -> Result<Cow<'_, [u8]>, unpack::Error> {
+        unpack::unpack(&self.body, self.content_encoding.as_deref(), bounds)
+    }
+
+    /// How many bytes may have to be read: of a body that is packed, nobody knows yet.
+    pub fn length(&self) -> usize {
+        let is_packed = unpack::is_packed(&self.body, self.content_encoding.as_deref());
+        if is_packed { usize::MAX } else { self.body.len() }
+    }
+
+    /// The content type with its character set, which some clients write where the content encoding belongs.
+    pub fn media_type(&self) -> Option<String> {
+        let charset = self.content_encoding.as_deref().and_then(unpack::charset_in);
+        match (&self.content_type, charset) {
+            (Some(said), Some(charset)) if !said.to_ascii_lowercase().contains("charset") => {
+                Some(format!("{said}; charset={charset}"))
+            }
+            (said, _) => said.clone(),
+        }
+    }
+
     /// Reads it as CloudEvents. The body stays, so that what cannot be read can be kept.
     ///
     /// # Errors
     /// [`envelope::Error`] says where, what was found and what was expected.
     pub fn read(&self, bounds: &Bounds) -> Result<envelope::Delivery, envelope::Error> {
-        envelope::from_amqp(self.content_type.as_deref(), &self.headers, &self.body, bounds)
+        let body = self.unpacked(bounds)?;
+        envelope::from_amqp(self.media_type().as_deref(), &self.headers, &body, bounds)
     }
 
     /// Acknowledges it; `false`: its connection is gone, and the broker will give it out again.
@@ -139,6 +172,14 @@ impl fmt::Debug for Receipt {
     }
 }
 
+/// A property of the message, or else the header that has its name in HTTP.
+fn or_header(property: Option<&ShortString>, name: &str, headers: &[(String, String)]) -> Option<String> {
+    let property = property.map(ToString::to_string).filter(|value| !value.trim().is_empty());
+    property.or_else(|| {
+        headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+    })
+}
+
 /// The headers as text, whatever kind of value each client chose for them.
 pub(super) fn texts(headers: &FieldTable) -> Vec<(String, String)> {
     let text = |value: &AMQPValue| match value {
@@ -156,8 +197,10 @@ pub(super) fn texts(headers: &FieldTable) -> Vec<(String, String)> {
         AMQPValue::Float(value) => Some(value.to_string()),
         AMQPValue::Double(value) => Some(value.to_string()),
         AMQPValue::Timestamp(seconds) => {
-            let seconds = i64::try_from(*seconds).ok()?;
-            Timestamp::from_second(seconds).ok().map(|time| time.to_string())
+            // Some clients write thousandths there, which are a number that the envelope understands.
+            let time = i64::try_from(*seconds).ok().filter(|seconds| *seconds < LAST_SECOND);
+            let time = time.and_then(|seconds| Timestamp::from_second(seconds).ok());
+            Some(time.map_or_else(|| seconds.to_string(), |time| time.to_string()))
         }
         AMQPValue::DecimalValue(_)
         | AMQPValue::FieldArray(_)
@@ -172,16 +215,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_property_that_is_not_set_is_looked_for_among_the_headers() {
+        let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
+        let found = |property: Option<&str>| {
+            or_header(property.map(ShortString::from).as_ref(), "content-type", &headers)
+        };
+        assert_eq!(found(Some("text/plain")).as_deref(), Some("text/plain"));
+        assert_eq!(found(Some("")).as_deref(), Some("application/json"));
+        assert_eq!(found(None).as_deref(), Some("application/json"));
+        assert_eq!(or_header(None, "content-encoding", &headers), None);
+    }
+
+    #[test]
     fn headers_read_alike_whatever_kind_of_value_the_client_chose() {
         let mut table = FieldTable::default();
         table.insert("cloudEvents:id".into(), AMQPValue::LongString("42".into()));
         table.insert("number".into(), AMQPValue::LongLongInt(42));
         table.insert("time".into(), AMQPValue::Timestamp(1_763_802_900));
+        table.insert("thousandths".into(), AMQPValue::Timestamp(1_763_802_900_000));
         table.insert("x-death".into(), AMQPValue::FieldTable(FieldTable::default()));
         table.insert("nothing".into(), AMQPValue::Void);
         let mut read = texts(&table);
         read.sort();
-        let expected = [("cloudEvents:id", "42"), ("number", "42"), ("time", "2025-11-22T09:15:00Z")];
+        let expected = [
+            ("cloudEvents:id", "42"),
+            ("number", "42"),
+            ("thousandths", "1763802900000"),
+            ("time", "2025-11-22T09:15:00Z"),
+        ];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }

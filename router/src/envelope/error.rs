@@ -1,6 +1,9 @@
 //! Why a message is not an event.
 
 use mappings::bounds::Excess;
+use mappings::charset::Undecodable;
+
+use crate::unpack;
 
 /// Why a body or its headers cannot be read as CloudEvents 1.0: where, what was found, what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,8 +11,16 @@ pub enum Error {
     /// Larger than what is read, in bytes, levels or values.
     #[error(transparent)]
     Excess(#[from] Excess),
+    /// It came packed, and cannot be unpacked.
+    #[error(transparent)]
+    Packed(#[from] unpack::Error),
+    /// The body is not in the character set that it says it is in.
+    #[error("{0}; expected JSON in UTF-8")]
+    Charset(#[from] Undecodable),
     /// The body is text in another encoding, or not text.
-    #[error("the body is not UTF-8: byte {at} (0x{byte:02x}) cannot be read; expected JSON in UTF-8")]
+    #[error(
+        "the body is not UTF-8: byte {at} (0x{byte:02x}) cannot be read; expected JSON in UTF-8, or its charset in the content type"
+    )]
     NotUtf8 {
         /// The offset of the first byte that is wrong, from 0.
         at: usize,
@@ -103,7 +114,9 @@ impl Error {
                 Some(path) => format!("[{index}].{path}"),
                 None => format!("[{index}]"),
             }),
+            Self::Packed(_) => Some("content-encoding".to_owned()),
             Self::Excess(_)
+            | Self::Charset(_)
             | Self::NotUtf8 { .. }
             | Self::NotJson { place: Place::Body, .. }
             | Self::Shape { .. } => None,

@@ -5,6 +5,8 @@ use std::fmt;
 use mappings::domain::{Council, Ticket};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::text;
+
 /// A look at the outermost members of a JSON body, which passes over all else and keeps nothing of it.
 ///
 /// None of it has been checked; it serves to find out whose ticket a refusal is to be told to.
@@ -22,7 +24,8 @@ impl Glimpse {
     /// Looks at a body; one that is no JSON object tells nothing, and one that breaks off tells what came before.
     pub fn of(body: &[u8]) -> Self {
         let mut seen = Seen::default();
-        let mut reader = serde_json::Deserializer::from_slice(body);
+        let text = text::glimpse(body);
+        let mut reader = serde_json::Deserializer::from_slice(&text);
         let _broken_off = reader.deserialize_any(Document(&mut seen));
         let Seen { is_event, own, data } = seen;
         let Subject { council, ticket } = data.unwrap_or(own);

@@ -7,19 +7,18 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::{Given, assemble, optional, wrong};
 use super::error::Place;
-use super::{Data, Envelope, Error};
+use super::{Data, Envelope, Error, text};
 
 /// Reads a text as JSON, with the place of the first mistake. Nothing is built of one that exceeds the bounds.
-pub(super) fn parse(bytes: &[u8], place: Place, bounds: &Bounds) -> Result<Value, Error> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let at = error.valid_up_to();
-            return Err(Error::NotUtf8 { at, byte: bytes.get(at).copied().unwrap_or_default() });
-        }
-    };
-    bounds.measure(text)?;
-    mappings::digits::from_str(text).map_err(|error| {
+pub(super) fn parse(
+    bytes: &[u8],
+    content_type: Option<&str>,
+    place: Place,
+    bounds: &Bounds,
+) -> Result<Value, Error> {
+    let text = text::decode(bytes, content_type)?;
+    bounds.measure(&text)?;
+    mappings::digits::from_str(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = error.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
@@ -89,6 +88,37 @@ pub(super) fn write(envelope: &Envelope) -> Value {
     Value::Object(event)
 }
 
+/// What bytes are, by their media type; none means JSON (the JSON format of CloudEvents, section 3.1). One that says
+/// nothing, as clients write it who send text or bytes, is asked of the bytes.
+pub(super) fn content(
+    bytes: &[u8],
+    content_type: Option<&str>,
+    place: Place,
+    bounds: &Bounds,
+) -> Result<Data, Error> {
+    match content_type {
+        None => parse(bytes, None, place, bounds).map(Data::Json),
+        Some(said) if is_json(said) => parse(bytes, Some(said), place, bounds).map(Data::Json),
+        Some(said) => match says_nothing(said).then(|| parse(bytes, Some(said), place, bounds)) {
+            Some(Ok(data)) => Ok(Data::Json(data)),
+            Some(Err(error @ Error::Excess(_))) => Err(error),
+            Some(Err(_)) | None => Ok(Data::Bytes { content_type: said.to_owned(), bytes: bytes.to_vec() }),
+        },
+    }
+}
+
+/// Media types that clients set of themselves, whatever they send: of texts, of bytes, and of whatever curl sends.
+fn says_nothing(content_type: &str) -> bool {
+    matches!(
+        media_type(content_type).as_str(),
+        "" | "*/*"
+            | "text/plain"
+            | "application/octet-stream"
+            | "binary/octet-stream"
+            | "application/x-www-form-urlencoded"
+    )
+}
+
 /// Whether a media type is JSON: `application/json`, `text/json` or anything that ends in `+json`.
 pub(super) fn is_json(content_type: &str) -> bool {
     let media = media_type(content_type);
@@ -120,13 +150,7 @@ impl Content {
             }),
             (None, Some(Value::String(text))) => {
                 let bytes = STANDARD.decode(&text).map_err(|_| wrong("data_base64", &text, BASE64))?;
-                match content_type {
-                    Some(_) if is_json => Ok(Data::Json(parse(&bytes, Place::DataBase64, bounds)?)),
-                    content_type => Ok(Data::Bytes {
-                        content_type: content_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
-                        bytes,
-                    }),
-                }
+                content(&bytes, content_type.as_deref(), Place::DataBase64, bounds)
             }
             (None, Some(other)) => Err(Error::Attribute {
                 attribute: "data_base64",

@@ -9,12 +9,14 @@ mod glimpse;
 mod json;
 #[cfg(test)]
 mod tests;
+mod text;
 mod transport;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use attributes::traceparent;
 pub use error::Error;
 pub use glimpse::Glimpse;
 pub use transport::{from_amqp, from_http};

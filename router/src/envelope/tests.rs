@@ -74,9 +74,9 @@ fn a_structured_event_reads_alike_over_both_transports() {
 }
 
 #[test]
-fn a_binary_event_over_amqp_may_prefix_its_attributes_with_a_colon_or_an_underscore() {
-    for separator in [":", "_"] {
-        let name = |attribute: &str| format!("cloudEvents{separator}{attribute}");
+fn a_binary_event_over_amqp_may_prefix_its_attributes_as_any_sdk_does() {
+    for prefix in ["cloudEvents:", "cloudEvents_", "CLOUDEVENTS_", "ce-", "ce_"] {
+        let name = |attribute: &str| format!("{prefix}{attribute}");
         let names =
             ["specversion", "id", "source", "type", "subject", "time", "traceparent", "correlationid"]
                 .map(|attribute| (name(attribute), event()[attribute].as_str().unwrap().to_owned()));
@@ -150,6 +150,120 @@ fn data_in_base64_is_decoded_and_read_as_json_where_it_says_so() {
 }
 
 #[test]
+fn data_in_base64_without_a_content_type_is_json() {
+    let mut event = with("datacontenttype", None);
+    event.as_object_mut().unwrap().remove("data");
+    event["data_base64"] = json!("eyJ0aWNrZXQiOiAiQ1JNLTEifQ==");
+    assert_eq!(structured(&event), Ok(envelope()));
+    event["data_base64"] = json!(STANDARD.encode([0xff, 0xd8, 0]));
+    assert_eq!(structured(&event), Err(Error::NotUtf8 { at: 0, byte: 0xff }));
+}
+
+/// The attributes of a binary event with its time in another form.
+fn timed(time: &str) -> Result<Envelope, Error> {
+    let headers = [
+        ("cloudEvents_specversion", "1.0"),
+        ("cloudEvents_id", "e-1"),
+        ("cloudEvents_source", "/crm/harlow"),
+        ("cloudEvents_type", "t"),
+        ("cloudEvents_time", time),
+    ];
+    one(amqp("application/json", &headers, b"{}"))
+}
+
+#[test]
+fn a_time_over_amqp_may_be_a_number_of_seconds_or_of_any_part_of_them() {
+    let expected: jiff::Timestamp = "2026-11-22T08:15:00Z".parse().unwrap();
+    for time in [
+        "2026-11-22T08:15:00Z",
+        "2026-11-22T09:15:00.000+01:00",
+        "1795335300",
+        "1795335300.0",
+        "1795335300000",
+        "1795335300000000",
+        "1795335300000000000",
+    ] {
+        assert_eq!(timed(time).map(|read| read.time), Ok(Some(expected)), "{time}");
+    }
+    for time in ["2026", "-1795335300", "1795335300.", "99999999999999999999", "1e9", "17953353OO"] {
+        assert_eq!(timed(time).unwrap_err().path().as_deref(), Some("time"), "{time}");
+    }
+    let number = with("time", Some(json!(1_795_335_300)));
+    assert_eq!(structured(&number).unwrap_err().path().as_deref(), Some("time"), "in JSON it is a text");
+}
+
+#[test]
+fn an_attribute_that_may_be_absent_and_is_empty_counts_as_absent() {
+    for attribute in ["subject", "time", "correlationid", "datacontenttype"] {
+        let read = structured(&with(attribute, Some(json!("")))).unwrap();
+        assert_eq!(read, structured(&with(attribute, None)).unwrap(), "{attribute}");
+    }
+}
+
+#[test]
+fn an_event_is_read_in_whatever_character_set_it_comes() {
+    let event = with("data", Some(json!({"ticket": "CRM-1", "summary": "Zoë’s gate: £5"})));
+    let expected = structured(&event).unwrap();
+    let text = event.to_string();
+    let wide = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let (little, big) = (wide(u16::to_le_bytes), wide(u16::to_be_bytes));
+    let cp1252 = encoding_rs::WINDOWS_1252.encode(&text).0.into_owned();
+    for (charset, body) in [
+        ("", text.as_bytes().to_vec()),
+        ("; charset=utf-8", text.as_bytes().to_vec()),
+        ("; charset=klingon", text.as_bytes().to_vec()),
+        ("; charset=iso-8859-1", text.as_bytes().to_vec()),
+        ("", [b"\xef\xbb\xbf", text.as_bytes()].concat()),
+        ("", little.clone()),
+        ("", [b"\xff\xfe", &little[..]].concat()),
+        ("; charset=utf-16", big.clone()),
+        ("; charset=utf-16", [b"\xfe\xff", &big[..]].concat()),
+        ("; charset=Windows-1252", cp1252),
+    ] {
+        for media in [STRUCTURED, "text/plain", "application/json"] {
+            let read = one(amqp(&format!("{media}{charset}"), &[], &body));
+            assert_eq!(read.as_ref(), Ok(&expected), "{media}{charset}");
+        }
+        let seen = Glimpse::of(&body);
+        assert!(seen.is_event && seen.ticket.is_some(), "{charset}");
+    }
+}
+
+#[test]
+fn a_body_in_a_character_set_that_it_is_not_in_is_refused() {
+    let error = amqp(&format!("{STRUCTURED}; charset=shift_jis"), &[], b"{\"id\": \"\xff\"}").unwrap_err();
+    assert!(error.to_string().contains("not valid Shift_JIS"), "{error}");
+    let error = amqp(&format!("{STRUCTURED}; charset=klingon"), &[], b"{\"id\": \"\xff\"}").unwrap_err();
+    assert_eq!(error, Error::NotUtf8 { at: 8, byte: 0xff });
+}
+
+#[test]
+fn a_content_type_that_says_nothing_leaves_it_to_the_body() {
+    let headers = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/a"), ("ce-type", "t")];
+    for said in ["text/plain; charset=utf-8", "application/octet-stream", "*/*", "", "application/json"] {
+        let read = one(amqp(said, &headers, br#"{"ticket": "CRM-1"}"#)).unwrap();
+        assert_eq!(read.data, Data::Json(json!({"ticket": "CRM-1"})), "{said}");
+    }
+    let read = one(amqp("text/plain", &headers, b"hello")).unwrap();
+    assert_eq!(read.data, Data::Bytes { content_type: "text/plain".to_owned(), bytes: b"hello".to_vec() });
+    for said in ["text/plain", "application/octet-stream", "application/xml", "image/png", ""] {
+        assert_eq!(one(amqp(said, &[], event().to_string().as_bytes())), Ok(envelope()), "{said}");
+    }
+    let named = [&headers[..], &[("ce-datacontenttype", "application/xml")]].concat();
+    let read = one(amqp("", &named, b"<a/>")).unwrap();
+    assert_eq!(
+        read.data,
+        Data::Bytes { content_type: "application/xml".to_owned(), bytes: b"<a/>".to_vec() }
+    );
+}
+
+#[test]
+fn headers_that_only_look_like_attributes_make_no_event() {
+    let read = amqp("application/json", &[("ce_tenant", "7"), ("ce-note", "x")], b"{}");
+    assert!(matches!(read, Ok(Delivery::Foreign { .. })), "{read:?}");
+}
+
+#[test]
 fn data_that_is_text_of_another_kind_stays_text() {
     let mut event = event();
     event["datacontenttype"] = json!("application/xml");
@@ -218,13 +332,27 @@ fn a_wrong_attribute_is_named_with_what_was_found_and_what_is_expected() {
 
 #[test]
 fn a_malformed_trace_is_left_out_and_the_event_is_taken() {
-    for trace in ["", "00-zz", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"] {
+    for trace in [
+        "",
+        "00-zz",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\nx-evil: 1",
+        "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-\n",
+        "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-é",
+    ] {
+        assert_eq!(traceparent(trace.to_owned()), None, "{trace}");
         let mut event = with("traceparent", Some(json!(trace)));
         assert_eq!(structured(&event).unwrap().traceparent, None);
         event["traceparent"] = json!(5);
         let read = one(amqp(STRUCTURED, &[("traceparent", TRACE)], event.to_string().as_bytes()));
         assert_eq!(read.unwrap().traceparent.as_deref(), Some(TRACE));
     }
+    let later = format!("01{}-more", &TRACE[2..]);
+    assert_eq!(traceparent(later.clone()), Some(later));
 }
 
 #[test]

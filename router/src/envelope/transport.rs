@@ -4,19 +4,24 @@ use axum::http::{HeaderMap, HeaderName};
 use mappings::bounds::Bounds;
 use percent_encoding::percent_decode_str;
 
-use super::attributes::{Given, assemble};
+use super::attributes::{self, Given, assemble};
 use super::error::Place;
 use super::glimpse::Glimpse;
-use super::json::{self, is_json, media_type};
+use super::json::{self, media_type};
 use super::{BATCH, Data, Delivery, Error, STRUCTURED};
 
-/// The prefixes of an attribute among AMQP headers; both are to be accepted.
-const AMQP_PREFIXES: [&str; 2] = ["cloudEvents:", "cloudEvents_"];
+/// The prefixes of an attribute among AMQP headers: those of the binding, and those of HTTP and Kafka, since SDKs
+/// without a binding for AMQP are used with the headers that they make for another.
+const AMQP_PREFIXES: [&str; 4] = ["cloudEvents:", "cloudEvents_", "ce-", "ce_"];
+
+/// Attributes that every event has; one among the headers tells that it is in binary mode.
+const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 /// Reads what came over AMQP 0-9-1, whose `content_type` is the property of that name.
 ///
-/// A body that exceeds the bounds is refused before anything is built of it. A JSON object that calls itself a CloudEvent is taken for
-/// one without the content type too, since broker consoles and many clients set none.
+/// A body that exceeds the bounds is refused before anything is built of it. A JSON object that calls itself a
+/// CloudEvent is taken for one whatever its content type, since broker consoles and many clients set none or that of a
+/// text.
 ///
 /// # Errors
 /// [`Error`] says where, what was found and what was expected.
@@ -28,13 +33,18 @@ pub fn from_amqp(
 ) -> Result<Delivery, Error> {
     let attribute = |name: &str| {
         headers.iter().find_map(|(key, value)| {
-            let given = AMQP_PREFIXES.iter().find_map(|prefix| strip_prefix(key, prefix))?;
-            given.eq_ignore_ascii_case(name).then(|| value.clone())
+            let given = amqp_attribute(key)?;
+            given.eq_ignore_ascii_case(name).then(|| match name {
+                "time" => attributes::epoch(value).map_or_else(|| value.clone(), |time| time.to_string()),
+                _ => value.clone(),
+            })
         })
     };
     let trace = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case("traceparent"));
-    let marked =
-        headers.iter().any(|(key, _)| AMQP_PREFIXES.iter().any(|prefix| strip_prefix(key, prefix).is_some()));
+    let marked = headers
+        .iter()
+        .filter_map(|(key, _)| amqp_attribute(key))
+        .any(|given| REQUIRED.iter().any(|required| given.eq_ignore_ascii_case(required)));
     Message { content_type, trace: trace.map(|(_, value)| value.clone()), marked, body, bounds }
         .read(attribute, Batches::Refused)
 }
@@ -84,7 +94,7 @@ impl Message<'_> {
         match (media.as_deref(), batches) {
             (Some(STRUCTURED), _) => self.structured(),
             (Some(BATCH), Batches::Accepted) => {
-                let document = json::parse(self.body, Place::Body, self.bounds)?;
+                let document = json::parse(self.body, self.content_type, Place::Body, self.bounds)?;
                 Ok(Delivery::Events(json::read_batch(document, self.trace.as_ref(), self.bounds)?))
             }
             (Some(BATCH), Batches::Refused) => Err(self.unspoken("one event a message on the bus")),
@@ -101,29 +111,33 @@ impl Message<'_> {
     }
 
     fn structured(self) -> Result<Delivery, Error> {
-        let document = json::parse(self.body, Place::Body, self.bounds)?;
+        let document = json::parse(self.body, self.content_type, Place::Body, self.bounds)?;
         json::read(document, self.trace, self.bounds).map(Delivery::Event)
     }
 
     fn binary(self, attribute: impl Fn(&str) -> Option<String>) -> Result<Delivery, Error> {
-        let data = || match self.content_type {
-            Some(content_type) if !is_json(content_type) => {
-                Ok(Data::Bytes { content_type: content_type.to_owned(), bytes: self.body.to_vec() })
-            }
-            _ if self.body.is_empty() => Ok(Data::Json(serde_json::Value::Null)),
-            _ => json::parse(self.body, Place::Body, self.bounds).map(Data::Json),
+        let said = self.content_type.map(str::to_owned).filter(|said| !said.trim().is_empty());
+        let said = said.or_else(|| attribute("datacontenttype"));
+        let data = || match self.body {
+            [] => Ok(Data::Json(serde_json::Value::Null)),
+            body => json::content(body, said.as_deref(), Place::Body, self.bounds),
         };
         assemble(|name| attribute(name).map(Given::Text), data, self.trace).map(Delivery::Event)
     }
 
-    /// A JSON object with a `specversion` of its own, whatever its content type says.
+    /// A JSON object with a `specversion` of its own, whatever its content type says: many clients set one of text.
     fn calls_itself_an_event(&self) -> bool {
-        self.content_type.is_none_or(is_json) && Glimpse::of(self.body).is_event
+        Glimpse::of(self.body).is_event
     }
 
     fn unspoken(&self, expected: &'static str) -> Error {
         Error::Format { found: self.content_type.unwrap_or_default().chars().take(80).collect(), expected }
     }
+}
+
+/// The attribute that an AMQP header is, if it is one.
+fn amqp_attribute(header: &str) -> Option<&str> {
+    AMQP_PREFIXES.iter().find_map(|prefix| strip_prefix(header, prefix))
 }
 
 /// Strips a prefix whatever its case.

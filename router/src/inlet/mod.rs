@@ -25,7 +25,8 @@ use crate::envelope::{self, Data, Delivery};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
 use crate::ledger::{Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
-use crate::reading::{Memory, memory_of};
+use crate::reading::{Memory, memory_of_packed};
+use crate::unpack;
 use pressure::{Pressure, Turn};
 use suspects::{Rest, Returned, Suspect, TOGETHER};
 
@@ -180,10 +181,10 @@ impl Inlet {
             // Until the broker has it, too: the checker must find what a kill loses from here on.
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        // What is long to read holds up neither the queue nor the other tasks.
-        let (length, bounds) = (inbound.body.len(), self.bounds);
+        // What is long to read holds up neither the queue nor the other tasks; how long shows only when it is unpacked.
+        let (length, bounds) = (inbound.length(), self.bounds);
         let measure = move || {
-            let needed = memory_of(&inbound.body, &bounds);
+            let needed = memory_of_packed(&inbound.body, inbound.content_encoding.as_deref(), &bounds);
             (inbound, needed)
         };
         let (inbound, needed) = self.memory.read(length, measure).await;
@@ -252,13 +253,17 @@ enum Read {
 }
 
 fn request(inbound: Inbound, bounds: &Bounds) -> Message {
-    let Inbound { body, content_type, headers, routing_key, .. } = inbound;
-    let traceparent = headers.iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value.clone());
-    let message = match routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok()) {
-        Some(crm) => Message::native("amqp", crm, body, bounds),
-        None => Message::read("amqp", &body, |body| {
-            envelope::from_amqp(content_type.as_deref(), &headers, body, bounds)
+    let headers = &inbound.headers;
+    let trace = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("traceparent"));
+    let traceparent = trace.and_then(|(_, value)| envelope::traceparent(value.clone()));
+    let content_type = inbound.media_type();
+    let crm = inbound.routing_key.strip_prefix(NATIVE).and_then(|crm| SystemName::parse(crm).ok());
+    let message = match (inbound.unpacked(bounds), crm) {
+        (Ok(body), Some(crm)) => Message::native("amqp", crm, content_type, body.into_owned(), bounds),
+        (Ok(body), None) => Message::read("amqp", &body, |body| {
+            envelope::from_amqp(content_type.as_deref(), headers, body, bounds)
         }),
+        (Err(error), _) => Message::packed("amqp", &inbound.body, inbound.content_encoding.as_deref(), error),
     };
     Message { traceparent, ..message }
 }
@@ -276,7 +281,7 @@ struct Reported {
 }
 
 fn completion(inbound: Inbound, bounds: &Bounds, now: Timestamp) -> Result<Completion, Box<Refusal>> {
-    let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
+    let kept = unpack::beginning(&inbound.body, inbound.content_encoding.as_deref(), KEPT_BODY).into_owned();
     let delivery = inbound.read(bounds).map_err(|error| error.to_string());
     delivery
         .and_then(|delivery| reported(delivery, now))
@@ -295,8 +300,7 @@ pub fn reported(delivery: Delivery, now: Timestamp) -> Result<Completion, String
         }
     };
     let Data::Json(data) = &envelope.data else { return Err("data: expected JSON".to_owned()) };
-    let reported: Reported = serde_path_to_error::deserialize(data)
-        .map_err(|error| format!("data.{}: {}", error.path(), error.inner()))?;
+    let reported: Reported = mappings::domain::read(data).map_err(|error| format!("data.{error}"))?;
     let invalid = |error: mappings::domain::InvalidId| error.to_string();
     let mut completion = Completion {
         system: SystemName::parse(&reported.system).map_err(invalid)?,
@@ -319,7 +323,7 @@ fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {
         council: None,
         ticket: None,
         path: None,
-        reason,
+        reason: reason.into(),
         body,
         received_at: now,
         traceparent: None,

@@ -20,6 +20,7 @@ use crate::bus::{Bus, Inbound, Queue};
 use crate::envelope::{self, Glimpse};
 use crate::intake::KEPT_BODY;
 use crate::ledger::{InboxKey, Refusal};
+use crate::unpack;
 
 /// How often a router may end while it reads a delivery before it is refused.
 pub(super) const MOST: u64 = 3;
@@ -230,11 +231,11 @@ impl Inlet {
 
     /// The refusal of a delivery that is not read any more. Whose ticket it is about is seen without reading it.
     fn not_survived(&self, inbound: &Inbound, times: u64) -> Refusal {
-        let kept = inbound.body[..inbound.body.len().min(KEPT_BODY)].to_vec();
+        let packed_as = inbound.content_encoding.as_deref();
+        let kept = unpack::beginning(&inbound.body, packed_as, KEPT_BODY).into_owned();
         let reason = format!("the router did not survive reading it, {times} times");
         let is_native = inbound.queue == Queue::Completions || inbound.routing_key.starts_with(NATIVE);
-        let Glimpse { council, ticket, .. } =
-            if is_native { Glimpse::default() } else { Glimpse::of(&inbound.body) };
+        let Glimpse { council, ticket, .. } = if is_native { Glimpse::default() } else { Glimpse::of(&kept) };
         let source = match inbound.queue {
             Queue::Intake => "/amqp",
             Queue::Completions => "/amqp/completions",
