@@ -33,7 +33,7 @@ pub(crate) async fn set_aside(
             council: None,
             ticket: None,
             path: None,
-            reason: format!("what {system} said cannot be read: {}", item.reason),
+            reason: format!("what {system} said cannot be read: {}", item.reason).into(),
             body: item.text.into_bytes(),
             received_at: now,
             traceparent: None, sent_with: None })

@@ -286,7 +286,7 @@ fn refusal(completion: &Completion, reason: String) -> Refusal {
         council: None,
         ticket: completion.reference.clone(),
         path: None,
-        reason,
+        reason: reason.into(),
         body: completion.said.as_bytes().to_vec(),
         received_at: completion.received_at,
         traceparent: None,

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use mappings::bounds::{Bounds, Excess};
-use mappings::domain::{Council, InvalidRequest, Operation, Request, Revised, Revision, SystemName, Ticket};
+use mappings::domain::{
+    Council, InvalidRequest, OneLine, Operation, Request, Revised, Revision, SystemName, Ticket, cut,
+};
 use mappings::mapping::{Catalogue, Received, Unrouted};
 use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope, Glimpse};
 use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer};
-use crate::sla;
+use crate::{sla, unpack};
 
 /// The door of tickets that are asked for: they were read already, and are documents of JSON.
 const POLL: &str = "poll";
@@ -41,10 +43,16 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of a CRM in its native form, which is read only within the bounds.
-    pub fn native(door: &'static str, crm: SystemName, body: Vec<u8>, bounds: &Bounds) -> Self {
+    /// A message of a CRM in its native form, in the character set that it says it is in; read only within the bounds.
+    pub fn native(
+        door: &'static str,
+        crm: SystemName,
+        content_type: Option<String>,
+        body: Vec<u8>,
+        bounds: &Bounds,
+    ) -> Self {
         let measured = bounds.admit(body.len()).and_then(|()| {
-            let read = Received::new(200, Vec::new(), &body);
+            let read = Received::new(200, labelled(content_type.as_deref()), &body);
             match read.unreadable {
                 None => bounds.measure(&read.answer.body).map(drop),
                 // What is no text at all is told by whoever translates it.
@@ -53,7 +61,7 @@ impl Message {
         });
         let (kept, length) = beginning(&body);
         let delivery = match measured {
-            Ok(()) => Ok(Delivery::Foreign { content_type: None, bytes: body }),
+            Ok(()) => Ok(Delivery::Foreign { content_type, bytes: body }),
             Err(excess) => Err(excess.into()),
         };
         Self { door, crm: Some(crm), delivery, kept, length, subject: Glimpse::default(), traceparent: None }
@@ -83,6 +91,19 @@ impl Message {
         };
         Self { door, crm: None, delivery, kept, length, subject, traceparent: None }
     }
+
+    /// A message that came packed as `said` and cannot be unpacked. Its beginning is kept as far as that comes out.
+    pub fn packed(door: &'static str, body: &[u8], said: Option<&str>, error: unpack::Error) -> Self {
+        let kept = unpack::beginning(body, said, KEPT_BODY).into_owned();
+        let subject = Glimpse::of(&kept);
+        let delivery = Err(error.into());
+        Self { door, crm: None, delivery, kept, length: body.len(), subject, traceparent: None }
+    }
+}
+
+/// A content type as the headers of a message.
+fn labelled(content_type: Option<&str>) -> Vec<(String, String)> {
+    content_type.map(|kind| ("content-type".to_owned(), kind.to_owned())).into_iter().collect()
 }
 
 fn beginning(body: &[u8]) -> (Vec<u8>, usize) {
@@ -151,8 +172,9 @@ impl Intake {
     }
 
     async fn refuse(&self, refusal: Box<Refusal>) -> Result<Receipt, Failed> {
-        let receipt = Receipt::Refused { path: refusal.path.clone(), reason: refusal.reason.clone() };
-        tracing::warn!(source = %refusal.key.source, path = refusal.path, reason = %refusal.reason, "delivery refused");
+        let path = refusal.path.as_ref().map(ToString::to_string);
+        let receipt = Receipt::Refused { path: path.clone(), reason: refusal.reason.to_string() };
+        tracing::warn!(source = %refusal.key.source, path, reason = %refusal.reason, "delivery refused");
         metrics::counter!("dovetail_deliveries_refused_total").increment(1);
         self.writer.refuse(*refusal).await?;
         Ok(receipt)
@@ -192,9 +214,9 @@ pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Unde
 fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Understood {
     let data = match std::mem::replace(&mut envelope.data, Data::Json(Value::Null)) {
         Data::Json(data) => data,
-        other => {
-            envelope.data = other;
-            return Err(door.refuse(Some(&envelope), Some("data"), "expected JSON data"));
+        Data::Bytes { content_type, .. } => {
+            let reason = format!("{:?} was found; expected JSON data", cut(&content_type, 80));
+            return Err(door.refuse(Some(&envelope), Some("data"), &reason));
         }
     };
     // What a refusal names; the document itself is used up.
@@ -210,7 +232,7 @@ fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Und
         Some(_) | None => {
             let reason = format!(
                 "{:?} is not a type that is taken: expected uk.dovetail.request.submitted.v1, amended, withdrawn or reopened",
-                envelope.kind
+                cut(&envelope.kind, 80)
             );
             return Err(invalid(InvalidRequest { path: "type".into(), reason }));
         }
@@ -235,8 +257,7 @@ fn native(
         let reason = format!("{crm} has no native door: expected a CRM whose folder holds an intake");
         return Err(door.refuse(None, None, &reason));
     };
-    let headers = content_type.map(|kind| ("content-type".to_owned(), kind)).into_iter().collect();
-    let message = Received::new(200, headers, bytes);
+    let message = Received::new(200, labelled(content_type.as_deref()), bytes);
     if let Some(reason) = &message.unreadable {
         return Err(door.refuse(None, None, reason));
     }
@@ -279,7 +300,12 @@ fn submit(data: Value, catalogue: &Catalogue, now: Timestamp) -> Result<Change, 
             ),
         }),
         Err(Unrouted::NoRoute) => {
-            let known: Vec<&str> = catalogue.services().iter().map(|service| service.as_str()).collect();
+            let mut known: Vec<&str> = catalogue.services().iter().map(|service| service.as_str()).collect();
+            // Those that are most like it first, since the reason may be cut.
+            let alike = |name: &str| {
+                name.chars().zip(request.service.as_str().chars()).take_while(|(a, b)| a == b).count()
+            };
+            known.sort_by_key(|name| std::cmp::Reverse(alike(name)));
             Err(InvalidRequest {
                 path: "service".into(),
                 reason: format!("no route for {}: expected one of {}", request.service, known.join(", ")),
@@ -328,7 +354,7 @@ impl Arrival {
             council: Some(council.clone()),
             ticket: Some(ticket.clone()),
             path: None,
-            reason,
+            reason: reason.into(),
             body,
             received_at: self.received_at,
             traceparent: self.traceparent.clone(),
@@ -359,8 +385,8 @@ impl Door {
             key,
             council: None,
             ticket: None,
-            path: path.map(str::to_owned),
-            reason: reason.to_owned(),
+            path: path.map(OneLine::new),
+            reason: reason.into(),
             body: self.kept.clone(),
             received_at: self.now,
             traceparent: envelope

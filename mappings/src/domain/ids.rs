@@ -140,7 +140,12 @@ fn slug(text: &str, most: usize) -> bool {
 }
 
 fn printable(text: &str, most: usize) -> bool {
-    !text.is_empty() && text.len() <= most && text.trim() == text && !text.chars().any(char::is_control)
+    let at_an_end = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let breaks_the_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    !text.is_empty()
+        && text.chars().count() <= most
+        && text.trim_matches(at_an_end) == text
+        && !text.contains(breaks_the_line)
 }
 
 #[cfg(test)]

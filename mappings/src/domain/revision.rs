@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::disposition::words;
-use super::request::{self, Attachment, Customer, Location, Priority};
+use super::request::{Attachment, Customer, Location, Priority};
+use super::wire::{self, TICKET, TIME, read};
 use super::{Council, InvalidId, InvalidRequest, Ticket};
 
 words!(
@@ -46,6 +46,7 @@ impl Revised {
     /// # Errors
     /// [`InvalidRequest`] names the path of the first field that is missing, unknown or of the wrong form.
     pub fn parse(revision: Revision, data: Value) -> Result<Self, InvalidRequest> {
+        wire::objects(&data)?;
         let (council, ticket, raised_at) = match revision {
             Revision::Amended => {
                 let wire: Amended = read(&data)?;
@@ -65,7 +66,7 @@ impl Revised {
             revision,
             council: Council::parse(&council).map_err(at("council"))?,
             ticket: Ticket::parse(&ticket).map_err(at("ticket"))?,
-            raised_at: raised_at.as_deref().map(request::time).transpose()?,
+            raised_at: raised_at.as_deref().map(|at| wire::time("raised_at", at)).transpose()?,
             data,
         })
     }
@@ -102,11 +103,6 @@ pub fn merge_patch(target: &mut Value, patch: &Value) {
     }
 }
 
-fn read<T: DeserializeOwned>(data: &Value) -> Result<T, InvalidRequest> {
-    serde_path_to_error::deserialize(data)
-        .map_err(|error| InvalidRequest { path: error.path().to_string(), reason: error.inner().to_string() })
-}
-
 fn at(path: &str) -> impl Fn(InvalidId) -> InvalidRequest {
     let path = path.to_owned();
     move |error| InvalidRequest { path: path.clone(), reason: error.to_string() }
@@ -131,7 +127,7 @@ pub fn schema_of(revision: Revision) -> Value {
 #[schemars(title = "uk.dovetail.request.amended.v1", extend("minProperties" = 3))]
 struct Amended {
     /// The CRM's reference of the ticket.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), regex(pattern = TICKET))]
     ticket: String,
     /// The council whose ticket it is.
     #[schemars(regex(pattern = r"^[a-z0-9-]{1,40}$"))]
@@ -168,7 +164,7 @@ struct Amended {
 #[schemars(title = "uk.dovetail.request.withdrawn.v1")]
 struct Withdrawn {
     /// The CRM's reference of the ticket.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), regex(pattern = TICKET))]
     ticket: String,
     /// The council whose ticket it is.
     #[schemars(regex(pattern = r"^[a-z0-9-]{1,40}$"))]
@@ -184,7 +180,7 @@ struct Withdrawn {
 #[schemars(title = "uk.dovetail.request.reopened.v1")]
 struct Reopened {
     /// The CRM's reference of the ticket.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), regex(pattern = TICKET))]
     ticket: String,
     /// The council whose ticket it is.
     #[schemars(regex(pattern = r"^[a-z0-9-]{1,40}$"))]
@@ -192,8 +188,8 @@ struct Reopened {
     /// Why, in plain words; the back office may be shown it.
     #[expect(dead_code, reason = "mappings select it from the document")]
     reason: Option<String>,
-    /// When the customer came back, RFC 3339; every deadline of the new opening counts from here.
-    #[schemars(extend("format" = "date-time"))]
+    /// When the customer came back, RFC 3339, from 1900 to 2199; every deadline of the new opening counts from here.
+    #[schemars(regex(pattern = TIME), extend("format" = "date-time"))]
     raised_at: Option<String>,
 }
 

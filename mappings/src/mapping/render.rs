@@ -85,10 +85,12 @@ impl Outgoing {
         for (name, expression) in &self.headers {
             let mut trail = Trail::at(&format!("header {name}"));
             if let Some(value) = expression.text(scope, &mut trail)? {
-                if value.chars().any(|c| c.is_control() && c != '\t') {
-                    return Err(trail.wrong("a control character, which a header cannot carry"));
+                let harmful = |c: char| c.is_control() && c != '\t';
+                if value.contains(harmful) {
+                    // As RFC 9110, section 5.5 has it: a text of two lines is no reason to do nothing.
+                    trail.warn("a line end or another control character became a space, since a header cannot carry it");
                 }
-                headers.push((name.clone(), value));
+                headers.push((name.clone(), value.replace(harmful, " ")));
             }
             warnings.append(&mut trail.warnings);
         }
@@ -391,8 +393,8 @@ mod tests {
     fn headers_carry_no_control_characters_and_absent_ones_are_left_out() {
         let made = call("{get: /, headers: {X-Ticket: $.ticket, X-None: $.details.gone, Accept: text/xml}}");
         assert_eq!(made.headers, [("X-Ticket".into(), "CRM-1".into()), ("Accept".into(), "text/xml".into())]);
-        let split = render("{get: /, headers: {X: {template: \"a\\r\\nEvil: {$.ticket}\"}}}");
-        assert!(split.expect_err("refused").starts_with("header X: a control character"));
+        let split = call("{get: /, headers: {X: {template: \"a\\r\\nEvil: {$.ticket}\"}}}");
+        assert_eq!(split.headers, [("X".into(), "a  Evil: CRM-1".into())]);
     }
 
     #[test]

@@ -163,7 +163,8 @@ async fn take_away(
             reason: format!(
                 "the broker had set it aside ({why}), and {by} dropped it because {}",
                 args.because
-            ),
+            )
+            .into(),
             body: letter.body[..letter.body.len().min(KEPT_BODY)].to_vec(),
             received_at: ledger.now().await?,
             traceparent: None,

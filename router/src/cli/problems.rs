@@ -235,7 +235,7 @@ mod tests {
             .collect();
         assert_eq!(kinds, ["held", "parked", "orphan", "refused"]);
         assert!(shown.text.contains("Uprn: nothing at $.location.uprn."), "{}", shown.text);
-        assert!(shown.text.contains("location.uprn: invalid type"), "{}", shown.text);
+        assert!(shown.text.contains("location.uprn: a number"), "{}", shown.text);
         for command in [
             "dovetail resolve CRM-4 --council harlow --close DISPOSITION --because WHY",
             "dovetail resolve CRM-4 --council harlow --keep-open --because WHY",

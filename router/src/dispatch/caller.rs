@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use connectors::{Carried, Connector, Outcome, Performed};
 use futures::FutureExt;
-use mappings::domain::{Operation, ParkClass, Phase, Service};
+use mappings::domain::{OneLine, Operation, ParkClass, Phase, Service};
 use mappings::mapping::{Facts, Idempotency, RetryRule, Steps, System, context_of};
 use tracing::Instrument;
 
@@ -359,7 +359,7 @@ fn outcome_reason(performed: &Performed) -> Option<String> {
         Outcome::Absent => Some("the system has nothing under our reference".to_owned()),
     };
     let parts: Vec<String> = reason.into_iter().chain(performed.warnings.iter().cloned()).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    (!parts.is_empty()).then(|| OneLine::new(&parts.join("; ")).to_string())
 }
 
 /// What an attempt says of the system as a whole. A refusal that the mapping reads is an answer, whatever its status.

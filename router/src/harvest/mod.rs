@@ -242,7 +242,7 @@ impl Harvester {
             council: None,
             ticket: None,
             path: None,
-            reason: format!("{}: a listed ticket cannot be read: {}", self.system, failure.reason),
+            reason: format!("{}: a listed ticket cannot be read: {}", self.system, failure.reason).into(),
             body,
             received_at: now,
             traceparent: None,

@@ -1,7 +1,7 @@
 //! What comes in: deliveries that were understood, and those that were not.
 
 use jiff::Timestamp;
-use mappings::domain::{Council, Request, RequestId, Revised, SystemName, Ticket};
+use mappings::domain::{Council, OneLine, Request, RequestId, Revised, SystemName, Ticket};
 
 use super::ClockSetting;
 
@@ -78,9 +78,9 @@ pub struct Refusal {
     /// The ticket, where it could be read.
     pub ticket: Option<Ticket>,
     /// Where in the document, as a dotted path.
-    pub path: Option<String>,
-    /// Why, with what was found and what was expected.
-    pub reason: String,
+    pub path: Option<OneLine>,
+    /// Why, with what was found and what was expected: it goes to logs, events and pages.
+    pub reason: OneLine,
     /// The body, cut to 64 KiB, not necessarily text.
     pub body: Vec<u8>,
     /// When it was received.

@@ -131,8 +131,8 @@ impl Seed {
             key: key("broken"),
             council: Some(Council::parse("harlow").expect("a council")),
             ticket: Some(Ticket::parse(ticket).expect("a ticket")),
-            path: Some(path.to_owned()),
-            reason: reason.to_owned(),
+            path: Some(path.into()),
+            reason: reason.into(),
             body: b"{}".to_vec(),
             received_at: at(5),
             traceparent: None,
@@ -164,7 +164,7 @@ impl Seed {
         };
         seed.settled(work, "rejected", Some("a worksheet is already open"), next).await;
         seed.heard("9999", "Completed", None).await;
-        seed.refused("CRM-9", "location.uprn", "invalid type: integer 7, expected a string").await;
+        seed.refused("CRM-9", "location.uprn", "a number; expected a string").await;
         seed
     }
 }

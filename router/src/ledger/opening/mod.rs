@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mappings::domain::{
-    CallId, Council, Disposition, EventId, HandoverId, HandoverState, Job, Operation, ParkClass, Progress,
-    RequestId, RequestState, Service, SystemName, Ticket,
+    CallId, Council, Disposition, EventId, HandoverId, HandoverState, Job, OneLine, Operation, ParkClass,
+    Progress, RequestId, RequestState, Service, SystemName, Ticket,
 };
 use mappings::mapping::Owner;
 use serde_json::{Value, json};
@@ -232,6 +232,7 @@ impl Opening {
 
     /// A person must decide. What is closed or closing stays so: the event tells.
     fn hold(&mut self, reason: String, mut data: Value, at: Timestamp, effects: &mut Effects) {
+        let reason = OneLine::new(&reason).to_string();
         data["reason"] = json!(reason);
         if self.state == RequestState::Open || self.can_be_stopped() {
             self.back_to(RequestState::Held);

@@ -1,7 +1,9 @@
 //! What an attempt means for its piece of work and for the ticket.
 
 use jiff::Timestamp;
-use mappings::domain::{Disposition, HandoverId, HandoverState, Job, Operation, ParkClass, RequestState};
+use mappings::domain::{
+    Disposition, HandoverId, HandoverState, Job, OneLine, Operation, ParkClass, RequestState,
+};
 use serde_json::json;
 
 use super::queue::Untold;
@@ -50,7 +52,8 @@ impl Opening {
                 let system = self.pieces[index].system.clone();
                 self.state = RequestState::Held;
                 self.closes_at = None;
-                self.reason = Some(format!("{system} refused the closure: {reason}"));
+                self.reason =
+                    Some(OneLine::new(&format!("{system} refused the closure: {reason}")).to_string());
                 self.changed = true;
                 let data = json!({"system": system.as_str(), "reason": self.reason});
                 effects.events.push(self.event(Kind::Held, at, data));
@@ -187,13 +190,14 @@ impl Opening {
 
     /// Sets a piece aside for a person; what waits behind its call waits with it.
     fn park(&mut self, index: usize, class: ParkClass, reason: &str, at: Timestamp, effects: &mut Effects) {
+        let reason = OneLine::new(reason);
         let piece = &mut self.pieces[index];
         piece.touch();
         piece.state = HandoverState::Parked;
         piece.class = Some(class);
-        piece.reason = Some(reason.to_owned());
+        piece.reason = Some(reason.to_string());
         let data = json!({
-            "system": piece.system.as_str(), "class": class.as_str(), "reason": reason,
+            "system": piece.system.as_str(), "class": class.as_str(), "reason": reason.as_str(),
             "operation": piece.operation.map(Operation::as_str), "waiting": piece.queue.len(),
         });
         effects.events.push(self.event(Kind::Held, at, data));

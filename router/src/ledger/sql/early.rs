@@ -163,10 +163,11 @@ impl Arrival {
             key: self.key.clone(),
             council: Some(council.clone()),
             ticket: Some(ticket.clone()),
-            path: Some("ticket".to_owned()),
+            path: Some("ticket".into()),
             reason: format!(
                 "{ticket} is not known: expected a ticket whose request was submitted before or soon after"
-            ),
+            )
+            .into(),
             body: body.into_bytes(),
             received_at: self.received_at,
             traceparent: self.traceparent.clone(),

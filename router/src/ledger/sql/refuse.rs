@@ -47,7 +47,7 @@ pub(super) async fn keep(tx: &mut Tx, batch: &[Refusal], draft: &mut Draft<'_>) 
         .texts("source", &places, |(key, _)| key.source.as_str())
         .texts("id", &places, |(key, _)| key.id.as_str())
         .texts("ticket", &places, |(_, at)| batch[*at].ticket.as_ref().map(|ticket| ticket.as_str()))
-        .texts("path", &places, |(_, at)| batch[*at].path.as_deref())
+        .texts("path", &places, |(_, at)| batch[*at].path.as_ref().map(|path| path.as_str()))
         .texts("reason", &places, |(_, at)| batch[*at].reason.as_str())
         .texts("body", &places, |(_, at)| String::from_utf8_lossy(&batch[*at].body).into_owned())
         .ints("received_at", &places, |(_, at)| batch[*at].received_at.as_millisecond())
@@ -80,7 +80,7 @@ fn rejected(refusal: &Refusal) -> Event {
         ticket: refusal.ticket.clone(),
         request: None,
         at: refusal.received_at,
-        data: json!({"path": refusal.path, "reason": refusal.reason}),
+        data: json!({"path": refusal.path.as_ref().map(|path| path.as_str()), "reason": refusal.reason.as_str()}),
         traceparent: refusal.traceparent.clone(),
     };
     event.sent_with(refusal.sent_with.as_deref())
