@@ -42,8 +42,12 @@ use link::{Link, address};
 use publisher::{Confirms, Writer};
 use state::{Board, Side};
 
-/// What a log filter must hold: the AMQP client writes the bodies of returned messages to its log.
-pub const LOG_FILTER: &str = "lapin::returned_messages=off";
+/// Whether what the AMQP client logs may be written down: of messages that come back it logs the bodies, and at its
+/// finest level every frame.
+pub fn may_be_logged(target: &str, level: tracing::Level) -> bool {
+    let is_of_the_client = ["lapin", "amq_protocol"].iter().any(|client| target.starts_with(client));
+    !is_of_the_client || (level < tracing::Level::TRACE && !target.starts_with("lapin::returned_messages"))
+}
 
 /// How long a command waits for any answer of the broker.
 const TIMEOUT: Duration = Duration::from_secs(10);

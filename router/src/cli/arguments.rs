@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use mappings::domain::{Council, Disposition, Operation, RequestState, Revision, SystemName, Ticket};
+use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
 
 use super::means::Means;
-use super::{Grouped, replay, span, words};
+use super::{Described, Grouped, replay, span, words};
 use crate::config;
 
 /// Options of `serve`.
@@ -457,9 +457,9 @@ pub struct ReportArgs {
 /// Options of `schema`.
 #[derive(Debug, Clone, Args)]
 pub struct SchemaArgs {
-    /// What follows a request: amended, withdrawn or reopened; the request itself unless given
-    #[arg(value_parser = words::<Revision>(Revision::ALL.iter().map(|word| word.as_str())))]
-    pub revision: Option<Revision>,
+    /// What follows a request, or the event that carries it; the request itself unless given
+    #[arg(value_parser = words::<Described>(Described::words()))]
+    pub described: Option<Described>,
 }
 
 /// Options of `completions`.

@@ -18,6 +18,7 @@ mod replay;
 mod report;
 mod resolve;
 mod scenarios;
+mod schema;
 mod serve;
 mod show;
 mod sim;
@@ -45,6 +46,7 @@ pub use arguments::*;
 pub use exit::{Exit, Mistake, report};
 pub use means::Means;
 pub use report::Grouped;
+pub use schema::Described;
 pub use show::Shown;
 
 const EXIT_CODES: &str = "\
@@ -129,7 +131,7 @@ pub enum Command {
     Try(TryArgs),
     /// Connect to everything the configuration names, and say what can be reached
     Check(CheckArgs),
-    /// Print the JSON Schema of a submitted request, or of what may follow it
+    /// Print the JSON Schema of a submitted request, of what may follow it, or of what an event carries
     Schema(SchemaArgs),
     /// Print the exchanges and queues as definitions that RabbitMQ can import
     Topology,
@@ -189,7 +191,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             args.mappings = folder(args.mappings)?;
             preview::run(&args, clock::host_time())?
         }
-        Command::Schema(args) => schema(&args),
+        Command::Schema(args) => schema::run(args.described),
         Command::Topology => topology(&config()?.bus.settings().topology),
         Command::Tickets(TicketsCommand::List(args)) => {
             let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
@@ -288,11 +290,6 @@ pub(crate) async fn link_at(
 /// The definitions are JSON in either form.
 fn topology(topology: &Topology) -> Shown {
     let json = topology.definitions();
-    Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
-}
-
-fn schema(args: &SchemaArgs) -> Shown {
-    let json = args.revision.map_or_else(mappings::domain::schema, mappings::domain::schema_of);
     Shown { text: format!("{json:#}\n"), json, exit: Exit::Ok }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use mappings::domain::is_harmful;
 use serde_json::Value;
 
 use super::{Exit, Output};
@@ -37,7 +38,15 @@ impl Shown {
 
 /// Text of other systems may hold control characters that would drive a terminal.
 fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let mut characters = text.chars().peekable();
+    let mut harmless = String::with_capacity(text.len());
+    while let Some(c) = characters.next() {
+        // Rows of a sheet end in CR LF; a CR alone would write over the line.
+        let ends_a_row = c == '\r' && characters.peek() == Some(&'\n');
+        let is_harmless = matches!(c, '\n' | '\t') || ends_a_row || !is_harmful(c);
+        harmless.push(if is_harmless { c } else { '\u{fffd}' });
+    }
+    harmless
 }
 
 #[cfg(test)]
@@ -47,5 +56,11 @@ mod tests {
     #[test]
     fn control_characters_of_other_systems_do_not_reach_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\n");
+        assert_eq!(harmless("good\rbad\u{202e}\u{9b}\r"), "good\u{fffd}bad\u{fffd}\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn the_rows_of_a_sheet_end_as_they_were_written() {
+        assert_eq!(harmless("a,b\r\n1,2\r\n"), "a,b\r\n1,2\r\n");
     }
 }

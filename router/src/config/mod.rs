@@ -232,6 +232,12 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Whether the environment leaves colours to us: <https://no-color.org>, and terminals that know none.
+pub fn may_colour() -> bool {
+    variable("NO_COLOR").is_none_or(|value| value.is_empty())
+        && variable("TERM").is_none_or(|value| value != "dumb")
+}
+
 /// What stands for `${NAME}` or `${file:/path}`: a variable, or a file's text without the line end.
 pub fn resolve(name: &str) -> Option<String> {
     match name.strip_prefix("file:") {

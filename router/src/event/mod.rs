@@ -1,5 +1,7 @@
 //! What Dovetail says on the bus: the events of a ticket's life, as CloudEvents 1.0.
 
+mod data;
+
 use jiff::Timestamp;
 use mappings::domain::{Council, EventId, RequestId, Ticket};
 use serde::Serialize;
@@ -84,6 +86,11 @@ impl Kind {
         }
     }
 
+    /// The JSON Schema (draft 2020-12) of the `data`; `docs/schemas/<word>.v1.json` holds it.
+    pub fn schema(self) -> Value {
+        data::schema(self)
+    }
+
     /// The kind a word stands for.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
@@ -131,6 +138,17 @@ impl Event {
         format!("uk.dovetail.{}.v1", self.kind.word())
     }
 
+    /// Whether its data is of the form that its [schema](Kind::schema) promises, and says whose it is.
+    ///
+    /// # Errors
+    /// The path and what is wrong there.
+    pub fn check(&self) -> Result<(), String> {
+        if self.council.is_none() && self.kind != Kind::Rejected {
+            return Err("council: is absent".to_owned());
+        }
+        data::check(self.kind, &self.data)
+    }
+
     /// The event in the CloudEvents JSON format, structured mode.
     pub fn to_cloudevent(&self) -> Vec<u8> {
         let envelope = Structured {
@@ -141,6 +159,7 @@ impl Event {
             time: self.at,
             datacontenttype: "application/json",
             subject: self.ticket.as_ref().map(Ticket::as_str),
+            council: self.council.as_ref().map(Council::as_str),
             correlationid: self.request.map(|request| request.to_string()),
             traceparent: self.traceparent.as_deref(),
             data: &self.data,
@@ -162,6 +181,9 @@ struct Structured<'a> {
     datacontenttype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
+    /// An extension of ours: whose ticket it is, as in the routing key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    council: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlationid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -21,6 +21,14 @@ impl World<'_> {
         for one in expected {
             let (council, ticket) = self.subject(one.ticket.as_ref())?;
             let history = self.ledger.ticket(Some(&council), &ticket).await?;
+            let events = history.iter().flat_map(|history| &history.events);
+            for event in events {
+                if let Err(wrong) = event.check() {
+                    let word = event.kind.word();
+                    failures
+                        .push(format!("{file}:{}: {word} is not as docs/schemas has it: {wrong}", one.line));
+                }
+            }
             if let Some(found) = self.differs(&one.what, &council, &ticket, history.as_ref()).await? {
                 failures.push(format!("{file}:{}: {found}{}", one.line, happened(history.as_ref())));
             }

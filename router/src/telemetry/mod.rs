@@ -1,6 +1,9 @@
 //! Logs, traces and metrics: set up once, and the spans of a request's way.
 
+mod lines;
+
 use std::collections::HashMap;
+use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -12,12 +15,14 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::bus;
-use crate::config::{LogFormat, Telemetry};
+use crate::config::{self, Telemetry};
 use crate::ledger::{Attempt, Work};
 
 /// What must be ended when the process ends.
@@ -45,11 +50,8 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
             settings.log
         )
     })?;
-    let filter = filter.add_directive(bus::LOG_FILTER.parse()?);
-    let lines = match settings.format {
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed(),
-    };
+    let is_coloured = config::may_colour() && std::io::stderr().is_terminal();
+    let lines = lines::lines(settings.format, is_coloured, BoxMakeWriter::new(std::io::stderr));
     let traces = match settings.otlp.as_str() {
         "" => None,
         endpoint => {
@@ -67,6 +69,8 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
         .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("dovetail")));
     tracing_subscriber::registry()
         .with(filter)
+        // Whatever the filter of the settings says.
+        .with(filter_fn(|event| bus::may_be_logged(event.target(), *event.level())))
         .with(lines)
         .with(spans)
         .try_init()

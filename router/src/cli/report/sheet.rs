@@ -40,18 +40,35 @@ fn line(key: &str, figures: &Figures) -> String {
     record(fields)
 }
 
-/// A line of CSV as RFC 4180 has it. What a spreadsheet would take for a formula is told as text.
+/// A line of CSV as RFC 4180 has it, with CR LF at its end. What a spreadsheet would take for a formula is told as text,
+/// by an apostrophe before it (<https://owasp.org/www-community/attacks/CSV_Injection>); numbers stay numbers.
 pub(super) fn record(fields: Vec<String>) -> String {
     let quoted = fields.into_iter().map(|field| {
-        let field =
-            if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field };
-        if field.contains(['"', ',', '\n', '\r']) {
+        let field = if is_formula(&field) { format!("'{field}") } else { field };
+        let is_padded = field.starts_with(' ') || field.ends_with(' ');
+        if is_padded || field.contains(['"', ',', ';', '\t', '\n', '\r']) {
             format!("\"{}\"", field.replace('"', "\"\""))
         } else {
             field
         }
     });
     quoted.collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+/// Whether a spreadsheet would work it out, in whatever width its first character is written.
+fn is_formula(field: &str) -> bool {
+    const BEGINS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－'];
+    let begins = |text: &str| text.starts_with(BEGINS) || text.starts_with('＠');
+    (begins(field) || begins(field.trim_start())) && !is_number(field)
+}
+
+/// A number as we write it: digits, perhaps with a sign before and a fraction after.
+fn is_number(field: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = field.strip_prefix('-').unwrap_or(field);
+    unsigned
+        .split_once('.')
+        .map_or_else(|| digits(unsigned), |(whole, fraction)| digits(whole) && digits(fraction))
 }
 
 /// The whole report.

@@ -202,3 +202,21 @@ fn only_a_report_is_printed_as_a_sheet() {
     assert!(cli.global.output.of(&cli.command).is_err());
     assert_eq!(super::sheet::record(vec!["a,\"b".into(), "=1".into()]), "\"a,\"\"b\",'=1\r\n");
 }
+
+#[test]
+fn no_cell_is_a_formula_and_numbers_stay_numbers() {
+    let cell = |text: &str| super::sheet::record(vec![text.to_owned()]);
+    for formula in
+        ["=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "＝1", "－", "-", "+44 20", "-1.", "-.5"]
+    {
+        assert_eq!(cell(formula), format!("'{formula}\r\n"));
+    }
+    assert_eq!(cell("\t=1"), "\"'\t=1\"\r\n");
+    assert_eq!(cell("\r=1"), "\"'\r=1\"\r\n");
+    assert_eq!(cell(" =1"), "' =1\r\n");
+    for number in ["0", "-1", "-1.5", "12.25", "2026-11-02", "waste.missed-bin", "a-b", ""] {
+        assert_eq!(cell(number), format!("{number}\r\n"));
+    }
+    assert_eq!(cell("two\r\nlines"), "\"two\r\nlines\"\r\n");
+    assert_eq!(cell(" padded "), "\" padded \"\r\n");
+}

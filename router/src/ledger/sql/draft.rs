@@ -57,6 +57,7 @@ impl<'a> Draft<'a> {
 
     /// Adds an event, leased to the worker while its relay has places.
     pub(super) fn event(&mut self, event: Event) {
+        debug_assert_eq!(event.check(), Ok(()), "{event:?} is not as its schema in docs/schemas promises");
         let leased = match &self.lessee.outbox {
             Outbox::Off => false,
             Outbox::On(places) => self.take(places.clone()),

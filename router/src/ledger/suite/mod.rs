@@ -20,6 +20,7 @@ mod reopening;
 mod reporting;
 mod resolving;
 mod suspecting;
+mod usable;
 mod writing;
 
 use fixture::{Fixture, both};
