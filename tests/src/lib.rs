@@ -10,6 +10,7 @@ pub mod matrix;
 pub mod messages;
 pub mod program;
 pub mod proxy;
+pub mod schemas;
 pub mod services;
 pub mod slow;
 pub mod wait;

@@ -9,6 +9,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 
+use crate::schemas;
 use crate::wait::until;
 
 /// The exchanges and queues of one test on a broker.
@@ -97,6 +98,17 @@ dead_exchange = "{name}.dead"
         }
         depths
     }
+}
+
+/// The properties and headers of a message as some other client sets them.
+#[derive(Debug, Clone, Default)]
+pub struct Dress<'a> {
+    /// The property of that name.
+    pub content_type: Option<&'a str>,
+    /// The property of that name.
+    pub content_encoding: Option<&'a str>,
+    /// The headers: a text, a number, or `{"timestamp": <seconds>}`.
+    pub headers: Vec<(&'a str, Value)>,
 }
 
 /// The CRM's connection.
@@ -204,6 +216,29 @@ impl Client {
         self.send(("requests", &key), body, "application/xml", FieldTable::default()).await;
     }
 
+    /// Publishes a body with the properties and headers that some other client sets.
+    pub async fn publish_dressed(&self, key: &str, body: &[u8], dress: &Dress<'_>) {
+        let mut headers = FieldTable::default();
+        for (name, value) in &dress.headers {
+            let value = match (value.as_str(), value.as_i64(), value["timestamp"].as_u64()) {
+                (Some(text), _, _) => AMQPValue::LongString(text.into()),
+                (None, Some(number), _) => AMQPValue::LongLongInt(number),
+                (None, None, Some(seconds)) => AMQPValue::Timestamp(seconds),
+                (None, None, None) => panic!("a header that is dressed up is no text or number: {value}"),
+            };
+            headers.insert((*name).into(), value);
+        }
+        let mut properties = BasicProperties::default().with_delivery_mode(2).with_headers(headers);
+        if let Some(content_type) = dress.content_type {
+            properties = properties.with_content_type(content_type.into());
+        }
+        if let Some(content_encoding) = dress.content_encoding {
+            properties = properties.with_content_encoding(content_encoding.into());
+        }
+        let sent = self.try_publish(("requests", key), body, properties).await;
+        assert!(sent.expect("published and confirmed"), "the message is in a queue");
+    }
+
     /// Publishes what a system says of a job, and waits for the broker's confirm.
     pub async fn report(&self, event: &Value) {
         let to = ("backoffice", "waste.job.reported");
@@ -256,11 +291,20 @@ impl Client {
         content_type: &str,
         headers: FieldTable,
     ) -> lapin::Result<bool> {
-        let exchange = format!("{}.{exchange}", self.broker.name);
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type(content_type.into())
             .with_headers(headers);
+        self.try_publish((exchange, key), body, properties).await
+    }
+
+    async fn try_publish(
+        &self,
+        (exchange, key): (&str, &str),
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> lapin::Result<bool> {
+        let exchange = format!("{}.{exchange}", self.broker.name);
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirm = self
             .end
@@ -295,6 +339,9 @@ impl Client {
                 .expect("a delivery");
             let event: Value = serde_json::from_slice(&delivery.data).expect("an event is JSON");
             let id = event["id"].as_str().expect("an event has an id").to_owned();
+            if event["type"] != "last" {
+                schemas::check(&event, delivery.routing_key.as_str());
+            }
             self.heard.insert(id, event);
             delivery.ack(BasicAckOptions::default()).await.expect("acknowledged");
         }
