@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mappings::domain::{HandoverState, Phase, RequestState};
 use regex::Regex;
+use router::event::Kind;
 
 use crate::project::{File, files, none, read, root};
 
@@ -35,6 +36,18 @@ fn the_architecture_names_files_that_exist() {
     let missing: Vec<String> =
         named.into_iter().filter(|path| !root().join(path).exists()).map(String::from).collect();
     none(&missing, "docs/ARCHITECTURE.md names what is not there");
+}
+
+#[test]
+fn every_event_is_listed_with_its_schema_and_no_other() {
+    let text = read("docs/EVENTS.md");
+    let row = Regex::new(r"(?m)^\| `([\w.-]+)` \| .* \| \[schema\]\(schemas/([\w.-]+)\.v1\.json\) \|$")
+        .expect("a pattern");
+    let listed: Vec<(String, String)> =
+        row.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect();
+    let known: Vec<(String, String)> =
+        Kind::ALL.iter().map(|kind| (kind.word().to_owned(), kind.word().to_owned())).collect();
+    assert_eq!(listed, known, "docs/EVENTS.md lists the events in the order of `event::Kind::ALL`");
 }
 
 /// The names of all functions, among them all tests.

@@ -189,7 +189,7 @@ async fn what_waits_for_a_person_is_listed_by_kind_with_reasons() {
     page.says("News of work that Dovetail did not order");
     page.says("their reference 9999");
     page.says("Ticket CRM-9");
-    page.says("location.uprn : Invalid type: integer 7, expected a string.");
+    page.says("location.uprn : A number; expected a string.");
 }
 
 #[tokio::test]
