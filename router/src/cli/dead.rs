@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::envelope::{self, Glimpse};
 use crate::intake::KEPT_BODY;
 use crate::ledger::{InboxKey, Refusal};
+use crate::unpack;
 
 /// How much of its digest names a message.
 const NAME: usize = 12;
@@ -165,7 +166,7 @@ async fn take_away(
                 args.because
             )
             .into(),
-            body: letter.body[..letter.body.len().min(KEPT_BODY)].to_vec(),
+            body: unpack::beginning(&letter.body, None, KEPT_BODY).into_owned(),
             received_at: ledger.now().await?,
             traceparent: None,
             sent_with: None,
@@ -244,7 +245,7 @@ fn digest(letter: &DeadLetter) -> String {
 }
 
 fn subject(letter: &DeadLetter) -> (Option<Council>, Option<Ticket>) {
-    let Glimpse { council, ticket, .. } = Glimpse::of(&letter.body);
+    let Glimpse { council, ticket, .. } = Glimpse::of(&unpack::beginning(&letter.body, None, KEPT_BODY));
     (council, ticket)
 }
 

@@ -81,7 +81,7 @@ fn given(
     }
 }
 
-pub(super) fn wrong(attribute: &'static str, found: &str, expected: &'static str) -> Error {
+fn wrong(attribute: &'static str, found: &str, expected: &'static str) -> Error {
     let shown: String = found.chars().take(80).collect();
     Error::Attribute { attribute, found: format!("{shown:?}"), expected }
 }
@@ -132,8 +132,8 @@ pub(super) fn epoch(text: &str) -> Option<Timestamp> {
             let billionths: i128 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
             number * 1_000_000_000 + billionths
         }
-        ..=14 => number * 1_000_000,
-        ..=17 => number * 1_000,
+        12..=14 => number * 1_000_000,
+        15..=17 => number * 1_000,
         18..=19 => number,
         _ => return None,
     };

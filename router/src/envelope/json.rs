@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use mappings::bounds::Bounds;
 use serde_json::{Map, Value, json};
 
-use super::attributes::{Given, assemble, optional, wrong};
+use super::attributes::{Given, assemble, optional};
 use super::error::Place;
 use super::{Data, Envelope, Error, text};
 
@@ -149,7 +149,12 @@ impl Content {
                 expected: BASE64,
             }),
             (None, Some(Value::String(text))) => {
-                let bytes = STANDARD.decode(&text).map_err(|_| wrong("data_base64", &text, BASE64))?;
+                let bytes = STANDARD.decode(&text).map_err(|_| Error::Attribute {
+                    attribute: "data_base64",
+                    // It is data, which may be personal.
+                    found: format!("another text, of {} bytes", text.len()),
+                    expected: BASE64,
+                })?;
                 content(&bytes, content_type.as_deref(), Place::DataBase64, bounds)
             }
             (None, Some(other)) => Err(Error::Attribute {
