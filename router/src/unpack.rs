@@ -83,8 +83,8 @@ pub fn unpack<'a>(body: &'a [u8], said: Option<&str>, bounds: &Bounds) -> Result
 }
 
 /// Whether a body is packed, as far as its content encoding or its first bytes say.
-pub fn is_packed(body: &[u8], said: Option<&str>) -> bool {
-    body.starts_with(&GZIP) || codings(said.unwrap_or_default()).is_ok_and(|codings| !codings.is_empty())
+pub fn may_be_packed(body: &[u8], said: Option<&str>) -> bool {
+    is_packed(body) || codings(said.unwrap_or_default()).is_ok_and(|codings| !codings.is_empty())
 }
 
 /// The first `most` bytes of the body as it was before it was packed, for a look at what cannot be unpacked whole; the
@@ -229,7 +229,7 @@ mod tests {
     fn what_is_not_packed_is_given_back_as_it_is() {
         for said in ["", "identity", "utf-8", "UTF-8", "iso-8859-1", "binary", "8bit", "none"] {
             assert!(matches!(unpack(b"{}", Some(said), &BOUNDS), Ok(Cow::Borrowed(b"{}"))), "{said}");
-            assert!(!is_packed(b"{}", Some(said)) && is_packed(&gzip(b"{}"), Some(said)), "{said}");
+            assert!(!may_be_packed(b"{}", Some(said)) && may_be_packed(&gzip(b"{}"), Some(said)), "{said}");
         }
         assert_eq!(unpacked(b"", "gzip").as_deref(), Ok(&[][..]));
     }

@@ -106,7 +106,7 @@ impl Inbound {
 
     /// How many bytes may have to be read: of a body that is packed, nobody knows yet.
     pub fn length(&self) -> usize {
-        let is_packed = unpack::is_packed(&self.body, self.content_encoding.as_deref());
+        let is_packed = unpack::may_be_packed(&self.body, self.content_encoding.as_deref());
         if is_packed { usize::MAX } else { self.body.len() }
     }
 

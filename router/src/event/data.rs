@@ -18,6 +18,8 @@ struct Accepted {
     service: String,
     /// The systems that get a piece of the work each.
     systems: Vec<String>,
+    /// The name of the HTTP key that it was sent with, where there was one.
+    sent_with: Option<String>,
 }
 
 /// A system has the job, or somebody else owns it from now on.
@@ -81,6 +83,8 @@ struct Progressed {
     closes_at: Option<String>,
     /// The closing rule that decided, as file and line.
     rule: Option<String>,
+    /// The name of the HTTP key that it was sent with, where there was one.
+    sent_with: Option<String>,
 }
 
 /// The ticket closed.
@@ -191,6 +195,8 @@ struct Held {
     change: Option<String>,
     /// The person who stopped the closure.
     stopped_by: Option<String>,
+    /// The name of the HTTP key that it was sent with, where there was one.
+    sent_with: Option<String>,
 }
 
 /// A person decided.
@@ -250,6 +256,8 @@ struct Reopened {
     opening: Option<u64>,
     /// The state of the opening that goes on.
     state: Option<String>,
+    /// The name of the HTTP key that it was sent with, where there was one.
+    sent_with: Option<String>,
 }
 
 /// Time is used up, or used up altogether.
@@ -331,6 +339,8 @@ struct Rejected {
     path: Option<String>,
     /// Why: what kind was found and what was expected, in 256 characters at most.
     reason: String,
+    /// The name of the HTTP key that it was sent with, where there was one.
+    sent_with: Option<String>,
 }
 
 /// Why data is not of the form of its kind: the path and what is wrong there.
