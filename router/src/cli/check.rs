@@ -175,7 +175,11 @@ fn shown(reached: &[Reached], weaknesses: &[String], untried: &[String]) -> Show
     }
     let all = reached.iter().all(|reached| reached.result.is_ok());
     let exit = if all { Exit::Ok } else { Exit::NotOk };
-    Shown { text, json: json!({"reached": all, "parts": parts, "weaknesses": weaknesses, "not_tried": untried}), exit }
+    Shown {
+        text,
+        json: json!({"reached": all, "parts": parts, "weaknesses": weaknesses, "not_tried": untried}),
+        exit,
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::complete;
 use crate::envelope::{self, Data, Delivery};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
-use crate::ledger::{Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::ledger::{Completion, Failed, InboxKey, KeptAs, Ledger, Refusal, Way, Writer};
 use crate::reading::{Memory, memory_of};
 use pressure::{Pressure, Turn};
 use suspects::{Rest, Returned, Suspect, TOGETHER};
@@ -320,7 +320,9 @@ fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {
         ticket: None,
         path: None,
         reason,
+        revision: None,
         body,
+        kept_as: KeptAs::Nothing,
         received_at: now,
         traceparent: None,
         sent_with: None,
