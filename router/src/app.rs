@@ -28,7 +28,7 @@ use crate::reading::Memory;
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::stage::{self, Stage};
-use crate::{closing, console, inlet, library, relay, report, rescue, secrets, sla, undo};
+use crate::{backlog, closing, console, inlet, library, relay, report, rescue, secrets, sla, undo};
 
 /// How many events are held in memory for the relay.
 const EVENTS_IN_MEMORY: usize = 10_000;
@@ -199,6 +199,14 @@ impl App {
         let bookkeeper =
             report::Bookkeeper { ledger: Arc::clone(&ledger), every: config.worker.clocks_every.0 };
         links.tasks.spawn(bookkeeper.run(links.stop.clone()));
+        let counter = backlog::Counter {
+            ledger: Arc::clone(&ledger),
+            catalogue: Arc::clone(&catalogue),
+            clock: clock.clone(),
+            every: config.worker.clocks_every.0,
+            readiness: readiness.clone(),
+        };
+        links.tasks.spawn(counter.run(links.stop.clone()));
 
         let doors = Doors {
             intake,
@@ -411,8 +419,8 @@ fn start_harvesters(
 
 fn start_watchers(config: &Config, desk: &Desk, stage: &Stage) {
     for system in desk.catalogue.systems() {
-        let (writer, clock) = (desk.writer.clone(), desk.clock.clone());
-        let watcher = Watcher::new(&desk.catalogue, system, writer, clock, config.files.bounds());
+        let (books, clock) = ((Arc::clone(&desk.ledger), desk.writer.clone()), desk.clock.clone());
+        let watcher = Watcher::new(&desk.catalogue, system, books, clock, config.files.bounds());
         if let Some((watcher, every)) = watcher {
             let every = config.pace.poll_every.given().unwrap_or(every);
             stage.tasks.spawn(watcher.run(every, stage.stop.clone()));

@@ -5,7 +5,7 @@ use mappings::domain::SystemName;
 use mappings::mapping::BadItem;
 
 use crate::envelope;
-use crate::ledger::{Failed, InboxKey, Refusal, Writer};
+use crate::ledger::{Failed, InboxKey, KeptAs, Refusal, Writer};
 
 /// The most items of one list that are kept: where more are wrong, the list is not what its mapping says.
 pub(crate) const MOST: usize = 1_000;
@@ -34,9 +34,13 @@ pub(crate) async fn set_aside(
             ticket: None,
             path: None,
             reason: format!("what {system} said cannot be read: {}", item.reason).into(),
+            revision: None,
             body: item.text.into_bytes(),
+            kept_as: KeptAs::Nothing,
             received_at: now,
-            traceparent: None, sent_with: None })
+            traceparent: None,
+            sent_with: None,
+        })
     });
     let kept = futures::future::try_join_all(refusals).await?;
     let news = kept.into_iter().filter(|is_news| *is_news).count();

@@ -19,7 +19,10 @@ use crate::dispatch::{Asker, Halts};
 use crate::envelope;
 use crate::failpoint::{self, Point};
 use crate::gate::{self, Shut};
-use crate::ledger::{Check, Completion, Correlated, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::ledger::{
+    Activity, Check, Completion, Correlated, Failed, InboxKey, KeptAs, Ledger, PollFailure, Refusal, Way,
+    Writer,
+};
 use crate::news;
 use crate::rounds::Rounds;
 
@@ -253,7 +256,17 @@ impl Listener {
                 }
             }
         }
-        failure.map_or(Ok(Step::Done(taken)), |error| Err(error.into()))
+        match failure {
+            None => {
+                self.ledger.end_failure(&self.system, Activity::News).await?;
+                Ok(Step::Done(taken))
+            }
+            Some(failure) => {
+                let kept = PollFailure::of(&failure);
+                self.ledger.keep_failure(&self.system, Activity::News, &kept, now).await?;
+                Err(failure.into())
+            }
+        }
     }
 }
 
@@ -287,7 +300,9 @@ fn refusal(completion: &Completion, reason: String) -> Refusal {
         ticket: completion.reference.clone(),
         path: None,
         reason: reason.into(),
+        revision: None,
         body: completion.said.as_bytes().to_vec(),
+        kept_as: KeptAs::Nothing,
         received_at: completion.received_at,
         traceparent: None,
         sent_with: None,

@@ -7,11 +7,11 @@ use mappings::bounds::{Bounds, Excess};
 use mappings::domain::{
     Council, InvalidRequest, OneLine, Operation, Request, Revised, Revision, SystemName, Ticket, cut,
 };
-use mappings::mapping::{Catalogue, Received, Unrouted};
+use mappings::mapping::{Catalogue, Received, Subject, Unrouted};
 use serde_json::Value;
 
 use crate::envelope::{self, Data, Delivery, Envelope, Glimpse};
-use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, Refusal, Writer};
+use crate::ledger::{Accepted, Arrival, Change, Failed, InboxKey, KeptAs, Refusal, Writer};
 use crate::{sla, unpack};
 
 /// The door of tickets that are asked for: they were read already, and are documents of JSON.
@@ -188,8 +188,13 @@ pub fn read(message: Message, catalogue: &Catalogue, now: Timestamp) -> Vec<Unde
     let envelopes = match delivery {
         Err(error) => {
             let refusal = door.refuse(None, error.path().as_deref(), &error.to_string());
-            let Glimpse { council, ticket, .. } = subject;
-            return vec![Err(Box::new(Refusal { council, ticket, ..*refusal }))];
+            let Glimpse { council, ticket, is_event } = subject;
+            let kept_as = if is_event { KeptAs::Event } else { KeptAs::Nothing };
+            let refusal = Refusal { council, ticket, kept_as, ..*refusal };
+            return vec![Err(Box::new(match &crm {
+                Some(crm) => Refusal { key: door.native_key(crm, None), kept_as: KeptAs::Native, ..refusal },
+                None => refusal,
+            }))];
         }
         Ok(Delivery::Foreign { bytes, content_type }) => match &crm {
             Some(crm) => return vec![native(&door, crm, &bytes, content_type, catalogue)],
@@ -221,11 +226,12 @@ fn understand(door: &Door, mut envelope: Envelope, catalogue: &Catalogue) -> Und
     };
     // What a refusal names; the document itself is used up.
     let subject = (council_of(&data), ticket_of(&data));
+    let word = envelope.kind.strip_prefix("uk.dovetail.request.").and_then(|rest| rest.strip_suffix(".v1"));
+    let revision = word.and_then(|word| word.parse().ok());
     let invalid = |error: InvalidRequest| {
         let refusal = door.refuse(Some(&envelope), Some(&error.path), &error.reason);
-        Box::new(Refusal { council: subject.0.clone(), ticket: subject.1.clone(), ..*refusal })
+        Box::new(Refusal { council: subject.0.clone(), ticket: subject.1.clone(), revision, ..*refusal })
     };
-    let word = envelope.kind.strip_prefix("uk.dovetail.request.").and_then(|rest| rest.strip_suffix(".v1"));
     let change = match word {
         Some("submitted") => submit(data, catalogue, door.now).map_err(invalid)?,
         Some(word) if word.parse::<Revision>().is_ok() => revise(word, data).map_err(invalid)?,
@@ -258,17 +264,29 @@ fn native(
         return Err(door.refuse(None, None, &reason));
     };
     let message = Received::new(200, labelled(content_type.as_deref()), bytes);
+    let kept_as = if door.name == POLL { KeptAs::Polled } else { KeptAs::Native };
     if let Some(reason) = &message.unreadable {
-        return Err(door.refuse(None, None, reason));
+        let refusal = door.refuse(None, None, reason);
+        return Err(Box::new(Refusal { key: door.native_key(crm, None), kept_as, ..*refusal }));
     }
     let body = &message.answer.body;
     let translated = match door.name {
         POLL => intake.understand(mappings::digits::from_str(body).unwrap_or_default(), door.now),
         _ => intake.translate(body, door.now),
     };
-    let (id, document) = translated.map_err(|error| door.refuse(None, None, &format!("{crm}: {error}")))?;
+    let (id, document) = translated.map_err(|error| {
+        let refusal = door.refuse(None, None, &format!("{crm}: {error}"));
+        let subject = match door.name {
+            POLL => intake.subject_of(mappings::digits::from_str(body).unwrap_or_default(), door.now),
+            _ => intake.subject(body, door.now),
+        };
+        let council = subject.council.as_deref().and_then(|council| Council::parse(council).ok());
+        let ticket = subject.ticket.as_deref().and_then(|ticket| Ticket::parse(ticket).ok());
+        let key = door.native_key(crm, subject_id(&subject));
+        Box::new(Refusal { key, council, ticket, kept_as, ..*refusal })
+    })?;
     let id = id.unwrap_or_else(|| envelope::digest(bytes));
-    let key = InboxKey { source: format!("/crm/{crm}"), id };
+    let key = InboxKey { source: native_source(crm), id };
     let submitted = submit(document.clone(), catalogue, door.now).and_then(|change| match door.name {
         POLL => complete(change, catalogue),
         _ => Ok(change),
@@ -279,6 +297,7 @@ fn native(
             key: key.clone(),
             council: council_of(&document),
             ticket: ticket_of(&document),
+            kept_as,
             ..*refusal
         })
     })?;
@@ -349,13 +368,19 @@ impl Arrival {
             Change::Revised(revised) => &revised.data,
         };
         let (body, _) = beginning(document.to_string().as_bytes());
+        let revision = match &self.change {
+            Change::Submitted { .. } => None,
+            Change::Revised(revised) => Some(revised.revision),
+        };
         Refusal {
             key: self.key.clone(),
             council: Some(council.clone()),
             ticket: Some(ticket.clone()),
             path: None,
             reason: reason.into(),
+            revision,
             body,
+            kept_as: KeptAs::Nothing,
             received_at: self.received_at,
             traceparent: self.traceparent.clone(),
             sent_with: self.sent_with.clone(),
@@ -381,13 +406,19 @@ impl Door {
                 id: format!("{}-{}", envelope::digest(&self.kept), self.length),
             },
         };
+        let (body, kept_as) = match envelope {
+            Some(envelope) => self.whole(envelope),
+            None => (self.kept.clone(), KeptAs::Nothing),
+        };
         Box::new(Refusal {
             key,
             council: None,
             ticket: None,
             path: path.map(OneLine::new),
             reason: reason.into(),
-            body: self.kept.clone(),
+            revision: None,
+            body,
+            kept_as,
             received_at: self.now,
             traceparent: envelope
                 .and_then(|envelope| envelope.traceparent.clone())
@@ -395,6 +426,39 @@ impl Door {
             sent_with: None,
         })
     }
+}
+
+impl Door {
+    /// The event as it can be read again: what came in binary mode is kept with the attributes that its headers had.
+    fn whole(&self, envelope: &Envelope) -> (Vec<u8>, KeptAs) {
+        if Glimpse::of(&self.kept).is_event {
+            return (self.kept.clone(), KeptAs::Event);
+        }
+        match serde_json::from_slice(&self.kept) {
+            Ok(data) if self.length == self.kept.len() => {
+                let event = Envelope { data: Data::Json(data), ..envelope.clone() };
+                (event.to_json().to_string().into_bytes(), KeptAs::Event)
+            }
+            Ok(_) | Err(_) => (self.kept.clone(), KeptAs::Nothing),
+        }
+    }
+
+    /// The inbox key of a message in a CRM's own form.
+    fn native_key(&self, crm: &SystemName, id: Option<String>) -> InboxKey {
+        let digest = || format!("{}-{}", envelope::digest(&self.kept), self.length);
+        InboxKey { source: native_source(crm), id: id.unwrap_or_else(digest) }
+    }
+}
+
+/// The `source` of what a CRM says in its own form.
+pub fn native_source(crm: &SystemName) -> String {
+    format!("/crm/{crm}")
+}
+
+/// What makes a ticket that cannot be translated the same one when it comes again, in whatever answer it is read.
+pub fn subject_id(subject: &Subject) -> Option<String> {
+    let ticket = subject.ticket.as_ref()?;
+    Some(subject.event.clone().unwrap_or_else(|| format!("ticket {ticket}")))
 }
 
 fn council_of(data: &Value) -> Option<Council> {

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod app;
 pub mod aside;
+pub mod backlog;
 pub mod bus;
 pub mod cli;
 pub mod clock;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use connectors::ReadFailure;
 use jiff::{SignedDuration, Timestamp};
-use mappings::mapping::{Facts, Reading, System, context};
+use mappings::mapping::{Facts, Poll, Reading, Steps, System, context};
 use serde_json::Value;
 
 use crate::aside;
 use crate::complete::{Listener, Step};
-use crate::ledger::{PollFailure, Way};
+use crate::ledger::{Activity, PollFailure, Way};
 use crate::reconcile;
 
 /// The smallest window that is asked for.
@@ -75,12 +75,17 @@ pub(crate) async fn ask(
         since = until - SEAM;
         until = ends(until);
     }
-    if let Some(gap) = reconcile::gap(position, every, overlap, now) {
+    let gap = reconcile::gap(position, every, overlap, now);
+    if gap.is_some() && is_all_heard(system, steps) {
+        // All since the last poll was asked for. What a list leaves out or tells late, the comparison finds.
+        listener.ledger.tell_gap(&listener.system, None, now).await?;
+    } else if let Some(gap) = gap {
         tracing::warn!(system = %listener.system, gap = %gap, "news may have been missed");
         metrics::counter!("dovetail_poll_gaps_total", "system" => listener.system.to_string()).increment(1);
-        listener.ledger.tell_gap(&listener.system, &gap, now).await?;
+        listener.ledger.tell_gap(&listener.system, Some(&gap), now).await?;
     }
     listener.ledger.advance_poll(&listener.system, now).await?;
+    listener.ledger.end_failure(&listener.system, Activity::News).await?;
     Ok(Step::Done(taken))
 }
 
@@ -98,12 +103,18 @@ impl PollFailure {
 }
 
 async fn fail(listener: &Listener, failure: PollFailure, now: Timestamp) -> anyhow::Result<()> {
-    Ok(listener.ledger.fail_poll(&listener.system, &failure, now).await?)
+    Ok(listener.ledger.keep_failure(&listener.system, Activity::News, &failure, now).await?)
 }
 
 fn longest(every: Duration, overlap: Duration) -> Option<SignedDuration> {
     let ten_times = SignedDuration::try_from(every.saturating_add(overlap).saturating_mul(10)).ok()?;
     Some(ten_times.max(LONGEST))
+}
+
+/// Whether a poll hears all that was missed while it could not be made: its list is always whole, or is asked for since
+/// when news was heard last.
+pub(crate) fn is_all_heard(system: &System, steps: &Steps) -> bool {
+    matches!(&system.poll, Some(Poll::Changed { whole: true, .. })) || steps.begins_at_since()
 }
 
 /// Whether asking for half of the time may help.

@@ -176,6 +176,8 @@ impl Running {
             r#"
 [http]
 listen = "127.0.0.1:{port}"
+[console]
+listen = "127.0.0.1:0"
 [ledger]
 url = "{ledger}"
 [bus]

@@ -66,6 +66,9 @@ fn the_image_is_pinned_runs_without_root_and_is_watched() {
     assert!(user.parse::<u32>().is_ok_and(|id| id > 0), "{path}: USER {user} is a number that is not root's");
     assert!(of("HEALTHCHECK").is_some_and(|check| check.contains("/health/live")));
     assert_eq!(of("ENTRYPOINT"), Some(r#"["dovetail"]"#));
+    // The doors alone: whoever runs the image decides who reaches the pages.
+    assert_eq!(of("EXPOSE"), Some("8080"));
+    assert!(!runtime.iter().any(|(_, rest)| rest.contains("CONSOLE")), "{path} exposes no console");
 }
 
 #[test]

@@ -57,7 +57,10 @@ pub enum Excess {
         line: usize,
     },
     /// Too many values.
-    #[error("the body holds {found} values; expected {limit} at most. Hint: send it in parts")]
+    #[error(
+        "the body holds {found} values; expected {limit} at most. Hint: leave out what is not \
+             needed, send a batch in parts, or raise reading.max_values"
+    )]
     Nodes {
         /// How many there are.
         found: usize,
@@ -124,6 +127,9 @@ fn line_at(text: &str, at: usize) -> usize {
 mod tests {
     use super::*;
 
+    const HINT: &str =
+        "Hint: leave out what is not needed, send a batch in parts, or raise reading.max_values";
+
     const SMALL: Bounds = Bounds { bytes: 200, depth: 3, nodes: 10 };
 
     fn refused(text: &str) -> String {
@@ -139,10 +145,10 @@ mod tests {
             "the body is nested 4 levels deep on line 3; expected 3 at most"
         );
         let many = format!("[{}0]", "0,".repeat(10));
-        assert_eq!(refused(&many), "the body holds 12 values; expected 10 at most. Hint: send it in parts");
+        assert_eq!(refused(&many), format!("the body holds 12 values; expected 10 at most. {HINT}"));
         assert_eq!(
             refused("<a b='1' c='2' d='3' e='4' f='5' g='6' h='7' i='8' j='9' k='0'/>"),
-            "the body holds 11 values; expected 10 at most. Hint: send it in parts"
+            format!("the body holds 11 values; expected 10 at most. {HINT}")
         );
     }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::{json, xml};
+use crate::{json as json_text, xml};
 
 use super::ReadError;
 use super::check::Check;
@@ -23,6 +23,17 @@ pub struct Intake {
     request: Expression,
     harvest: Option<Harvest>,
     xml_lists: Arc<[String]>,
+}
+
+/// Whose ticket a message is about, as far as that can be read, whatever else it lacks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The event's own id.
+    pub event: Option<String>,
+    /// The ticket.
+    pub ticket: Option<String>,
+    /// The council.
+    pub council: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,13 +88,39 @@ impl Intake {
     /// [`ReadError`] when the body cannot be read, or lacks what the mapping requires.
     pub fn translate(&self, body: &str, now: Timestamp) -> Result<(Option<String>, Value), ReadError> {
         let document = match self.format {
-            Format::Json => json::read(body)?,
+            Format::Json => json_text::read(body)?,
             Format::Xml => xml::read(body, &self.xml_lists)?,
         };
         self.understand(document, now)
     }
 
-    /// The same of a ticket that was read out of the CRM, whatever the format of its messages.
+    /// Whose ticket a message is about that cannot be translated, as far as that can be read.
+    pub fn subject(&self, body: &str, now: Timestamp) -> Subject {
+        let document = match self.format {
+            Format::Json => json_text::read(body),
+            Format::Xml => xml::read(body, &self.xml_lists),
+        };
+        document.map_or_else(|_| Subject::default(), |document| self.subject_of(document, now))
+    }
+
+    /// The same of a ticket that was read out of the CRM, or of its item in a list.
+    pub fn subject_of(&self, mut document: Value, now: Timestamp) -> Subject {
+        if let Value::Object(members) = &mut document {
+            members.insert("dovetail".into(), json!({"now": now.to_string()}));
+        }
+        let scope = Scope::over(&document);
+        let text = |expression: &Expression| {
+            let text = expression.text(scope, &mut Trail::default()).ok()??;
+            Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+        };
+        Subject {
+            event: self.event.as_ref().and_then(text),
+            ticket: self.request.member("ticket").and_then(text),
+            council: self.request.member("council").and_then(text),
+        }
+    }
+
+    /// Translates a ticket that was read out of the CRM, whatever the format of its messages.
     ///
     /// # Errors
     /// [`ReadError`] when it lacks what the mapping requires.
@@ -143,6 +180,20 @@ mod tests {
         let body = "<N xmlns='u'><ID> e1 </ID><NO>5</NO></N>";
         assert_eq!(translate(&xml, body), Ok((Some("e1".into()), json!({"ticket": "5"}))));
         assert_eq!(translate(&xml, "<N/>"), Ok((None, json!({}))));
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_translated_tells_whose_ticket_it_is_about() {
+        let json = intake(
+            "{format: json, event: {template: \"rt-{$.id}\"}, request: {ticket: {from: $.id, as: string}, \
+             council: {from: $.council, default: harlow}, summary: {from: $.Subject, required: true}}}",
+        );
+        let now = Timestamp::from_second(0).expect("valid");
+        assert!(json.translate(r#"{"id": 7}"#, now).is_err());
+        let known = |text: &str| Some(text.to_owned());
+        let subject = Subject { event: known("rt-7"), ticket: known("7"), council: known("harlow") };
+        assert_eq!(json.subject(r#"{"id": 7}"#, now), subject);
+        assert_eq!(json.subject("nonsense", now), Subject::default());
     }
 
     #[test]

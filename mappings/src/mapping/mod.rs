@@ -71,7 +71,7 @@ pub use finding::{Finding, Severity, nearest};
 pub use harvest::Harvest;
 pub use in_use::Unrouted;
 pub use inquiry::StatusQuery;
-pub use intake::Intake;
+pub use intake::{Intake, Subject};
 pub use limits::{BreakerRule, Limits, Rate};
 pub use lint::lint;
 pub use reading::{BadItem, Reading};

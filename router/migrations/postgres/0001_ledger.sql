@@ -15,7 +15,8 @@ create table inbox (
     primary key (council, source, id)
 );
 
--- Deliveries that could not be understood or routed.
+-- Deliveries that could not be understood or routed: by which name people call them, what those of one cause have in
+-- common, how the body can be read again, and how a person is rid of them.
 create table refusals (
     council text collate "C" not null,
     source text collate "C" not null,
@@ -27,9 +28,28 @@ create table refusals (
     received_at bigint not null,
     traceparent text,
     sent_with text,
+    name text collate "C" not null,
+    cause text collate "C" not null,
+    revision text,
+    kept_as text not null,
+    settled_at bigint,
+    settled text,
     primary key (council, source, id)
 );
-create index refusals_by_time on refusals (received_at);
+create index refusals_open on refusals (received_at, name) where settled_at is null;
+create index refusals_by_name on refusals (name);
+create index refusals_by_key on refusals (source, id);
+create index refusals_of_ticket on refusals (ticket) where ticket is not null and settled_at is null;
+
+-- Append-only: who dismissed a problem, or had it tried again, and why.
+create table problem_changes (
+    name text collate "C" not null,
+    at bigint not null,
+    change text not null,
+    person text not null,
+    reason text not null,
+    primary key (name, at, change)
+);
 
 -- One row an opening of a ticket.
 create table requests (
@@ -233,11 +253,13 @@ create table completions (
     state text collate "C" not null,
     council text collate "C",
     request text collate "C",
+    dismissed_at bigint,
     primary key (system, key)
 );
 create index completions_of_request on completions (council, request) where request is not null;
 create index completions_waiting_job on completions (system, job) where state = 'waiting' and job is not null;
 create index completions_waiting_reference on completions (system, reference) where state = 'waiting';
+create index completions_held on completions (received_at) where state = 'held' and dismissed_at is null;
 
 -- Jobs and references of systems that belong to a piece of work because a person said so.
 create table links (
@@ -254,16 +276,25 @@ create table links (
 );
 create index links_by_ticket on links (system, ticket);
 
--- How far each system has been polled, from its first turn on, and since when its polls fail.
+-- How far each system has been polled, from its first turn on, and when its last turn was.
 create table polls (
     system text collate "C" not null,
     position bigint not null,
-    next_at bigint not null,
+    turn_at bigint not null,
     succeeded bigint not null default 0,
-    failing_since bigint,
-    failure text,
-    lasting bigint not null default 0,
     primary key (system)
+);
+
+-- What is asked of systems again and again and failed the last time: since when, how often, and why.
+create table failures (
+    system text collate "C" not null,
+    activity text collate "C" not null,
+    since bigint not null,
+    last_at bigint not null,
+    times bigint not null,
+    reason text not null,
+    lasting bigint not null,
+    primary key (system, activity)
 );
 
 -- When each system is asked about its open jobs next, who does it now, and what the last time came to.

@@ -15,7 +15,8 @@ create table inbox (
     primary key (council, source, id)
 ) strict, without rowid;
 
--- Deliveries that could not be understood or routed.
+-- Deliveries that could not be understood or routed: by which name people call them, what those of one cause have in
+-- common, how the body can be read again, and how a person is rid of them.
 create table refusals (
     council text not null,
     source text not null,
@@ -27,9 +28,28 @@ create table refusals (
     received_at integer not null,
     traceparent text,
     sent_with text,
+    name text not null,
+    cause text not null,
+    revision text,
+    kept_as text not null,
+    settled_at integer,
+    settled text,
     primary key (council, source, id)
 ) strict;
-create index refusals_by_time on refusals (received_at);
+create index refusals_open on refusals (received_at, name) where settled_at is null;
+create index refusals_by_name on refusals (name);
+create index refusals_by_key on refusals (source, id);
+create index refusals_of_ticket on refusals (ticket) where ticket is not null and settled_at is null;
+
+-- Append-only: who dismissed a problem, or had it tried again, and why.
+create table problem_changes (
+    name text not null,
+    at integer not null,
+    change text not null,
+    person text not null,
+    reason text not null,
+    primary key (name, at, change)
+) strict, without rowid;
 
 -- One row an opening of a ticket.
 create table requests (
@@ -232,11 +252,13 @@ create table completions (
     state text not null,
     council text,
     request text,
+    dismissed_at integer,
     primary key (system, key)
 ) strict;
 create index completions_of_request on completions (council, request) where request is not null;
 create index completions_waiting_job on completions (system, job) where state = 'waiting' and job is not null;
 create index completions_waiting_reference on completions (system, reference) where state = 'waiting';
+create index completions_held on completions (received_at) where state = 'held' and dismissed_at is null;
 
 -- Jobs and references of systems that belong to a piece of work because a person said so.
 create table links (
@@ -253,16 +275,25 @@ create table links (
 ) strict, without rowid;
 create index links_by_ticket on links (system, ticket);
 
--- How far each system has been polled, from its first turn on, and since when its polls fail.
+-- How far each system has been polled, from its first turn on, and when its last turn was.
 create table polls (
     system text not null,
     position integer not null,
-    next_at integer not null,
+    turn_at integer not null,
     succeeded integer not null default 0,
-    failing_since integer,
-    failure text,
-    lasting integer not null default 0,
     primary key (system)
+) strict, without rowid;
+
+-- What is asked of systems again and again and failed the last time: since when, how often, and why.
+create table failures (
+    system text not null,
+    activity text not null,
+    since integer not null,
+    last_at integer not null,
+    times integer not null,
+    reason text not null,
+    lasting integer not null,
+    primary key (system, activity)
 ) strict, without rowid;
 
 -- When each system is asked about its open jobs next, who does it now, and what the last time came to.

@@ -24,6 +24,9 @@ pub struct Readiness {
     pub events: Option<String>,
     /// The systems that take no calls for now, and why in a word. None of them makes the router unready.
     pub systems: BTreeMap<String, &'static str>,
+    /// What is asked of systems again and again and fails, a phrase each. Other work goes on, and neither a restart nor
+    /// another router mends a system that does not answer: it is told and makes nobody unready.
+    pub failing: Vec<String>,
     /// How many messages the broker has set aside. They wait for a person and keep nothing else from going on.
     pub dead_letters: u64,
     /// The process is stopping.
@@ -53,7 +56,7 @@ async fn ready(State((readiness, crowds)): State<(watch::Receiver<Readiness>, Cr
     let body = json!({
         "ready": ready, "ledger": part(&now.ledger), "bus": part(&now.bus), "events": part(&now.events),
         "dead_letters": now.dead_letters, "stopping": now.stopping, "systems": now.systems,
-        "limits_reached": crowds.limits_reached(),
+        "limits_reached": crowds.limits_reached(), "failing": now.failing,
     });
     (status, Json(body)).into_response()
 }

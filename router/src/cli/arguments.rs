@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use mappings::domain::{Council, Disposition, Operation, RequestState, SystemName, Ticket};
 
 use super::means::Means;
-use super::{Described, Grouped, replay, span, words};
+use super::{Described, Grouped, most, replay, span, words};
 use crate::config;
 
 /// Options of `serve`.
@@ -21,7 +21,7 @@ pub struct CheckArgs {}
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
     /// How many requests to send
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true)]
     pub requests: u32,
     /// End when every ticket is settled; without it, the console stays up until Ctrl-C
     #[arg(long)]
@@ -33,7 +33,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
     /// Number that makes a run repeatable
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ pub struct SimArgs {
     /// Which back office: housing, revenues, waste, partner or crm
     pub system: SystemName,
     /// Port to listen on; 0 takes a free one and prints it
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    #[arg(long, value_name = "PORT", default_value_t = 0, allow_negative_numbers = true)]
     pub port: u16,
     /// Where to report completions, for example http://localhost:8080/callbacks/waste
     #[arg(long, value_name = "URL")]
@@ -52,7 +52,7 @@ pub struct SimArgs {
     #[arg(long = "fault", value_name = "NAME=VALUE")]
     pub faults: Vec<String>,
     /// Number that makes a run repeatable
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Of partner: speak Open311 GeoReport v2 and no more, without service request updates
     #[arg(long)]
@@ -136,7 +136,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "STATE", value_parser = words::<RequestState>(RequestState::ALL.iter().map(|word| word.as_str())))]
     pub state: Option<RequestState>,
     /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = most, allow_negative_numbers = true)]
     pub most: usize,
 }
 
@@ -206,24 +206,13 @@ pub struct OwnerArgs {
     pub council: Option<Council>,
 }
 
-/// Options of `problems`.
-#[derive(Debug, Clone, Args)]
-pub struct ProblemsArgs {
-    /// Where the ledger is.
-    #[command(flatten)]
-    pub ledger: LedgerArgs,
-    /// How many of each kind at most
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub most: usize,
-}
-
 /// What can be done with what the broker has set aside.
 #[derive(Debug, Clone, Subcommand)]
 pub enum DeadCommand {
     /// What there is, and why
     List {
         /// How many at most
-        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = most, allow_negative_numbers = true)]
         most: usize,
     },
     /// One message with its headers and its body

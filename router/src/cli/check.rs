@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use connectors::Connector;
-use mappings::mapping::address;
+use mappings::mapping::{Auth, System, Verify, address};
 use serde_json::json;
 
 use super::{Exit, Shown};
@@ -54,6 +54,8 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
             result,
         });
     }
+    let untried =
+        not_tried(&config, catalogue.iter().flat_map(|catalogue| catalogue.systems()).map(AsRef::as_ref));
     for system in catalogue.iter().flat_map(|catalogue| catalogue.systems()) {
         let result = match Connector::new(system) {
             Ok(connector) => tokio::time::timeout(PATIENCE, connector.reach())
@@ -78,7 +80,61 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
         }
     }
     let weaknesses = catalogue.map(|catalogue| secrets::weaknesses(&config, &catalogue)).unwrap_or_default();
-    Ok(shown(&reached, &weaknesses))
+    Ok(shown(&reached, &weaknesses, &untried))
+}
+
+/// What is not tried, since trying it would change something or lies beyond this machine; a sentence each.
+fn not_tried<'s>(config: &Config, systems: impl Iterator<Item = &'s System>) -> Vec<String> {
+    let mut untried = vec!["That the ledger's database has room, and is backed up.".to_owned()];
+    if config.has_bus() {
+        let exchange = &config.bus.settings().topology.events;
+        untried.push(format!(
+            "What the user may do at the broker: nothing is declared, consumed or published. Whether somebody hears what \
+             goes to {exchange} is told by /health/ready when the router runs."
+        ));
+    }
+    for system in systems {
+        let name = &system.name;
+        match &system.connection.auth {
+            Auth::None => {}
+            Auth::OAuth2(_) => untried.push(format!(
+                "{name}: what the access token is good for. It was fetched, and not used for a call."
+            )),
+            Auth::Basic { .. }
+            | Auth::Bearer(_)
+            | Auth::Token(_)
+            | Auth::ApiKey { .. }
+            | Auth::WsSecurity { .. } => {
+                untried.push(format!(
+                    "{name}: its credentials, and any of its calls. Only the server's address was asked; that it answered \
+                     says nothing of whether it takes them."
+                ));
+            }
+        }
+        if let Some(webhook) = &system.webhook {
+            let proof = match webhook.verify {
+                Verify::None => ". It need not prove who it is",
+                Verify::SharedSecret { .. }
+                | Verify::Basic { .. }
+                | Verify::HmacSha256 { .. }
+                | Verify::StandardWebhooks { .. } => ", and that its proof of who it is agrees with ours",
+            };
+            untried.push(format!(
+                "{name}: that it can call {} on {} through firewalls and proxies{proof}.",
+                webhook.path, config.http.listen
+            ));
+        }
+        match &system.files {
+            None => {}
+            Some(files) if files.folder.is_none() => untried.push(format!(
+                "{name}: its files. The variable that names their folder is not set, so none are taken."
+            )),
+            Some(_) => untried.push(format!(
+                "{name}: that its files can be moved within their folder, and receipts written."
+            )),
+        }
+    }
+    untried
 }
 
 async fn ledger(config: &Config) -> Reached {
@@ -97,7 +153,7 @@ async fn ledger(config: &Config) -> Reached {
     Reached { part: "ledger".into(), address: config::without_password(&config.ledger.url), result }
 }
 
-fn shown(reached: &[Reached], weaknesses: &[String]) -> Shown {
+fn shown(reached: &[Reached], weaknesses: &[String], untried: &[String]) -> Shown {
     let mut text = String::new();
     let mut parts = Vec::new();
     for Reached { part, address, result } in reached {
@@ -111,7 +167,45 @@ fn shown(reached: &[Reached], weaknesses: &[String]) -> Shown {
     for weakness in weaknesses {
         text += &format!("weak  {weakness}\n");
     }
+    if !untried.is_empty() {
+        text.push_str("\nNot tried:\n");
+    }
+    for sentence in untried {
+        text += &format!("  {sentence}\n");
+    }
     let all = reached.iter().all(|reached| reached.result.is_ok());
     let exit = if all { Exit::Ok } else { Exit::NotOk };
-    Shown { text, json: json!({"reached": all, "parts": parts, "weaknesses": weaknesses}), exit }
+    Shown {
+        text,
+        json: json!({"reached": all, "parts": parts, "weaknesses": weaknesses, "not_tried": untried}),
+        exit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::{self, placeholder};
+
+    #[test]
+    fn what_was_not_tried_is_said_of_each_part() {
+        let sources = library::read(None).expect("the shipped mappings");
+        let catalogue = library::compile(&sources, &placeholder).expect("compiled");
+        let mut config = Config::defaults().expect("defaults");
+        let systems = || catalogue.systems().map(AsRef::as_ref);
+        let without = not_tried(&config, systems()).join("\n");
+        assert!(!without.contains("the broker"), "{without}");
+        config.bus.url = "amqp://localhost".to_owned();
+        let untried = not_tried(&config, systems());
+        let shown = shown(&[], &[], &untried);
+        for words in [
+            "What the user may do at the broker",
+            "waste: its credentials, and any of its calls.",
+            "waste: that it can call /callbacks/waste on",
+            "files",
+        ] {
+            assert!(shown.text.contains(words), "{words} is not in {}", shown.text);
+        }
+        assert_eq!(shown.json["not_tried"].as_array().map(Vec::len), Some(untried.len()));
+    }
 }

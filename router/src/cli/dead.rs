@@ -14,7 +14,7 @@ use crate::bus::{Client, DeadLetter, DeadLetters, Topology};
 use crate::config::Config;
 use crate::envelope::{self, Glimpse};
 use crate::intake::KEPT_BODY;
-use crate::ledger::{InboxKey, Refusal};
+use crate::ledger::{InboxKey, KeptAs, Refusal};
 use crate::unpack;
 
 /// How much of its digest names a message.
@@ -79,9 +79,13 @@ async fn list(letters: &DeadLetters<'_>, topology: &Topology, most: usize) -> an
         ["ID", "QUEUE", "WHY", "BYTES", "TICKET"],
         rows.iter().map(|row| keys.map(|key| word(row, key))),
     );
+    let listed = match u64::try_from(rows.len()) {
+        Ok(listed) if listed < count => format!(", of which {listed} are listed; --most lists more"),
+        Ok(_) | Err(_) => String::new(),
+    };
     let _ = writeln!(
         text,
-        "\n{count} in {}.\n  to read one: dovetail dead show ID\n  to have it delivered again: dovetail dead return ID\n  \
+        "\n{count} in {}{listed}.\n  to read one: dovetail dead show ID\n  to have it delivered again: dovetail dead return ID\n  \
          to drop it, with a record of it in the ledger: dovetail dead drop ID --because WHY",
         topology.dead
     );
@@ -133,7 +137,7 @@ async fn give_back(letters: &DeadLetters<'_>, args: &DeadArgs) -> anyhow::Result
             )
         })?;
     }
-    Ok(done("returned", "They are delivered again.", &found))
+    Ok(done("returned", ("It is delivered again.", "They are delivered again."), &found))
 }
 
 /// Drops messages, each when the ledger has it as refused.
@@ -166,6 +170,8 @@ async fn take_away(
                 args.because
             )
             .into(),
+            revision: None,
+            kept_as: KeptAs::Nothing,
             body: unpack::beginning(&letter.body, None, KEPT_BODY).into_owned(),
             received_at: ledger.now().await?,
             traceparent: None,
@@ -177,7 +183,9 @@ async fn take_away(
         }
         letters.take_away(letter).await?;
     }
-    Ok(done("dropped", "What each held stands under dovetail problems.", &found))
+    let then =
+        ("What it held stands under dovetail problems.", "What each held stands under dovetail problems.");
+    Ok(done("dropped", then, &found))
 }
 
 /// The messages that are named.
@@ -226,8 +234,12 @@ fn judge(ids: &[String], digests: &[String]) -> Option<Shown> {
     })
 }
 
-fn done(word: &str, then: &str, letters: &[DeadLetter]) -> Shown {
-    let then = if letters.is_empty() { "There was nothing." } else { then };
+fn done(word: &str, (of_one, of_all): (&str, &str), letters: &[DeadLetter]) -> Shown {
+    let then = match letters.len() {
+        0 => "There was nothing.",
+        1 => of_one,
+        _ => of_all,
+    };
     Shown {
         text: format!("{} {word}. {then}\n", letters.len()),
         json: json!({word: letters.iter().map(line).collect::<Vec<_>>()}),

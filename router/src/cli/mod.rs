@@ -45,6 +45,7 @@ use open::Books;
 pub use arguments::*;
 pub use exit::{Exit, Mistake, report};
 pub use means::Means;
+pub use problems::{AboutArgs, DismissArgs, ProblemsArgs, ProblemsCommand, RetryArgs, ShowProblemArgs};
 pub use report::Grouped;
 pub use schema::Described;
 pub use show::Shown;
@@ -141,7 +142,7 @@ pub enum Command {
     /// Say who owns a ticket's work from now on
     #[command(subcommand)]
     Handover(HandoverCommand),
-    /// List what waits for a person: held, parked, not understood
+    /// List what waits for a person: held, parked, not understood; read it, have it read again, or dismiss it
     Problems(ProblemsArgs),
     /// Read, return or drop what the broker has set aside
     #[command(subcommand)]
@@ -216,12 +217,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let now = ledger.now().await?;
             tickets::stop(&args, &*ledger, now).await?
         }
-        Command::Problems(args) => {
-            let config = config()?;
-            let Books { ledger, catalogue } = open::open(&args.ledger, &config).await?;
-            let now = ledger.now().await?;
-            problems::list(&args, &*ledger, &catalogue, now, dead::count(&config).await).await?
-        }
+        Command::Problems(args) => problems::run(args, &config()?).await?,
         Command::Dead(command) => dead::run(command, &config()?).await?,
         Command::System(SystemCommand::List(args)) => {
             let Books { ledger, catalogue } = open::open(&args, &config()?).await?;
@@ -313,6 +309,12 @@ where
     PossibleValuesParser::new(known).try_map(|word| word.parse::<T>())
 }
 
+/// How many of something are listed at most.
+fn most(text: &str) -> Result<usize, String> {
+    let expected = || "expected a whole number from 1 up, for example 50".to_owned();
+    text.parse().ok().filter(|most| *most > 0).ok_or_else(expected)
+}
+
 fn span(text: &str) -> Result<config::Span, String> {
     config::Span::try_from(text.to_owned())
 }
@@ -331,6 +333,22 @@ mod tests {
         for shell in <clap_complete::Shell as ValueEnum>::value_variants() {
             let shown = completions(CompletionsArgs { shell: *shell });
             assert!(shown.text.contains("topology"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_is_refused_with_what_is_expected() {
+        for arguments in
+            [["problems", "--most", "-1"], ["problems", "--most", "0"], ["problems", "--most", "x"]]
+        {
+            let arguments = ["dovetail"].iter().chain(&arguments);
+            let error = Cli::try_parse_from(arguments).expect_err("refused").to_string();
+            assert!(error.contains("expected a whole number from 1 up, for example 50"), "{error}");
+        }
+        for arguments in [&["dead", "list", "--most", "-1"][..], &["tickets", "list", "--most", "-1"]] {
+            let arguments = ["dovetail"].iter().chain(arguments);
+            let error = Cli::try_parse_from(arguments).expect_err("refused").to_string();
+            assert!(error.contains("invalid value '-1' for '--most <N>'"), "{error}");
         }
     }
 

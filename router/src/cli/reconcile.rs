@@ -147,7 +147,8 @@ fn needs_somebody(step: &Step) -> bool {
 
 /// The numbers, in a sentence without its full stop.
 fn told(report: &Report, preview: bool) -> String {
-    let mut parts = vec![format!("asked about {} open jobs", report.asked())];
+    let jobs = if report.asked() == 1 { "job" } else { "jobs" };
+    let mut parts = vec![format!("asked about {} open {jobs}", report.asked())];
     for (verdict, count) in &report.counts {
         let words = match verdict {
             Verdict::Agreed => "are open there, too",

@@ -1,7 +1,9 @@
 //! `dovetail resolve`: a person's decision about one ticket.
 
 use jiff::Timestamp;
-use mappings::domain::{Council, Disposition, Job, SystemName, Ticket};
+use mappings::domain::{
+    Council, Disposition, HandoverState, Job, ParkClass, RequestState, SystemName, Ticket,
+};
 use mappings::mapping::{Catalogue, Meaning};
 use serde_json::json;
 
@@ -12,7 +14,7 @@ use super::{DecisionArgs, Exit, Mistake, ResolveArgs, Shown};
 use crate::closing::{self, Closure, Grounds};
 use crate::config;
 use crate::ledger::{
-    Choice, History, Ledger, Lessee, Person, Resolution, Resolved, SeenTicket, Selection, Stuck,
+    Choice, Handover, History, Ledger, Lessee, Person, Resolution, Resolved, SeenTicket, Selection, Stuck,
 };
 
 /// Has the ledger write the decision.
@@ -47,8 +49,9 @@ pub(super) async fn at(
     let resolution =
         Resolution { council: line.council.clone(), request: line.request, person, at: now, choice };
     let pasted = pasted(args, &resolution.choice);
+    let again = tried_again(args, &resolution.choice, &history);
     match ledger.resolve(&[resolution], lessee).await?.replies.pop() {
-        Some(Ok(Resolved::Written)) => Ok(with_line(done(args, &line.council), pasted)),
+        Some(Ok(Resolved::Written)) => Ok(with_line(done(args, &line.council, again), pasted)),
         Some(Ok(Resolved::Refused(reason))) => Ok(not_done(args, &reason)),
         Some(Err(unwritable)) => Err(unwritable.into()),
         None => anyhow::bail!("the ledger said nothing"),
@@ -107,6 +110,11 @@ async fn choice(
     }
     let seen = SeenTicket { state: line.state, reason: line.reason.clone() };
     if let Some(disposition) = decision.close {
+        if line.state == RequestState::Closing
+            && let Some(closure) = history.handovers.iter().rfind(|handover| handover.closure)
+        {
+            return closing_again(args, closure, history, &*books.ledger).await;
+        }
         let say = args.say.clone().unwrap_or_else(|| closing::plain(disposition).to_owned());
         let crm = books.catalogue.crm_of(&line.council).cloned();
         let closure =
@@ -136,6 +144,56 @@ async fn choice(
         .into());
     }
     Ok(Ok(Choice::WasDone { seen: stuck.seen(), job }))
+}
+
+/// What it means to close a ticket whose closure is decided and has not been taken by the CRM: where the CRM refused it or
+/// could not be reached, it is tried again.
+async fn closing_again(
+    args: &ResolveArgs,
+    closure: &Handover,
+    history: &History,
+    ledger: &dyn Ledger,
+) -> anyhow::Result<Result<Choice, String>> {
+    let system = &closure.system;
+    let as_decided = history.line.disposition;
+    let decided = as_decided.map_or("ended", |disposition| disposition.as_str());
+    match closure.state {
+        HandoverState::Due => {
+            return Ok(Err(format!(
+                "that it closes as {decided} is decided, and {system} is told so; if that fails, it is tried again by \
+                 itself"
+            )));
+        }
+        HandoverState::Awaiting | HandoverState::Ended => return Ok(Err("it is closed already".to_owned())),
+        HandoverState::Parked => {}
+    }
+    let reason = closure.reason.as_deref().unwrap_or("no reason was kept");
+    let ways = "with --send-again in place of --close the closure is tried again; with --was-done, somebody has closed \
+                the ticket there by hand";
+    if closure.class == Some(ParkClass::Uncertain) {
+        return Ok(Err(format!("{system} may have closed it already ({reason}). Look there: {ways}")));
+    }
+    let other = args.say.is_some() || args.reason.is_some() || as_decided != args.choice.close;
+    if other {
+        return Ok(Err(format!(
+            "it was decided before that it closes as {decided}, and {system} did not take that: {reason}. That cannot be \
+             decided anew: {ways}"
+        )));
+    }
+    let stuck = only_stuck(args, history, ledger).await?;
+    Ok(stuck.map(|stuck| Choice::SendAgain { seen: stuck.seen() }))
+}
+
+/// What is said where a closure that was not taken is tried again.
+fn tried_again(args: &ResolveArgs, choice: &Choice, history: &History) -> Option<String> {
+    let disposition = args.choice.close?;
+    let Choice::SendAgain { seen } = choice else { return None };
+    let closure = history.handovers.iter().find(|handover| handover.id == seen.handover);
+    let reason = closure.and_then(|closure| closure.reason.as_deref()).unwrap_or("no reason was kept");
+    Some(format!(
+        "that it closes as {disposition} was decided before, and {} did not take that: {reason}. It is tried again now",
+        seen.system
+    ))
 }
 
 /// The word that is meant, with what it means.
@@ -220,8 +278,12 @@ fn decided(args: &ResolveArgs) -> (&'static str, String) {
     }
 }
 
-fn done(args: &ResolveArgs, council: &Council) -> Shown {
+fn done(args: &ResolveArgs, council: &Council, tried_again: Option<String>) -> Shown {
     let (word, text) = decided(args);
+    let (word, text) = match tried_again {
+        Some(text) => ("send_again", text),
+        None => (word, text),
+    };
     Shown {
         text: format!("{}: {text}.\n", args.ticket),
         json: json!({"ticket": args.ticket.as_str(), "council": council.as_str(), "decision": word,
@@ -258,12 +320,11 @@ fn not_done(args: &ResolveArgs, reason: &str) -> Shown {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-    use mappings::domain::{ParkClass, RequestState};
-
     use super::*;
     use crate::cli::{Cli, Command, open};
     use crate::console::tests::seed::Seed;
+    use crate::ledger::Next;
+    use clap::Parser as _;
 
     async fn resolved(seed: &Seed, arguments: &[&str]) -> anyhow::Result<Shown> {
         let fixed = ["--because", "I called them", "--by", "jo"];
@@ -288,7 +349,50 @@ mod tests {
         assert_eq!(known.say.as_deref(), Some("We are not able to do this work."));
         let again = resolved(&seed, &["CRM-4", "--close", "declined"]).await.expect("shown");
         assert_eq!(again.exit, Exit::NotOk);
-        assert!(again.text.ends_with("it is closed already. Nothing was changed.\n"), "{}", again.text);
+        assert!(
+            again.text.contains("that it closes as declined is decided, and crm is told so"),
+            "{}",
+            again.text
+        );
+    }
+
+    /// A ticket whose closure the CRM did not take.
+    async fn not_taken(seed: &Seed, class: ParkClass) {
+        seed.delivered("harlow", "CRM-30", "3030").await;
+        let (_, mut work) = seed.heard("3030", "Completed", None).await;
+        let next = Next::Park { class, reason: "answered 403: no permission to resolve".to_owned() };
+        seed.settled(work.remove(0), "rejected", Some("answered 403"), next).await;
+    }
+
+    #[tokio::test]
+    async fn a_closure_that_the_crm_refused_is_tried_again_by_closing_once_more() {
+        let seed = Seed::town().await;
+        not_taken(&seed, ParkClass::Refused).await;
+        let other = resolved(&seed, &["CRM-30", "--close", "declined"]).await.expect("shown");
+        assert_eq!(other.exit, Exit::NotOk);
+        assert!(
+            other.text.contains(
+                "decided before that it closes as completed, and crm did not take that: answered 403"
+            )
+        );
+        assert!(other.text.contains("--send-again"), "{}", other.text);
+        let again = resolved(&seed, &["CRM-30", "--close", "completed"]).await.expect("shown");
+        assert_eq!(again.exit, Exit::Ok, "{}", again.text);
+        assert!(again.text.ends_with("no permission to resolve. It is tried again now.\n"), "{}", again.text);
+        let known = history(&seed, "CRM-30").await;
+        let closure = known.handovers.iter().find(|handover| handover.closure).expect("a closure");
+        assert_eq!((known.line.state, closure.state), (RequestState::Closing, HandoverState::Due));
+    }
+
+    #[tokio::test]
+    async fn a_closure_that_may_have_been_taken_is_not_tried_again_without_a_look() {
+        let seed = Seed::town().await;
+        not_taken(&seed, ParkClass::Uncertain).await;
+        let shown = resolved(&seed, &["CRM-30", "--close", "completed"]).await.expect("shown");
+        assert_eq!(shown.exit, Exit::NotOk);
+        assert!(shown.text.contains("crm may have closed it already") && shown.text.contains("--was-done"));
+        let closed = resolved(&seed, &["CRM-1", "--close", "completed"]).await.expect("shown");
+        assert!(closed.text.ends_with("it is closed already. Nothing was changed.\n"), "{}", closed.text);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::columns::columns;
 use super::{Exit, Mistake, PauseArgs, ResumeArgs, Shown};
 use crate::config;
-use crate::ledger::{Asked, Ledger, Switch, SystemChange};
+use crate::ledger::{Asked, Failing, Ledger, Switch, SystemChange};
 use crate::timeline::{Halted, halted, inquired, when};
 
 /// Changes of how systems stand that are shown.
@@ -39,10 +39,11 @@ pub(super) async fn list(
     });
     let mut text = columns(["SYSTEM", "STANDS", "WHY"], rows);
     if !inquired.is_empty() {
-        text.push_str("\nThe open jobs:\n");
+        text.push_str("\nWhat they are asked for, and how their open jobs compared:\n");
     }
     for inquired in &inquired {
-        let _ = writeln!(text, "  {}: {}", inquired.system, inquired.text);
+        let told = if inquired.text.is_empty() { "not compared yet" } else { &inquired.text };
+        let _ = writeln!(text, "  {}: {told}", inquired.system);
         for attention in &inquired.attention {
             let _ = writeln!(text, "    {attention}");
         }
@@ -66,6 +67,7 @@ pub(super) async fn list(
                 "why": halted.map(|halted| &halted.text),
                 "polled_to": asked.and_then(|asked| asked.polled_to).map(|at| at.to_string()),
                 "open_jobs": asked.map(open_jobs),
+                "failing": asked.map(failing).unwrap_or_default(),
             })
         })
         .collect();
@@ -164,6 +166,17 @@ fn open_jobs(asked: &Asked) -> Value {
     })
 }
 
+/// What is asked of a system again and again, and failed the last time.
+fn failing(asked: &Asked) -> Vec<Value> {
+    let json = |one: &Failing| {
+        json!({
+            "activity": one.activity.as_str(), "since": one.since.to_string(), "last_at": one.last_at.to_string(),
+            "times": one.times, "reason": one.failure.reason, "lasting": one.failure.lasting,
+        })
+    };
+    asked.failing.iter().map(json).collect()
+}
+
 fn change_json(change: &SystemChange) -> Value {
     json!({
         "system": change.system.as_str(),
@@ -178,6 +191,7 @@ fn change_json(change: &SystemChange) -> Value {
 mod tests {
     use super::*;
     use crate::console::tests::seed::{Seed, at};
+    use crate::ledger::{Activity, PollFailure};
 
     fn waste() -> SystemName {
         SystemName::parse("waste").expect("a system")
@@ -217,6 +231,26 @@ mod tests {
         assert_eq!((resumed.text.as_str(), &resumed.json["stands"]), ("It takes calls.\n", &json!("open")));
         let again = resume(args(), ledger, catalogue, at(9)).await.expect("no change");
         assert_eq!(again.text, "waste was not paused. It takes calls.\n");
+    }
+
+    #[tokio::test]
+    async fn what_fails_for_the_second_time_is_listed_with_its_system() {
+        let seed = Seed::new().await;
+        let failure = PollFailure { reason: "answered 503".into(), lasting: false };
+        let listed = async || list(&*seed.ledger, &seed.catalogue, at(30)).await.expect("a list");
+        seed.ledger.keep_failure(&waste(), Activity::Files, &failure, at(5)).await.expect("kept");
+        assert!(!listed().await.text.contains("503"), "the first time it may come right by itself");
+        seed.ledger.keep_failure(&waste(), Activity::Files, &failure, at(9)).await.expect("kept");
+        let shown = listed().await;
+        let told = "    The files of Environmental services could not all be taken since Monday 23 November 2026, 09:05 \
+                    (2 times). The last answer: answered 503.";
+        assert!(shown.text.contains(told), "{}", shown.text);
+        let systems = shown.json["systems"].as_array().expect("systems");
+        let waste = systems.iter().find(|system| system["system"] == "waste").expect("waste");
+        assert_eq!(
+            (&waste["failing"][0]["activity"], &waste["failing"][0]["times"]),
+            (&json!("files"), &json!(2))
+        );
     }
 
     #[tokio::test]

@@ -25,9 +25,12 @@ pub(super) async fn list(
     ledger: &dyn Ledger,
     catalogue: &Catalogue,
 ) -> anyhow::Result<Shown> {
-    let filter =
-        Filter { council: args.council.clone(), state: args.state, most: args.most, ..Filter::default() };
-    let lines = ledger.tickets(&filter).await?;
+    // One more than is listed tells whether that is all.
+    let most = args.most.saturating_add(1);
+    let filter = Filter { council: args.council.clone(), state: args.state, most, ..Filter::default() };
+    let mut lines = ledger.tickets(&filter).await?;
+    let more = lines.len() > args.most;
+    lines.truncate(args.most);
     let rows = lines.iter().map(|line| {
         [
             line.ticket.to_string(),
@@ -37,14 +40,21 @@ pub(super) async fn list(
             words::standing(line),
         ]
     });
-    let text = if lines.is_empty() {
+    let mut text = if lines.is_empty() {
         "There are no such tickets.\n".to_owned()
     } else {
         columns(["TICKET", "COUNCIL", "ASKED FOR", "CAME IN", "WHERE IT STANDS"], rows)
     };
+    if more {
+        let _ = writeln!(
+            text,
+            "\nThere are more: the newest {} are listed. --most lists more of them, --state and --council fewer.",
+            args.most
+        );
+    }
     Ok(Shown {
         text,
-        json: json!({"tickets": lines.iter().map(line_json).collect::<Vec<_>>()}),
+        json: json!({"tickets": lines.iter().map(line_json).collect::<Vec<_>>(), "more": more}),
         exit: Exit::Ok,
     })
 }
@@ -289,6 +299,10 @@ mod tests {
         assert_eq!(all.json["tickets"][0]["ticket"], "CRM/8 #é");
         let held = tickets(&seed, &["list", "--state", "held"]).await.expect("listed");
         assert_eq!(held.json["tickets"].as_array().map(Vec::len), Some(1), "{}", held.text);
+        assert_eq!(all.json["more"], false);
+        let some = tickets(&seed, &["list", "--most", "2"]).await.expect("listed");
+        assert_eq!(some.json["tickets"].as_array().map(Vec::len), Some(2));
+        assert!(some.text.ends_with("There are more: the newest 2 are listed. --most lists more of them, --state and --council fewer.\n"));
         let none = tickets(&seed, &["list", "--council", "nowhere"]).await.expect("listed");
         assert_eq!(none.text, "There are no such tickets.\n");
     }

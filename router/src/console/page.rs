@@ -102,21 +102,46 @@ pub(super) struct Problems {
     /// What is amiss with how systems are asked, a sentence each.
     pub(super) attention: Vec<String>,
     pub(super) orphans: Vec<Orphan>,
-    /// Systems that tell of much work that nobody ordered.
-    pub(super) many: Vec<Many>,
+    pub(super) contradictions: Vec<Contradiction>,
     pub(super) early: Vec<Early>,
     pub(super) refused: Vec<Refused>,
-    pub(super) most: usize,
+    /// What there is too much of to be listed one by one, a sentence each.
+    pub(super) alike: Vec<Alike>,
+    /// How many there are in all, of each kind.
+    pub(super) total: Option<String>,
+    /// Where the lists that are longer than a page go on.
+    pub(super) more: Vec<More>,
+    /// Only a part was asked for.
+    pub(super) is_part: bool,
     pub(super) nothing: bool,
-    pub(super) cut: bool,
     pub(super) read_at: Moment,
+    /// The command that says the same.
+    pub(super) command: String,
 }
 
-/// How much a system tells of work that nobody ordered.
-pub(super) struct Many {
+/// Problems of one cause.
+pub(super) struct Alike {
+    pub(super) what: String,
+    pub(super) reason: String,
+    pub(super) at: Option<Moment>,
+    /// The page that lists them one by one.
+    pub(super) href: String,
+    pub(super) remedies: Vec<Remedy>,
+}
+
+/// Where a list goes on.
+pub(super) struct More {
+    pub(super) text: String,
+    pub(super) href: String,
+}
+
+/// Something else that was said after a ticket was closed.
+pub(super) struct Contradiction {
+    pub(super) row: Row,
     pub(super) system: String,
-    pub(super) count: u64,
+    pub(super) said: String,
     pub(super) at: Moment,
+    pub(super) remedies: Vec<Remedy>,
 }
 
 /// A system that takes no calls for now.
@@ -170,6 +195,7 @@ pub(super) struct Refused {
     pub(super) id: String,
     pub(super) sent_with: Option<String>,
     pub(super) at: Moment,
+    pub(super) remedies: Vec<Remedy>,
 }
 
 /// A page that has only something to say.

@@ -52,7 +52,7 @@ pub(super) fn address(council: &Council, ticket: &Ticket) -> String {
 }
 
 /// A text as one part of an address (RFC 3986): all but the unreserved characters are percent-encoded.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             out.push(char::from(byte));

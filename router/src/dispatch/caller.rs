@@ -271,7 +271,11 @@ impl Caller {
 
 /// How a call whose outcome is unknown is made safe. The look-up finds the order, and can tell nothing of what was
 /// asked about it later: that is repeated under a key, or where the mapping says that it does no harm.
-fn idempotency<'a>(system: &'a System, service: &Service, operation: Operation) -> &'a Idempotency {
+pub(crate) fn idempotency<'a>(
+    system: &'a System,
+    service: &Service,
+    operation: Operation,
+) -> &'a Idempotency {
     match (operation, &system.idempotency) {
         (Operation::Create | Operation::Close, own) => own,
         (Operation::Amend | Operation::Cancel, Idempotency::Key) => &Idempotency::Key,

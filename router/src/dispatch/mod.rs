@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::ledger::{Halt, Ledger, Lessee, Writer};
 use crate::rescue::Pulse;
 
+pub(crate) use caller::idempotency;
 pub use halts::Halts;
 pub use lane::Lane;
 pub use lookout::Lookout;

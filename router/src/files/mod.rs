@@ -42,7 +42,7 @@ use self::trouble::Fault;
 use self::visit::{Stand, Visit};
 use crate::clock::Clock;
 use crate::complete::{self, LOOK, Step};
-use crate::ledger::{Correlated, Way, Writer};
+use crate::ledger::{Activity, Correlated, Ledger, PollFailure, Way, Writer};
 use crate::rounds::Rounds;
 
 /// How many rows are given to the ledger at once.
@@ -62,6 +62,9 @@ pub struct Watcher {
     /// Files that were taken and could not be moved: they are not read again as long as they stand so.
     stuck: HashMap<String, (Stand, Account)>,
     next_at: Option<Timestamp>,
+    ledger: Arc<dyn Ledger>,
+    /// The last look failed, as far as it is known to this router.
+    is_failing: bool,
 }
 
 /// The source of what could not be taken from a system's files, in the list of what waits for a person.
@@ -89,7 +92,7 @@ impl Watcher {
     pub fn new(
         catalogue: &Arc<Catalogue>,
         system: &System,
-        writer: Writer,
+        (ledger, writer): (Arc<dyn Ledger>, Writer),
         clock: Clock,
         bounds: Bounds,
     ) -> Option<(Self, Duration)> {
@@ -104,6 +107,8 @@ impl Watcher {
             told: HashSet::new(),
             stuck: HashMap::new(),
             next_at: None,
+            ledger,
+            is_failing: true,
         };
         Some((watcher, files.every))
     }
@@ -131,6 +136,24 @@ impl Watcher {
             return Ok(Step::Idle);
         }
         self.next_at = Some(now + every);
+        let looked = self.look_now(now).await;
+        match &looked {
+            Err(error) => {
+                let failure = PollFailure::new(&format!("{error:#}"), false);
+                self.ledger.keep_failure(&self.system, Activity::Files, &failure, now).await?;
+                self.is_failing = true;
+            }
+            // Each router has its own way to the folder: it ends what it told, and what was told before it started.
+            Ok(_) if self.is_failing => {
+                self.ledger.end_failure(&self.system, Activity::Files).await?;
+                self.is_failing = false;
+            }
+            Ok(_) => {}
+        }
+        looked
+    }
+
+    async fn look_now(&mut self, now: Timestamp) -> anyhow::Result<Step> {
         let catalogue = Arc::clone(&self.catalogue);
         let files = catalogue.system(&self.system).and_then(|system| system.files.as_ref());
         let files = files.context("its mapping names no files")?;

@@ -6,7 +6,7 @@ use std::io;
 use super::receipt::Account;
 use super::visit::Stand;
 use super::{Watcher, source};
-use crate::ledger::{InboxKey, Refusal};
+use crate::ledger::{InboxKey, KeptAs, Refusal};
 
 /// Why a file stays in the folder.
 #[derive(Debug)]
@@ -114,7 +114,9 @@ impl Watcher {
             ticket: None,
             path: Some(path.into()),
             reason: reason.into(),
+            revision: None,
             body: Vec::new(),
+            kept_as: KeptAs::Nothing,
             received_at: self.clock.now(),
             traceparent: None,
             sent_with: None,

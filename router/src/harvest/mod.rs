@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use connectors::ReadFailure;
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use mappings::domain::SystemName;
+use mappings::domain::{Council, SystemName, Ticket};
 use mappings::mapping::{Catalogue, Facts, Harvest, Steps, System, context};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::complete::LOOK;
 use crate::dispatch::Asker;
 use crate::envelope;
-use crate::intake::{Intake, KEPT_BODY, Message, Receipt};
-use crate::ledger::{Accepted, InboxKey, Ledger, PollFailure, Refusal};
+use crate::intake::{Intake, KEPT_BODY, Message, Receipt, native_source, subject_id};
+use crate::ledger::{Accepted, Activity, InboxKey, KeptAs, Ledger, PollFailure, Refusal};
 use crate::rounds::Rounds;
 use reopened::Seen;
 
@@ -123,14 +123,28 @@ impl Harvester {
                     Some(failure) => PollFailure::of(failure),
                     None => PollFailure::new(&format!("{error:#}"), false),
                 };
-                self.ledger.fail_poll(&self.system, &failure, now).await?;
+                self.ledger.keep_failure(&self.system, Activity::Tickets, &failure, now).await?;
                 return Err(error);
             }
         };
         self.ledger.advance_poll(&self.system, now).await?;
+        self.ledger.end_failure(&self.system, Activity::Tickets).await?;
         metrics::counter!("dovetail_tickets_polled_total", "system" => self.system.to_string())
             .increment(u64::try_from(read).unwrap_or(u64::MAX));
         Ok(Step::Done(read))
+    }
+
+    /// Reads the ticket of an item of the list anew, whether it changed or not; `false` where it is refused again.
+    ///
+    /// # Errors
+    /// The CRM or the ledger failed.
+    pub async fn again(&self, item: Value) -> anyhow::Result<bool> {
+        let system = self.catalogue.system(&self.system).context("its mapping is not loaded")?;
+        let harvest =
+            system.intake().and_then(|intake| intake.harvest()).context("its intake has no poll")?;
+        let digest = envelope::digest(item.to_string().as_bytes());
+        let taken = self.one(system, harvest, item, digest, self.clock.now()).await?;
+        Ok(matches!(taken, Taken::Whole(_)))
     }
 
     async fn list(
@@ -188,6 +202,7 @@ impl Harvester {
         digest: String,
         now: Timestamp,
     ) -> anyhow::Result<Taken> {
+        let listed = item.clone();
         let ticket = match &harvest.then {
             None => Some(item),
             Some(name) => {
@@ -196,7 +211,7 @@ impl Harvester {
                 match self.connector.gather(steps, context(&Value::Null, &facts), now).await {
                     Ok(gathered) => whole(gathered.pages, gathered.steps),
                     Err(failure) if is_final(&failure) => {
-                        let refusal = self.refusal(&item, digest, &failure, now);
+                        let refusal = self.refusal(system, &item, &digest, (&failure, now));
                         self.intake.accept(vec![Err(Box::new(refusal))]).await?;
                         return Ok(Taken::Again);
                     }
@@ -205,7 +220,11 @@ impl Harvester {
             }
         };
         // A ticket that is gone by the time it is read needs nothing.
-        let Some(ticket) = ticket else { return Ok(Taken::Whole(digest)) };
+        let Some(ticket) = ticket else {
+            self.put_right(self.key(system, &listed, &digest, now), now).await?;
+            return Ok(Taken::Whole(digest));
+        };
+        let key = self.key(system, &ticket, &digest, now);
         let message = Message::polled(self.system.clone(), &ticket);
         let understood = self.intake.read(message, now);
         let subjects: Vec<_> = understood
@@ -231,19 +250,41 @@ impl Harvester {
                 }
             }
         }
+        self.put_right(key, now).await?;
         Ok(Taken::Whole(digest))
     }
 
-    fn refusal(&self, item: &Value, digest: String, failure: &ReadFailure, now: Timestamp) -> Refusal {
+    /// What was refused of a ticket is put right when the ticket is taken.
+    async fn put_right(&self, key: InboxKey, now: Timestamp) -> anyhow::Result<()> {
+        Ok(self.ledger.put_right(&key, now).await?)
+    }
+
+    /// What makes a ticket, or its item in a list, the same one when it is refused again.
+    fn key(&self, system: &System, document: &Value, digest: &str, now: Timestamp) -> InboxKey {
+        let subject = system.intake().map(|intake| intake.subject_of(document.clone(), now));
+        let id = subject.as_ref().and_then(subject_id).unwrap_or_else(|| digest.to_owned());
+        InboxKey { source: native_source(&self.system), id }
+    }
+
+    fn refusal(
+        &self,
+        system: &System,
+        item: &Value,
+        digest: &str,
+        (failure, now): (&ReadFailure, Timestamp),
+    ) -> Refusal {
         let mut body = item.to_string().into_bytes();
         body.truncate(KEPT_BODY);
+        let subject = system.intake().map(|intake| intake.subject_of(item.clone(), now)).unwrap_or_default();
         Refusal {
-            key: InboxKey { source: format!("/crm/{}", self.system), id: digest },
-            council: None,
-            ticket: None,
+            key: self.key(system, item, digest, now),
+            council: subject.council.as_deref().and_then(|council| Council::parse(council).ok()),
+            ticket: subject.ticket.as_deref().and_then(|ticket| Ticket::parse(ticket).ok()),
             path: None,
             reason: format!("{}: a listed ticket cannot be read: {}", self.system, failure.reason).into(),
+            revision: None,
             body,
+            kept_as: KeptAs::Listed,
             received_at: now,
             traceparent: None,
             sent_with: None,

@@ -24,7 +24,7 @@ use crate::complete;
 use crate::envelope::{self, Data, Delivery};
 use crate::failpoint::{self, Point};
 use crate::intake::{Intake, KEPT_BODY, Message, Understood};
-use crate::ledger::{Completion, Failed, InboxKey, Ledger, Refusal, Way, Writer};
+use crate::ledger::{Completion, Failed, InboxKey, KeptAs, Ledger, Refusal, Way, Writer};
 use crate::reading::{Memory, memory_of_packed};
 use crate::unpack;
 use pressure::{Pressure, Turn};
@@ -324,7 +324,9 @@ fn refusal(body: Vec<u8>, reason: String, now: Timestamp) -> Refusal {
         ticket: None,
         path: None,
         reason: reason.into(),
+        revision: None,
         body,
+        kept_as: KeptAs::Nothing,
         received_at: now,
         traceparent: None,
         sent_with: None,

@@ -1,7 +1,7 @@
 //! What comes in: deliveries that were understood, and those that were not.
 
 use jiff::Timestamp;
-use mappings::domain::{Council, OneLine, Request, RequestId, Revised, SystemName, Ticket};
+use mappings::domain::{Council, OneLine, Request, RequestId, Revised, Revision, SystemName, Ticket};
 
 use super::ClockSetting;
 
@@ -81,12 +81,51 @@ pub struct Refusal {
     pub path: Option<OneLine>,
     /// Why, with what was found and what was expected: it goes to logs, events and pages.
     pub reason: OneLine,
+    /// What it asked to be changed; `None` for a request, and where that could not be read.
+    pub revision: Option<Revision>,
     /// The body, cut to 64 KiB, not necessarily text.
     pub body: Vec<u8>,
+    /// How the body can be read again.
+    pub kept_as: KeptAs,
     /// When it was received.
     pub received_at: Timestamp,
     /// The W3C trace it came with.
     pub traceparent: Option<String>,
     /// The name of the HTTP key it was sent with; none at other doors.
     pub sent_with: Option<String>,
+}
+
+/// How the body of a refused delivery can be read again, after its cause was mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptAs {
+    /// A CloudEvent in structured mode.
+    Event,
+    /// A message of a CRM in its own form; the inbox key's source names the CRM.
+    Native,
+    /// A ticket that was read out of a CRM; the inbox key's source names the CRM.
+    Polled,
+    /// The item of a CRM's list whose ticket could not be read.
+    Listed,
+    /// What a system said of its work, or a part of a body: it is not read again.
+    Nothing,
+}
+
+impl KeptAs {
+    const ALL: [Self; 5] = [Self::Event, Self::Native, Self::Polled, Self::Listed, Self::Nothing];
+
+    /// The word in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Native => "native",
+            Self::Polled => "polled",
+            Self::Listed => "listed",
+            Self::Nothing => "nothing",
+        }
+    }
+
+    /// Reads the word in the ledger.
+    pub(super) fn parse(word: &str) -> Result<Self, &'static str> {
+        Self::ALL.into_iter().find(|kept| kept.as_str() == word).ok_or("how a body is kept")
+    }
 }

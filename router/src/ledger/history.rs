@@ -1,12 +1,12 @@
-//! What can be read back: a ticket's history, lists of tickets, and what waits for a person.
+//! What can be read back: a ticket's history, and lists of tickets.
 
 use jiff::Timestamp;
 use mappings::domain::{
     Council, Disposition, HandoverId, HandoverState, Job, Operation, ParkClass, Phase, Progress, RequestId,
-    RequestState, Revision, Service, SystemName, Ticket,
+    RequestState, Service, SystemName, Ticket,
 };
 
-use super::{Attempt, Completion, Correlated, Halt, InboxKey, Promised};
+use super::{Attempt, Completion, Correlated, Failing, Halt, Promised};
 use crate::event::Event;
 
 /// A line of a list of tickets.
@@ -72,6 +72,8 @@ pub struct History {
     pub completions: Vec<Heard>,
     /// Of the systems that have a part in it, those that take no calls for now.
     pub halts: Vec<Halt>,
+    /// Of these systems, what is asked of them and failed the last time.
+    pub failing: Vec<Failing>,
 }
 
 /// One handover as it stands.
@@ -133,74 +135,6 @@ pub struct Heard {
     pub completion: Completion,
     /// What the correlator made of it.
     pub correlated: Correlated,
-}
-
-/// Something that waits for a person.
-#[derive(Debug, Clone)]
-pub enum Problem {
-    /// A ticket that is held.
-    Held {
-        /// The ticket.
-        line: Line,
-        /// Why.
-        reason: String,
-        /// What systems said last whose work has not ended.
-        said: Vec<(SystemName, String)>,
-    },
-    /// A handover that is parked.
-    Parked {
-        /// The ticket.
-        line: Line,
-        /// The system.
-        system: SystemName,
-        /// Whether it is the closure of the ticket in the CRM, not work.
-        closure: bool,
-        /// Who can help.
-        class: ParkClass,
-        /// Why.
-        reason: String,
-    },
-    /// A completion that no handover answers to.
-    Orphan(Completion),
-    /// A system says much of work that nobody ordered here.
-    Orphans {
-        /// The system.
-        system: SystemName,
-        /// How many words.
-        count: u64,
-        /// When the last of them came.
-        latest_at: Timestamp,
-    },
-    /// A revision whose request has not come yet.
-    Early {
-        /// When it came.
-        received_at: Timestamp,
-        /// The council.
-        council: Council,
-        /// The ticket.
-        ticket: Ticket,
-        /// What the customer did.
-        revision: Revision,
-    },
-    /// A delivery that could not be understood.
-    Refused {
-        /// When it came.
-        received_at: Timestamp,
-        /// Where it came from.
-        key: InboxKey,
-        /// The council, where it could be read.
-        council: Option<Council>,
-        /// The ticket, where it could be read.
-        ticket: Option<Ticket>,
-        /// Where in the document.
-        path: Option<String>,
-        /// Why.
-        reason: String,
-        /// The name of the HTTP key it was sent with.
-        sent_with: Option<String>,
-        /// How what a system said begins, where it is the item of a list or an event of a system; else empty.
-        text: String,
-    },
 }
 
 /// How many there are of each.

@@ -6,6 +6,7 @@
 //! written all the same is recognised.
 
 mod arrival;
+mod backlog;
 mod batch;
 mod clocks;
 mod completion;
@@ -14,6 +15,7 @@ mod halt;
 mod history;
 mod lease;
 mod opening;
+mod problem;
 mod reconciliation;
 mod resolution;
 mod selection;
@@ -30,7 +32,8 @@ use jiff::Timestamp;
 use mappings::domain::{CallId, Council, EventId, HandoverId, RequestId, SystemName, Ticket};
 use serde_json::Value;
 
-pub use arrival::{Accepted, Arrival, Change, InboxKey, Refusal};
+pub use arrival::{Accepted, Arrival, Change, InboxKey, KeptAs, Refusal};
+pub use backlog::{Backlog, ClosuresAgain};
 pub use batch::{Batch, Flushed, Replies};
 pub use clocks::{
     ClockSetting, Clocked, Direction, Holding, Look, Looked, OwnerChange, OwnerChanged, Promised,
@@ -38,10 +41,14 @@ pub use clocks::{
 pub use completion::{Check, Completion, Correlated, Meaning, Reader, Way};
 pub use courses::Page;
 pub use halt::{Agreement, Beat, Breaker, Deferral, Halt, Pause, Peer, Switch, Switched, SystemChange};
-pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Problem, Tried};
+pub use history::{Counts, Filter, Handover, Heard, History, Line, Parked, Tried};
 pub use lease::{Lease, Lessee, Outbox, Place, Places, Rescued, Room, WorkerId, Written};
 pub use opening::{Edited, edit};
-pub use reconciliation::{Asked, OpenJob, PollFailure, Polls, Reconciled, Turn};
+pub use problem::{
+    Dismissal, KeptRefusal, LISTED_SINGLY, Problem, ProblemChange, ProblemKind, ProblemPage, ProblemSearch,
+    ProblemTally,
+};
+pub use reconciliation::{Activity, Asked, Failing, OpenJob, PollFailure, Reconciled, Turn};
 pub use resolution::{Choice, Link, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
@@ -174,13 +181,20 @@ pub trait Ledger: Send + Sync {
         every: Duration,
     ) -> Result<Option<Timestamp>, Error>;
 
-    /// Keeps that a poll failed, and since when polls do, until one succeeds.
-    async fn fail_poll(
+    /// Keeps that asking a system failed, and since when and how often it does, until it succeeds.
+    async fn keep_failure(
         &self,
         system: &SystemName,
+        activity: Activity,
         failure: &PollFailure,
         now: Timestamp,
     ) -> Result<(), Error>;
+
+    /// Keeps that asking a system succeeded.
+    async fn end_failure(&self, system: &SystemName, activity: Activity) -> Result<(), Error>;
+
+    /// What is asked of systems again and again and failed the last time.
+    async fn failures(&self) -> Result<Vec<Failing>, Error>;
 
     /// Moves the position on after a poll whose reports are all in the ledger.
     async fn advance_poll(&self, system: &SystemName, position: Timestamp) -> Result<(), Error>;
@@ -214,8 +228,8 @@ pub trait Ledger: Send + Sync {
         reconciled: &Reconciled,
     ) -> Result<bool, Error>;
 
-    /// Keeps that news of a system may have been missed, and makes it due to be asked about its open jobs.
-    async fn tell_gap(&self, system: &SystemName, why: &str, now: Timestamp) -> Result<(), Error>;
+    /// Makes a system due to be asked about its open jobs; keeps why, where news of it may have been missed.
+    async fn tell_gap(&self, system: &SystemName, why: Option<&str>, now: Timestamp) -> Result<(), Error>;
 
     /// When each system was asked, for news and about its open jobs.
     async fn asked(&self) -> Result<Vec<Asked>, Error>;
@@ -275,9 +289,31 @@ pub trait Ledger: Send + Sync {
     /// Tickets, newest first, a page at a time.
     async fn tickets(&self, filter: &Filter) -> Result<Vec<Line>, Error>;
 
-    /// What waits for a person: held tickets, parked handovers, orphaned completions and refused deliveries, up to
-    /// `most` of each.
-    async fn problems(&self, most: usize) -> Result<Vec<Problem>, Error>;
+    /// What waits for a person, a page at a time, and how much there is of each kind.
+    async fn find_problems(&self, search: &ProblemSearch) -> Result<ProblemPage, Error>;
+
+    /// What waits for a person: the first of each kind, up to `most`.
+    async fn problems(&self, most: usize) -> Result<Vec<Problem>, Error> {
+        Ok(self.find_problems(&ProblemSearch::first(most)).await?.problems)
+    }
+
+    /// The refused deliveries whose name begins so, up to `most`, also those that are done with.
+    async fn refusals(&self, name: &str, most: usize) -> Result<Vec<KeptRefusal>, Error>;
+
+    /// Takes problems from the list with a person's reason, which is kept; says how many.
+    async fn dismiss(&self, which: &Dismissal, person: &Person, now: Timestamp) -> Result<u64, Error>;
+
+    /// Keeps that a person had a refused delivery read again, and whether it was taken then.
+    async fn retried(&self, name: &str, taken: bool, person: &Person, now: Timestamp) -> Result<(), Error>;
+
+    /// Notes that what was refused under this key was taken after all.
+    async fn put_right(&self, key: &InboxKey, now: Timestamp) -> Result<(), Error>;
+
+    /// Notes which refused deliveries were put right meanwhile, since their tickets came in; says how many.
+    async fn settle_refusals(&self, now: Timestamp) -> Result<u64, Error>;
+
+    /// How much waits or goes on, of what is not done with; for metrics, every so often.
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error>;
 
     /// How many there are of each; scans, so never on a hot path.
     async fn counts(&self) -> Result<Counts, Error>;

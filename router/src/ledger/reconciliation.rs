@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mappings::domain::SystemName;
 use serde_json::Value;
 
-use super::{Check, WorkerId};
+use super::{Check, ClosuresAgain, WorkerId};
 use mappings::domain::{HandoverId, Progress};
 
 /// A worker wants to ask a system about its open jobs, or goes on doing so.
@@ -50,7 +50,39 @@ pub struct Reconciled {
     pub report: Value,
 }
 
-/// Why a poll failed.
+/// What is asked of a system again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Activity {
+    /// What changed of its work.
+    News,
+    /// New tickets.
+    Tickets,
+    /// The files that it writes.
+    Files,
+    /// How its open jobs stand.
+    OpenJobs,
+}
+
+impl Activity {
+    const ALL: [Self; 4] = [Self::News, Self::Tickets, Self::Files, Self::OpenJobs];
+
+    /// The word in the ledger and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::News => "news",
+            Self::Tickets => "tickets",
+            Self::Files => "files",
+            Self::OpenJobs => "open_jobs",
+        }
+    }
+
+    /// Reads the word in the ledger.
+    pub(super) fn parse(word: &str) -> Result<Self, &'static str> {
+        Self::ALL.into_iter().find(|activity| activity.as_str() == word).ok_or("what is asked of a system")
+    }
+}
+
+/// Why asking a system failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollFailure {
     /// Why, in plain words.
@@ -59,13 +91,28 @@ pub struct PollFailure {
     pub lasting: bool,
 }
 
-/// How the polls of a system went.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Polls {
-    /// One has succeeded.
-    pub succeeded: bool,
-    /// Since when they fail, and why the last one did; `None` where the last one succeeded.
-    pub failing: Option<(Timestamp, PollFailure)>,
+/// Something that is asked of a system again and again, and fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// The system.
+    pub system: SystemName,
+    /// What is asked.
+    pub activity: Activity,
+    /// When it failed first since it succeeded.
+    pub since: Timestamp,
+    /// When it failed last.
+    pub last_at: Timestamp,
+    /// How often it failed since.
+    pub times: u32,
+    /// Why it failed last.
+    pub failure: PollFailure,
+}
+
+impl Failing {
+    /// Whether a person is told: from the second time on, or at once where asking again comes to the same.
+    pub fn is_for_a_person(&self) -> bool {
+        self.times > 1 || self.failure.lasting
+    }
 }
 
 /// When a system was asked for news, and about its open jobs.
@@ -75,12 +122,32 @@ pub struct Asked {
     pub system: SystemName,
     /// Up to when its news was asked for; `None` where it is not polled, or never was.
     pub polled_to: Option<Timestamp>,
-    /// How its polls went.
-    pub polls: Polls,
+    /// Whether a poll has ever succeeded.
+    pub succeeded: bool,
+    /// What is asked of it and failed the last time.
+    pub failing: Vec<Failing>,
+    /// Closures that it did not take when it was asked first.
+    pub closures: Option<ClosuresAgain>,
     /// When it is asked about its open jobs next; `None` where it never is.
     pub due_at: Option<Timestamp>,
     /// Why it is due early.
     pub why: Option<String>,
     /// When it was last asked about them, and what that came to.
     pub last: Option<(Timestamp, Value)>,
+}
+
+impl Asked {
+    /// A system that was not asked anything yet.
+    pub fn nothing(system: SystemName) -> Self {
+        Self {
+            system,
+            polled_to: None,
+            succeeded: false,
+            failing: Vec::new(),
+            closures: None,
+            due_at: None,
+            why: None,
+            last: None,
+        }
+    }
 }

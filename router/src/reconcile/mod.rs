@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aside;
 use crate::complete::{self, Listener};
 use crate::gate::{self, Shut};
-use crate::ledger::{Correlated, Failed, OpenJob, Reconciled, Turn, Way, WorkerId};
+use crate::ledger::{Activity, Correlated, Failed, OpenJob, PollFailure, Reconciled, Turn, Way, WorkerId};
 use crate::rounds::Rounds;
 use crate::timeline;
 
@@ -140,6 +140,15 @@ impl Reconciler {
         }
         let report = self.ask_all(system, query, Mode::Repair).await?;
         self.keep(system, query, &report).await?;
+        let (ledger, now) = (&self.listener.ledger, self.listener.clock.now());
+        match report.stopped.as_deref().filter(|_| self.shut(system).is_none()) {
+            Some(why) => {
+                let failure = PollFailure::new(why, false);
+                ledger.keep_failure(&system.name, Activity::OpenJobs, &failure, now).await?;
+            }
+            None if report.stopped.is_none() => ledger.end_failure(&system.name, Activity::OpenJobs).await?,
+            None => {}
+        }
         report.log(&system.name);
         Ok(Step::Done(report))
     }

@@ -28,7 +28,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Kinds of what waits for a person.
-const PROBLEMS: &[&str] = &["held", "parked", "orphan", "early", "refused"];
+const PROBLEMS: &[&str] = &["held", "parked", "orphan", "contradiction", "early", "refused"];
 
 /// Reads `then:`: what is expected of the first ticket, and below their names of others.
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Vec<Expected> {

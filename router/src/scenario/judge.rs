@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::World;
 use super::document::{Expected, What};
-use crate::ledger::{History, Problem};
+use crate::ledger::{History, ProblemSearch};
 use crate::timeline;
 
 /// How much of the ledger's problems is looked at.
@@ -111,8 +111,10 @@ impl World<'_> {
                 same("parked", class, found.map_or("nothing", |class| class.as_str()))
             }
             What::Problems(kinds) => {
-                let problems = timeline::for_a_person(self.ledger.problems(MOST).await?, &self.catalogue);
-                let mut found: Vec<&str> = problems.iter().map(kind).collect();
+                let of_others = timeline::of_others(&self.catalogue);
+                let search = ProblemSearch { of_others, ..ProblemSearch::first(MOST) };
+                let problems = self.ledger.find_problems(&search).await?.problems;
+                let mut found: Vec<&str> = problems.iter().map(|problem| problem.kind().as_str()).collect();
                 found.sort_unstable();
                 let mut kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
                 kinds.sort_unstable();
@@ -251,16 +253,6 @@ fn with_reason(state: &str, why: Option<&str>) -> String {
 /// An event's word without what all of them begin with.
 fn short(word: &str) -> &str {
     word.strip_prefix("ticket.").unwrap_or(word)
-}
-
-fn kind(problem: &Problem) -> &'static str {
-    match problem {
-        Problem::Held { .. } => "held",
-        Problem::Parked { .. } => "parked",
-        Problem::Orphan(_) | Problem::Orphans { .. } => "orphan",
-        Problem::Early { .. } => "early",
-        Problem::Refused { .. } => "refused",
-    }
 }
 
 /// The story so far, to find what went otherwise.

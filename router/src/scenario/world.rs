@@ -157,7 +157,8 @@ impl<'b> World<'b> {
         let mut harvesters = Vec::new();
         let bounds = Config::defaults()?.files.bounds();
         let watchers = catalogue.systems().filter_map(|system| {
-            Watcher::new(&catalogue, system, writer.clone(), clock.clone(), bounds.clone())
+            let books = (Arc::clone(&ledger), writer.clone());
+            Watcher::new(&catalogue, system, books, clock.clone(), bounds.clone())
         });
         let watchers = watchers.collect();
         for system in catalogue.systems() {

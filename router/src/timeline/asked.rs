@@ -6,8 +6,8 @@ use mappings::mapping::{Catalogue, Poll, System};
 use serde_json::Value;
 
 use super::{Names, when, words};
-use crate::ledger::Asked;
-use crate::reconcile;
+use crate::ledger::{Activity, Asked, ClosuresAgain, Failing};
+use crate::{news, reconcile};
 
 /// What there is to say of how a system was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Inquired {
     pub text: String,
     /// What somebody should look at, a sentence each.
     pub attention: Vec<String>,
+    /// Whether its mapping says how its open jobs are compared.
+    pub can_be_compared: bool,
 }
 
 /// How the systems were asked, in the order of the mappings; those of which there is nothing to say are left out.
@@ -27,7 +29,14 @@ pub fn inquired(asked: &[Asked], catalogue: &Catalogue, now: Timestamp) -> Vec<I
         let asked = asked.iter().find(|asked| asked.system == system.name)?;
         let name = names.spoken(&system.name);
         let mut attention = Vec::new();
-        attention.extend(silent(system, &name, asked, now));
+        let silent = silent(system, &name, asked, now);
+        let told = asked.failing.iter().filter(|one| {
+            let is_poll = matches!(one.activity, Activity::News | Activity::Tickets);
+            one.is_for_a_person() && !(is_poll && silent.is_some())
+        });
+        attention.extend(told.map(|one| words::sentence(&failing(&name, one))));
+        attention.extend(silent);
+        attention.extend(asked.closures.as_ref().map(|again| closures_again(&name, again)));
         attention.extend(asked.why.as_ref().map(|why| missed(system, &name, why)));
         let mut text = Vec::new();
         if let Some((at, report)) = &asked.last {
@@ -43,39 +52,69 @@ pub fn inquired(asked: &[Asked], catalogue: &Catalogue, now: Timestamp) -> Vec<I
             system: system.name.clone(),
             text: text.join("; "),
             attention,
+            can_be_compared: system.status.is_some(),
         })
     };
     catalogue.systems().filter_map(|system| of(system)).collect()
 }
 
-/// A poll that is later than its overlap allows for, or that fails in a way that asking again does not mend.
+/// A poll that is later than its overlap allows for.
 fn silent(system: &System, name: &str, asked: &Asked, now: Timestamp) -> Option<String> {
     let harvest = system.intake().and_then(|intake| intake.harvest());
-    let (every, overlap) = match (&system.poll, harvest) {
-        (Some(Poll::Changed { every, overlap, .. }), _) => (*every, *overlap),
-        (_, Some(harvest)) => (harvest.every, harvest.overlap),
+    let (call, every, overlap) = match (&system.poll, harvest) {
+        (Some(Poll::Changed { every, overlap, call, .. }), _) => (call, *every, *overlap),
+        (_, Some(harvest)) => (&harvest.call, harvest.every, harvest.overlap),
         (Some(Poll::EachJob { .. }) | None, None) => return None,
     };
     let position = asked.polled_to?;
-    let failing = asked.polls.failing.as_ref();
-    let why =
-        failing.map(|(_, failure)| format!(". The last answer: {}", failure.reason)).unwrap_or_default();
+    reconcile::gap(position, every, overlap, now)?;
+    let polls = [Activity::News, Activity::Tickets];
+    let why = asked
+        .failing
+        .iter()
+        .find(|one| polls.contains(&one.activity))
+        .map(|one| format!(". The last answer: {}", one.failure.reason))
+        .unwrap_or_default();
     let since = when::stamp(position);
-    if reconcile::gap(position, every, overlap, now).is_some() {
-        let ever = if asked.polls.succeeded {
-            format!("could not be asked for news since {since}")
-        } else {
-            format!("has never been asked for news with success, since {since}")
-        };
-        return Some(words::sentence(&format!(
-            "{name} {ever}, which is longer than a poll looks back: news may be missed{why}"
-        )));
-    }
-    let (failing_since, _) = failing.filter(|(_, failure)| failure.lasting)?;
-    let failing_since = when::stamp(*failing_since);
-    Some(words::sentence(&format!(
-        "{name} answers when it is asked for news, and its answer cannot be read, since {failing_since}{why}"
-    )))
+    let ever = if asked.succeeded {
+        format!("could not be asked for news since {since}")
+    } else {
+        format!("has never been asked for news with success, since {since}")
+    };
+    // A call that says since when it wants news hears all of it in the end.
+    let lost = if system.call(call).is_some_and(|steps| news::is_all_heard(system, steps)) {
+        "; what changed meanwhile is heard when it can be asked again"
+    } else {
+        ", which is longer than a poll looks back: news may be missed"
+    };
+    Some(words::sentence(&format!("{name} {ever}{lost}{why}")))
+}
+
+/// What is asked of a system again and again, and fails, as a sentence without its full stop.
+pub(super) fn failing(name: &str, failing: &Failing) -> String {
+    let Failing { activity, since, times, failure, .. } = failing;
+    let since = when::stamp(*since);
+    let times = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
+    let what = match (activity, failure.lasting) {
+        (Activity::News, false) => format!("{name} has not answered its poll since {since}"),
+        (Activity::News, true) => {
+            format!("{name} answers when it is asked for news, and its answer cannot be read, since {since}")
+        }
+        (Activity::Tickets, _) => format!("{name} could not be asked for new tickets since {since}"),
+        (Activity::Files, _) => format!("the files of {name} could not all be taken since {since}"),
+        (Activity::OpenJobs, _) => format!("{name} could not be asked about its open jobs since {since}"),
+    };
+    format!("{what} ({times}). The last answer: {}", failure.reason)
+}
+
+/// Closures that a CRM did not take, and that are tried again.
+fn closures_again(name: &str, again: &ClosuresAgain) -> String {
+    let tickets = if again.count == 1 { "1 ticket".to_owned() } else { format!("{} tickets", again.count) };
+    let reason = if again.reason.is_empty() { "none was kept" } else { &again.reason };
+    words::sentence(&format!(
+        "{name} has not taken the closure of {tickets}, though it was asked more than once; it is asked again by itself. \
+         The last answer: {reason}"
+    ))
 }
 
 fn missed(system: &System, name: &str, why: &str) -> String {
@@ -119,19 +158,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ledger::{PollFailure, Polls};
+    use crate::ledger::PollFailure;
     use crate::timeline::tests::fixture::{at, catalogue};
 
     fn asked(system: &str) -> Asked {
-        let system = SystemName::parse(system).expect("a name");
-        Asked { system, polled_to: None, polls: Polls::default(), due_at: None, why: None, last: None }
+        Asked::nothing(SystemName::parse(system).expect("a name"))
+    }
+
+    fn failed(times: u32, reason: &str, lasting: bool) -> Failing {
+        Failing {
+            system: SystemName::parse("waste").expect("a name"),
+            activity: Activity::News,
+            since: at(0),
+            last_at: at(5),
+            times,
+            failure: PollFailure { reason: reason.into(), lasting },
+        }
     }
 
     #[test]
     fn a_poll_that_is_later_than_its_overlap_is_told_while_it_lasts() {
         let polled = |minutes: u64| {
-            let polls = Polls { succeeded: true, failing: None };
-            let asked = Asked { polled_to: Some(at(0)), polls, ..asked("waste") };
+            let asked = Asked { polled_to: Some(at(0)), succeeded: true, ..asked("waste") };
             inquired(&[asked], &catalogue(), at(minutes))
         };
         assert!(polled(15 + 120).is_empty(), "every 15 minutes, and each looks back by two hours");
@@ -157,9 +205,8 @@ mod tests {
 
     #[test]
     fn a_poll_that_never_succeeded_is_told_like_one_that_fell_silent() {
-        let failure = PollFailure { reason: "answered 500 Internal Server Error".into(), lasting: false };
-        let polls = Polls { succeeded: false, failing: Some((at(0), failure)) };
-        let asked = Asked { polled_to: Some(at(0)), polls, ..asked("waste") };
+        let failing = vec![failed(1, "answered 500 Internal Server Error", false)];
+        let asked = Asked { polled_to: Some(at(0)), failing, ..asked("waste") };
         assert!(inquired(std::slice::from_ref(&asked), &catalogue(), at(60)).is_empty());
         let told = inquired(&[asked], &catalogue(), at(15 + 121));
         let text = &told[0].attention[0];
@@ -169,10 +216,44 @@ mod tests {
 
     #[test]
     fn an_answer_that_asking_again_does_not_mend_is_told_at_once() {
-        let failure = PollFailure { reason: "the answer is larger than 64 MiB".into(), lasting: true };
-        let polls = Polls { succeeded: true, failing: Some((at(5), failure)) };
-        let told =
-            inquired(&[Asked { polled_to: Some(at(0)), polls, ..asked("waste") }], &catalogue(), at(5));
+        let failing = vec![failed(1, "the answer is larger than 64 MiB", true)];
+        let asked = Asked { polled_to: Some(at(0)), failing, ..asked("waste") };
+        let told = inquired(&[asked], &catalogue(), at(5));
         assert!(told[0].attention[0].contains("larger than 64 MiB"), "{told:?}");
+    }
+
+    #[test]
+    fn what_fails_for_the_second_time_is_told_whatever_it_is() {
+        let told = |one: Failing| {
+            let asked = Asked { polled_to: Some(at(0)), failing: vec![one], ..asked("waste") };
+            inquired(&[asked], &catalogue(), at(5))
+                .into_iter()
+                .flat_map(|one| one.attention)
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            told(failed(1, "answered 503", false)).is_empty(),
+            "the first time it may come right by itself"
+        );
+        for (activity, words) in [
+            (Activity::News, "Environmental services has not answered its poll since"),
+            (Activity::Tickets, "Environmental services could not be asked for new tickets since"),
+            (Activity::Files, "The files of Environmental services could not all be taken since"),
+            (Activity::OpenJobs, "Environmental services could not be asked about its open jobs since"),
+        ] {
+            let told = told(Failing { activity, ..failed(2, "answered 503", false) });
+            assert!(
+                told[0].starts_with(words) && told[0].ends_with("(2 times). The last answer: answered 503."),
+                "{told:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn closures_that_a_crm_does_not_take_are_told_while_they_are_tried_again() {
+        let system = SystemName::parse("waste").expect("a name");
+        let closures = Some(ClosuresAgain { system, count: 2, reason: "answered 403".into() });
+        let told = inquired(&[Asked { closures, ..asked("waste") }], &catalogue(), at(5));
+        assert!(told[0].attention[0].contains("has not taken the closure of 2 tickets"), "{told:?}");
     }
 }

@@ -17,26 +17,18 @@ use jiff::Timestamp;
 use mappings::domain::{HandoverState, RequestState, Service, SystemName};
 use mappings::mapping::{Catalogue, Meaning, Orphans, System};
 
-use crate::ledger::{Completion, Correlated, Handover, Heard, History, Problem, Tried};
+use crate::ledger::{Completion, Correlated, Handover, Heard, History, Tried};
 
 pub use asked::{Inquired, inquired};
 pub use entries::Entry;
 pub use halted::{Halted, halted};
 use piece::Piece;
-pub use remedy::{Remedy, argument, remedies, unknown_words};
+pub use remedy::{Remedy, argument, completion_name, remedies, unknown_words};
 
-/// What is for a person: not the work that systems tell of and whose mappings say that it is others'.
-pub fn for_a_person(problems: Vec<Problem>, catalogue: &Catalogue) -> Vec<Problem> {
-    let of_others =
-        |name: &SystemName| catalogue.system(name).is_some_and(|system| system.orphans == Orphans::OfOthers);
-    let is_for_a_person = |problem: &Problem| match problem {
-        Problem::Orphan(completion) => !of_others(&completion.system),
-        Problem::Orphans { system, .. } => !of_others(system),
-        Problem::Held { .. } | Problem::Parked { .. } | Problem::Early { .. } | Problem::Refused { .. } => {
-            true
-        }
-    };
-    problems.into_iter().filter(is_for_a_person).collect()
+/// The systems that tell of work whose mappings say that it is others': no person has to look.
+pub fn of_others(catalogue: &Catalogue) -> Vec<SystemName> {
+    let others = catalogue.systems().filter(|system| system.orphans == Orphans::OfOthers);
+    others.map(|system| system.name.clone()).collect()
 }
 
 /// What contact-centre staff read of a ticket.

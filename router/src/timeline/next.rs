@@ -173,6 +173,10 @@ fn next_try(piece: &Piece<'_>, now: Timestamp) -> String {
         (true, _, None) if piece.handover.closure => format!("{name} is being told now."),
         (true, _, None) => format!("It is being sent to {name} now."),
         (true, _, Some(at)) => format!("It is sent to {name} {at}."),
+        (false, true, later) if piece.by_key => {
+            let when = later.unwrap_or_else(|| "now".to_owned());
+            format!("It is sent to {name} again {when}, under the same key, so that nothing is done twice.")
+        }
         (false, true, None) => format!("{name} is being asked now whether it has this already."),
         (false, true, Some(at)) => {
             format!("{name} is asked {at} whether it has this already; only if not is it sent again.")
@@ -198,7 +202,7 @@ fn last_try(piece: &Piece<'_>) -> String {
 
 fn news(piece: &Piece<'_>) -> String {
     let name = &piece.name;
-    match (piece.tells, piece.asked) {
+    let usual = match (piece.tells, piece.asked) {
         (true, Some(every)) => {
             format!("{name} tells us when something changes, and is also asked {}.", when::every(every))
         }
@@ -207,7 +211,9 @@ fn news(piece: &Piece<'_>) -> String {
         (false, None) => {
             format!("We wait for {name}, which has no way to tell us by itself: ask {}.", piece.team)
         }
-    }
+    };
+    let unheard = piece.unheard.iter().map(|text| words::sentence(text));
+    std::iter::once(usual).chain(unheard).collect::<Vec<_>>().join(" ")
 }
 
 fn help(piece: &Piece<'_>) -> String {

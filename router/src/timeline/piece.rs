@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mappings::domain::{Disposition, HandoverState, Operation, ParkClass, Phase};
-use mappings::mapping::Poll;
+use mappings::mapping::{Idempotency, Poll};
 
-use super::{Holder, Names, halted, words};
+use super::{Holder, Names, asked, halted, words};
+use crate::dispatch::idempotency;
 use crate::event::Kind;
 use crate::gate;
 use crate::ledger::{Handover, History, Tried};
@@ -31,6 +32,10 @@ pub(super) struct Piece<'a> {
     pub(super) most_tries: Option<u32>,
     /// Why it waits, where that lies with the system as a whole.
     pub(super) waits: Option<String>,
+    /// Whether a call whose answer was lost is sent again under its key, and not looked up first.
+    pub(super) by_key: bool,
+    /// Why no news of it comes, a sentence without its full stop each.
+    pub(super) unheard: Vec<String>,
     /// The endings that close a ticket without a person.
     pub(super) closes: Vec<Disposition>,
 }
@@ -64,6 +69,16 @@ impl<'a> Piece<'a> {
             waits: shut
                 .filter(|_| handover.state == HandoverState::Due)
                 .map(|shut| words::sentence(&halted::told(&name, &shut, now))),
+            by_key: system.is_some_and(|system| {
+                let operation = handover.operation.unwrap_or(Operation::Create);
+                *idempotency(system, &history.line.service, operation) == Idempotency::Key
+            }),
+            unheard: history
+                .failing
+                .iter()
+                .filter(|one| one.system == handover.system && one.is_for_a_person())
+                .map(|one| asked::failing(&name, one))
+                .collect(),
             team: system.map_or_else(|| name.clone(), |system| system.owner.team.clone()),
             name,
             tried,
@@ -91,6 +106,9 @@ impl<'a> Piece<'a> {
         let name = &self.name;
         match self.handover.state {
             HandoverState::Due if self.waits.is_some() => format!("Waiting: {name} takes no calls for now"),
+            HandoverState::Due if self.uncertain() && self.by_key => {
+                format!("Being sent to {name} once more, since the answer was lost")
+            }
             HandoverState::Due if self.uncertain() => format!("Finding out whether {name} has it"),
             HandoverState::Due if self.tried.is_empty() => format!("On its way to {name}"),
             HandoverState::Due => format!("Not with {name} yet: it did not get through"),

@@ -3,7 +3,10 @@
 use mappings::domain::{ParkClass, SystemName};
 use mappings::mapping::{Catalogue, Meaning};
 
-use crate::ledger::{Line, Problem};
+use crate::ledger::{Completion, KeptAs, Line, Problem};
+
+/// How many letters of a completion's key are its name.
+const NAME: usize = 12;
 
 /// One way to resolve a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +51,32 @@ pub fn remedies(problem: &Problem, catalogue: &Catalogue) -> Vec<Remedy> {
                 command: format!("dovetail replay --where 'system={system}' --because WHY"),
             },
         ],
-        Problem::Orphans { .. } => Vec::new(),
+        Problem::ParkedAlike { system, class: ParkClass::Uncertain, .. } => {
+            vec![Remedy { when: "To decide about each", command: listed("parked", system) }]
+        }
+        Problem::ParkedAlike { system, class, reason, .. } => {
+            let reason: String = reason.chars().take(80).collect();
+            let reason = reason.replace('\\', r"\\").replace('"', r#"\""#).replace('\'', r"'\''");
+            vec![
+                Remedy {
+                    when: "The cause is gone",
+                    command: format!(
+                        "dovetail replay --where 'system={system} class={class} reason~\"{reason}\"' --because WHY"
+                    ),
+                },
+                Remedy { when: "To see each", command: listed("parked", system) },
+            ]
+        }
+        Problem::Orphans { system, .. } => vec![
+            Remedy { when: "To see each", command: listed("orphan", system) },
+            Remedy {
+                when: "None of it is ours",
+                command: format!("dovetail problems dismiss --orphans {system} --because WHY"),
+            },
+        ],
+        Problem::Contradiction { completion, .. } => {
+            vec![dismiss("The ticket is closed as it should be", completion_name(completion))]
+        }
         Problem::Orphan(completion) => {
             let job = completion.job.as_ref().map(|job| job.as_str());
             let named = job.or(completion.reference.as_ref().map(|reference| reference.as_str()));
@@ -60,9 +88,30 @@ pub fn remedies(problem: &Problem, catalogue: &Catalogue) -> Vec<Remedy> {
                     completion.system
                 ),
             });
-            link.into_iter().collect()
+            let nothing = dismiss("It is no work of ours", completion_name(completion));
+            link.into_iter().chain([nothing]).collect()
         }
-        Problem::Early { .. } | Problem::Refused { .. } => Vec::new(),
+        Problem::Early { .. } => Vec::new(),
+        Problem::Refused { name, kept_as, .. } => {
+            let retry = Remedy {
+                when: "The cause is mended",
+                command: format!("dovetail problems retry {name} --because WHY"),
+            };
+            let retry = (*kept_as != KeptAs::Nothing).then_some(retry);
+            let show = Remedy { when: "To read it", command: format!("dovetail problems show {name}") };
+            [show].into_iter().chain(retry).chain([dismiss("Nothing is to be done", name)]).collect()
+        }
+        Problem::RefusedAlike { cause, .. } => vec![
+            Remedy { when: "To see each", command: format!("dovetail problems --cause {cause}") },
+            Remedy {
+                when: "The cause is mended",
+                command: format!("dovetail problems retry --cause {cause} --because WHY"),
+            },
+            Remedy {
+                when: "Nothing is to be done about any of them",
+                command: format!("dovetail problems dismiss --cause {cause} --because WHY"),
+            },
+        ],
     }
 }
 
@@ -74,6 +123,20 @@ pub fn unknown_words<'p>(problem: &'p Problem, catalogue: &Catalogue) -> Vec<(&'
         system.is_some_and(|system| system.meaning(Some(&line.service), word, None) == Meaning::Unrecognised)
     });
     unknown.map(|(name, word)| (name, word.as_str())).collect()
+}
+
+/// By which people call news that waits for a person.
+pub fn completion_name(completion: &Completion) -> &str {
+    completion.key.get(..NAME).unwrap_or(&completion.key)
+}
+
+fn dismiss(when: &'static str, name: &str) -> Remedy {
+    Remedy { when, command: format!("dovetail problems dismiss {} --because WHY", argument(name)) }
+}
+
+/// The command that lists the problems of one kind and system one by one.
+fn listed(kind: &str, system: &SystemName) -> String {
+    format!("dovetail problems --kind {kind} --system {system}")
 }
 
 fn resolve(line: &Line, system: Option<&SystemName>, when: &'static str, choice: &str) -> Remedy {

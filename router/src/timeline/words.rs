@@ -74,11 +74,19 @@ pub fn is_code(reason: &str) -> bool {
     reason.contains('_') && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// A text as one sentence: first letter large, one full stop.
+/// A text as one sentence: first letter large, one full stop. An address or a name of a field that it begins with stays
+/// as it is written.
 pub fn sentence(text: &str) -> String {
     let text = text.trim();
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let inner = word.trim_end_matches(['.', '!', '?', ',', ';', ':']);
+    let is_code = inner.contains(['/', '_', '@', '.', ':', '$', '=']);
     let mut letters = text.chars();
-    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    let first: String = match letters.next() {
+        Some(letter) if is_code => letter.to_string(),
+        Some(letter) => letter.to_uppercase().collect(),
+        None => String::new(),
+    };
     let stop = if text.ends_with(['.', '!', '?', '”']) { "" } else { "." };
     format!("{first}{}{stop}", letters.as_str())
 }
@@ -103,6 +111,12 @@ mod tests {
         assert_eq!(sentence("no answer"), "No answer.");
         assert_eq!(sentence("Done. "), "Done.");
         assert_eq!(sentence("élan"), "Élan.");
+        for code in
+            ["http://crm.test answered 500", "location.uprn: absent", "bus.url is empty", "a@b.uk is no"]
+        {
+            assert_eq!(sentence(code), format!("{code}."), "what is written so stays so");
+        }
+        assert_eq!(sentence("no: it is not."), "No: it is not.");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use connectors::simulator::Kind;
 use mappings::domain::{ParkClass, RequestState, SystemName};
 use mappings::mapping::{self, Catalogue, Meaning, shipped};
 use router::closing::Decision;
-use router::ledger::{Closer, Filter, Ledger, Problem, Reader};
+use router::ledger::{Closer, Filter, Ledger, Problem, ProblemSearch, Reader};
 use serde_json::Value;
 
 use super::{Evidence, Heard, Idempotency, Job, Left, Park, Published, Record, State};
@@ -87,7 +87,8 @@ fn heard(event: &Value) -> Heard {
 async fn problems(ledger: &dyn Ledger) -> (HashMap<String, Vec<Park>>, Vec<(String, String)>) {
     let mut parks: HashMap<String, Vec<Park>> = HashMap::new();
     let mut refusals = Vec::new();
-    for problem in ledger.problems(MOST).await.expect("the ledger tells its problems") {
+    let search = ProblemSearch { singly: true, ..ProblemSearch::first(MOST) };
+    for problem in ledger.find_problems(&search).await.expect("the ledger tells its problems").problems {
         match problem {
             Problem::Parked { line, system, class, reason, .. } => {
                 let park =
@@ -101,6 +102,9 @@ async fn problems(ledger: &dyn Ledger) -> (HashMap<String, Vec<Park>>, Vec<(Stri
             | Problem::Held { .. }
             | Problem::Orphan(..)
             | Problem::Orphans { .. }
+            | Problem::ParkedAlike { .. }
+            | Problem::RefusedAlike { .. }
+            | Problem::Contradiction { .. }
             | Problem::Early { .. } => {}
         }
     }

@@ -65,6 +65,12 @@ impl Expression {
         }
     }
 
+    /// A member of the object that it is; `None` where it is none, or has no such member.
+    pub(super) fn member(&self, name: &str) -> Option<&Self> {
+        let Kind::Object(members) = &self.kind else { return None };
+        members.iter().find(|(known, _)| known == name).map(|(_, member)| member)
+    }
+
     fn plain(kind: Kind) -> Self {
         Self { kind, modifiers: None }
     }

@@ -145,13 +145,22 @@ impl Steps {
 
     /// Whether the time that a poll asks about ends where it is told to: some call uses `$.dovetail.until`.
     pub fn ends_at_until(&self) -> bool {
-        let rendered = |until: i64| {
-            let until = jiff::Timestamp::from_second(until).unwrap_or_default();
-            let facts =
-                Facts { since: Some(jiff::Timestamp::UNIX_EPOCH), until: Some(until), ..Facts::at(until) };
+        self.tells_apart("until")
+    }
+
+    /// Whether the time that a poll asks about begins where it is told to: some call uses `$.dovetail.since`.
+    pub fn begins_at_since(&self) -> bool {
+        self.tells_apart("since")
+    }
+
+    /// Whether some call is another one with another time under this name, everything else being equal.
+    fn tells_apart(&self, name: &str) -> bool {
+        let rendered = |second: i64| {
+            let epoch = jiff::Timestamp::UNIX_EPOCH;
+            let facts = Facts { since: Some(epoch), until: Some(epoch), ..Facts::at(epoch) };
             let mut context = context(&Value::Null, &facts);
-            // What else is of this moment must not look like the end.
-            context["dovetail"]["now"] = Value::String(jiff::Timestamp::UNIX_EPOCH.to_string());
+            let time = jiff::Timestamp::from_second(second).unwrap_or_default();
+            context["dovetail"][name] = Value::String(time.to_string());
             self.steps.iter().map(|step| step.outgoing.render(&context).ok()).collect::<Vec<_>>()
         };
         rendered(1_000_000_000) != rendered(1_500_000_000)

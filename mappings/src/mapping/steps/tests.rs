@@ -67,10 +67,13 @@ fn only_a_call_that_wants_to_know_is_told_which_jobs_are_open() {
 #[test]
 fn a_poll_may_say_at_which_time_it_ends() {
     let calls = "calls: {open: {get: /a, query: {since: $.dovetail.since, now: $.dovetail.now}}, \
-                 ended: {get: /a, query: {since: $.dovetail.since, to: $.dovetail.until}}}\n";
+                 ended: {get: /a, query: {since: $.dovetail.since, to: $.dovetail.until}}, latest: {get: /a}}\n";
     let system = system(calls, STEPS);
     let ends = |call: &str| system.call(call).expect("a call").ends_at_until();
     assert_eq!((ends("open"), ends("ended")), (false, true));
+    let begins = |call: &str| system.call(call).expect("a call").begins_at_since();
+    assert!(begins("open") && begins("ended"));
+    assert!(!system.call("latest").expect("a call").begins_at_since());
 }
 
 #[test]

@@ -176,24 +176,38 @@ fn groups(stuck: &[Stuck]) -> Vec<(String, &'static str, String, usize)> {
 }
 
 fn nothing(selected: &Selected) -> Shown {
-    let mut text = "Nothing that is parked fits the conditions.\n".to_owned();
-    left_out(&mut text, selected);
+    let text = match selected.uncertain {
+        0 => "Nothing that is parked fits the conditions.\n".to_owned(),
+        some => format!(
+            "Nothing is replayed: {} that {} the conditions may have been done already. {DECIDE}\n",
+            counted(some),
+            if some == 1 { "fits" } else { "fit" }
+        ),
+    };
     Shown { text, json: json!({"selected": 0, "left_out": selected.uncertain}), exit: Exit::Ok }
+}
+
+/// What is done about work that may have been done.
+const DECIDE: &str = "Find out for each, then: dovetail resolve TICKET --was-done JOB, or --send-again.";
+
+fn counted(count: usize) -> String {
+    if count == 1 { "1 piece of work".to_owned() } else { format!("{count} pieces of work") }
 }
 
 fn left_out(text: &mut String, selected: &Selected) {
     if selected.uncertain > 0 {
-        let _ = writeln!(
-            text,
-            "{} more may have been done already: decide each with dovetail resolve.",
-            selected.uncertain
-        );
+        let are = if selected.uncertain == 1 { "is" } else { "are" };
+        let some = counted(selected.uncertain);
+        let _ = writeln!(text, "{some} that may have been done already {are} left out. {DECIDE}");
     }
 }
 
 fn shown(selected: &Selected, released: &Released) -> Shown {
     let Released { written, refused, ended } = released;
     let all = selected.stuck.len();
+    // What came back is parked, not on its way.
+    let back = matches!(ended, Ended::Stopped(_));
+    let on_the_way = if back { 0 } else { *written };
     let left = all - written - refused.len();
     let mut text = String::new();
     let (word, exit) = match ended {
@@ -202,29 +216,62 @@ fn shown(selected: &Selected, released: &Released) -> Shown {
             let _ = writeln!(text, "The first did not arrive: {reason}.");
             ("stopped", Exit::NotOk)
         }
+        Ended::Waiting(reason) => {
+            let _ = writeln!(text, "The first has not arrived yet: {reason}. It is still tried.");
+            ("waiting", Exit::NotOk)
+        }
         Ended::Cancelled => {
             text.push_str("Cancelled.\n");
             ("cancelled", Exit::NotOk)
         }
     };
-    let _ = writeln!(text, "{written} of {all} are on their way again.");
-    for (ticket, reason) in refused.iter().take(20) {
+    match ended {
+        Ended::Finished | Ended::Cancelled => {
+            let _ = writeln!(text, "{}", sent(on_the_way, all));
+        }
+        Ended::Stopped(_) | Ended::Waiting(_) => {}
+    }
+    for (ticket, reason) in refused.iter().take(REFUSED) {
         let _ = writeln!(text, "  {ticket} was left alone: {reason}");
     }
-    if left > 0 {
-        let _ = writeln!(text, "{left} stay parked.");
+    if refused.len() > REFUSED {
+        let _ = writeln!(text, "  … and {} more were left alone", refused.len() - REFUSED);
+    }
+    match (left, ended) {
+        (0, _) => {}
+        (1, Ended::Finished | Ended::Cancelled) => text.push_str("1 stays parked.\n"),
+        (1, Ended::Stopped(_) | Ended::Waiting(_)) => text.push_str("The other 1 stays parked.\n"),
+        (left, Ended::Finished | Ended::Cancelled) => {
+            let _ = writeln!(text, "{left} stay parked.");
+        }
+        (left, Ended::Stopped(_) | Ended::Waiting(_)) => {
+            let _ = writeln!(text, "The other {left} stay parked.");
+        }
     }
     left_out(&mut text, selected);
     let reason = match ended {
-        Ended::Stopped(reason) => Some(reason),
+        Ended::Stopped(reason) | Ended::Waiting(reason) => Some(reason),
         Ended::Finished | Ended::Cancelled => None,
     };
     let refused: Vec<Value> =
         refused.iter().map(|(ticket, reason)| json!({"ticket": ticket.as_str(), "reason": reason})).collect();
     Shown {
         text,
-        json: json!({"selected": all, "replayed": written, "refused": refused, "parked": left,
-                     "left_out": selected.uncertain, "ended": word, "reason": reason}),
+        json: json!({"selected": all, "replayed": written, "on_the_way": on_the_way, "refused": refused,
+                     "parked": left, "left_out": selected.uncertain, "ended": word, "reason": reason}),
         exit,
+    }
+}
+
+/// Tickets that were left alone and are named.
+const REFUSED: usize = 20;
+
+/// How many of those that are meant were sent again.
+fn sent(count: usize, all: usize) -> String {
+    match (count, all) {
+        (0, _) => "None was sent again.".to_owned(),
+        (1, 1) => "It was sent again.".to_owned(),
+        (1, all) => format!("1 of {all} was sent again."),
+        (count, all) => format!("{count} of {all} were sent again."),
     }
 }

@@ -48,7 +48,8 @@ pub(super) async fn preview(
     }
     left_out(&mut text, selected);
     let call = first_call(first, patch, books).await?;
-    let _ = write!(text, "\nThe first call would be\n\n{}", call.text);
+    let head = if call.exit == Exit::Ok { "The first call would be" } else { "The first call" };
+    let _ = write!(text, "\n{head}\n\n{}", call.text);
     text.push_str("# Where an earlier attempt may have been carried out, the system is asked first.\n");
     let listed: Vec<Value> = stuck.iter().map(as_json).collect();
     let groups: Vec<Value> = groups

@@ -42,8 +42,10 @@ pub(super) struct Released {
 pub(super) enum Ended {
     /// All were let go.
     Finished,
-    /// The first did not arrive, for this reason: the rest stay parked.
+    /// The first did not arrive, for this reason, and is no more on its way: the rest stay parked.
     Stopped(String),
+    /// It is not known yet what becomes of the first, which is still tried: the rest stay parked.
+    Waiting(String),
     /// Somebody stopped it: the rest stay parked.
     Cancelled,
 }
@@ -130,7 +132,7 @@ impl Releases<'_> {
                 let last = waiting.unwrap_or_else(|| "no router has tried it".to_owned());
                 let ticket = &first.ticket;
                 let seconds = self.patience.as_secs();
-                return Ok(Ended::Stopped(format!("{ticket} is not through after {seconds} s: {last}")));
+                return Ok(Ended::Waiting(format!("{ticket} is not through after {seconds} s: {last}")));
             }
             tokio::select! {
                 biased;

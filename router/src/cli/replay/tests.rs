@@ -6,7 +6,7 @@ use mappings::domain::Job;
 use super::*;
 use crate::cli::{Cli, Command, open};
 use crate::console::tests::seed::Seed;
-use crate::ledger::Next;
+use crate::ledger::{LISTED_SINGLY, Next, Problem};
 use crate::timeline;
 
 fn args(arguments: &[&str]) -> ReplayArgs {
@@ -79,7 +79,11 @@ async fn a_first_that_does_not_arrive_leaves_the_rest_parked_and_says_why() {
     };
     assert_eq!(shown.exit, Exit::NotOk);
     assert_eq!(shown.json["reason"], "CRM-1 is parked again: answered 503 again");
-    assert!(shown.text.contains("3 stay parked."), "{}", shown.text);
+    assert_eq!(
+        shown.text,
+        "The first did not arrive: CRM-1 is parked again: answered 503 again.\nThe other 3 stay parked.\n"
+    );
+    assert_eq!(shown.json["on_the_way"], 0, "what came back is not on its way");
     assert_eq!(parked(&seed).await, 5);
 }
 
@@ -90,6 +94,8 @@ async fn a_first_that_nobody_tries_is_not_waited_for_for_ever() {
     assert_eq!(shown.exit, Exit::NotOk);
     let reason = shown.json["reason"].as_str().expect("a reason");
     assert!(reason.ends_with("no router has tried it"), "{reason}");
+    assert!(shown.text.contains("It is still tried.\nThe other 3 stay parked.\n"), "{}", shown.text);
+    assert_eq!((&shown.json["on_the_way"], &shown.json["ended"]), (&json!(1), &json!("waiting")));
     assert_eq!(shown.json["parked"], 3);
 }
 
@@ -163,7 +169,19 @@ async fn every_command_that_a_problem_names_is_one_that_can_be_given() {
     let seed = Seed::town().await;
     seed.parked("CRM-20", ParkClass::Uncertain, "the answer was lost").await;
     seed.parked("CRM 21 \"o'x\"", ParkClass::Technical, "503").await;
-    let problems = seed.ledger.problems(50).await.expect("problems");
+    for number in 0..=LISTED_SINGLY {
+        seed.parked(&format!("CRM-P{number}"), ParkClass::Technical, "it's \"down\" \\ answered 503").await;
+        seed.heard(&format!("77{number}"), "Completed", None).await;
+    }
+    seed.heard("1001", "Not Out", None).await;
+    let mut problems = seed.ledger.problems(50).await.expect("problems");
+    problems.push(Problem::RefusedAlike {
+        cause: "0123456789ab".to_owned(),
+        source: "/crm".to_owned(),
+        reason: "no route".to_owned(),
+        count: 30,
+        latest_at: jiff::Timestamp::UNIX_EPOCH,
+    });
     let mut named = 0;
     for remedy in problems.iter().flat_map(|problem| timeline::remedies(problem, &seed.catalogue)) {
         let command = remedy
@@ -174,12 +192,14 @@ async fn every_command_that_a_problem_names_is_one_that_can_be_given() {
         let words = shell(&command);
         let parsed = Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{command}: {error}"));
         if let Command::Replay(args) = parsed.command {
-            Selection::parse(&args.conditions, jiff::Timestamp::UNIX_EPOCH)
+            let selection = Selection::parse(&args.conditions, jiff::Timestamp::UNIX_EPOCH)
                 .unwrap_or_else(|error| panic!("{command}: {error}"));
+            let meant = seed.ledger.parked(&selection, 99).await.expect("a list");
+            assert!(!meant.is_empty(), "{command} means nothing");
         }
         named += 1;
     }
-    assert_eq!(named, 9);
+    assert_eq!(named, 19);
 }
 
 /// A line as a shell takes it apart: words, single quotes, and backslashes outside of them.

@@ -74,6 +74,27 @@ async fn what_the_broker_has_set_aside_waits_for_a_person() {
 }
 
 #[tokio::test]
+async fn problems_are_paged_and_the_last_page_ends_them() {
+    let seed = Seed::new().await;
+    for number in 0..60 {
+        seed.delivered("harlow", &format!("CRM-{number}"), &number.to_string()).await;
+        seed.heard(&number.to_string(), "Not Out", None).await;
+    }
+    let page = get(&seed, "/problems").await;
+    page.says("60 wait: 60 held.");
+    page.says("10 more held: the next page");
+    let (_, link) = page.html.split_once("/problems?kind=held&#38;after=").expect("a link");
+    let after = link.split('"').next().expect("its end");
+    let last = get(&seed, &format!("/problems?kind=held&after={after}")).await;
+    last.says("All that waits for a person");
+    last.says("dovetail problems --kind held --after");
+    assert_eq!(last.html.matches("came in").count(), 10);
+    assert!(!last.text().contains("the next page"));
+    assert_eq!(get(&seed, "/problems?kind=nonsense").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(get(&seed, "/problems?after=1.2").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn the_first_page_has_the_search_box_and_the_newest_tickets() {
     let seed = Seed::town().await;
     let page = get(&seed, "/").await;

@@ -9,8 +9,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::ledger::{
-    self, Accepted, Arrival, Attempt, Change, ClockSetting, Completion, Correlated, InboxKey, Ledger, Lessee,
-    Next, Outbox, Recorded, Refusal, Room, Settlement, Way, Work, WorkerId,
+    self, Accepted, Arrival, Attempt, Change, ClockSetting, Completion, Correlated, InboxKey, KeptAs, Ledger,
+    Lessee, Next, Outbox, Problem, Recorded, Refusal, Room, Settlement, Way, Work, WorkerId,
 };
 
 /// A ledger in a file of its own, and whoever writes to it.
@@ -133,12 +133,45 @@ impl Seed {
             ticket: Some(Ticket::parse(ticket).expect("a ticket")),
             path: Some(path.into()),
             reason: reason.into(),
+            revision: None,
             body: b"{}".to_vec(),
+            kept_as: KeptAs::Event,
             received_at: at(5),
             traceparent: None,
             sent_with: None,
         };
         self.ledger.refuse(&[refusal], &self.lessee).await.expect("refused");
+    }
+
+    /// Keeps an event that could not be routed; returns the name of the problem.
+    pub(crate) async fn refused_body(&self, ticket: &str, body: Vec<u8>) -> String {
+        let refusal = Refusal {
+            key: InboxKey { source: "/crm/harlow".to_owned(), id: "e1".to_owned() },
+            council: Council::parse("harlow").ok(),
+            ticket: Ticket::parse(ticket).ok(),
+            path: Some("service".into()),
+            reason: "no route".into(),
+            revision: None,
+            body,
+            kept_as: KeptAs::Event,
+            received_at: at(5),
+            traceparent: None,
+            sent_with: None,
+        };
+        self.ledger.refuse(&[refusal], &self.lessee).await.expect("refused");
+        let problems = self.ledger.problems(9).await.expect("problems");
+        let name = problems.into_iter().find_map(|problem| match problem {
+            Problem::Refused { name, .. } => Some(name),
+            Problem::Held { .. }
+            | Problem::Parked { .. }
+            | Problem::ParkedAlike { .. }
+            | Problem::Orphan(_)
+            | Problem::Orphans { .. }
+            | Problem::Contradiction { .. }
+            | Problem::Early { .. }
+            | Problem::RefusedAlike { .. } => None,
+        });
+        name.expect("a refused delivery")
     }
 
     /// One ticket of each state, an orphan and a refused delivery.

@@ -24,7 +24,7 @@ async fn a_link_in_the_inbox_is_left_where_it_is_and_told_once() {
     assert_eq!(names, ["dangling.csv", "file.csv", "folder.csv"]);
     assert!(told[1].1.contains("it is a symbolic link, which is not followed"), "{told:?}");
     // Nor are they told again by another router.
-    rig.watcher = watcher(&rig.catalogue, &rig.writer, &rig.clock);
+    rig.watcher = watcher(&rig.catalogue, (&rig.ledger, &rig.writer), &rig.clock);
     rig.look().await;
     assert_eq!(rig.refusals().await.len(), 3);
     assert!(elsewhere.join("secret.csv").exists() && !rig.is_there("done"));

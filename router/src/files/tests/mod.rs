@@ -72,7 +72,7 @@ impl Rig {
         let (writer, lanes) = Writer::new(Arc::clone(&ledger), lessee, events, work);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(lanes.run(stop.clone()));
-        let watcher = watcher(&catalogue, &writer, &clock);
+        let watcher = watcher(&catalogue, (&ledger, &writer), &clock);
         Self { watcher, catalogue, ledger, writer, clock, inbox, stop, tasks, _folder: folder }
     }
 
@@ -121,6 +121,9 @@ impl Rig {
             | Problem::Parked { .. }
             | Problem::Orphan(_)
             | Problem::Orphans { .. }
+            | Problem::ParkedAlike { .. }
+            | Problem::RefusedAlike { .. }
+            | Problem::Contradiction { .. }
             | Problem::Early { .. } => None,
         });
         refused
@@ -132,9 +135,19 @@ impl Rig {
     }
 }
 
-fn watcher(catalogue: &Arc<Catalogue>, writer: &Writer, clock: &Clock) -> Watcher {
+fn watcher(
+    catalogue: &Arc<Catalogue>,
+    (ledger, writer): (&Arc<dyn Ledger>, &Writer),
+    clock: &Clock,
+) -> Watcher {
     let bounds = Bounds { largest: LARGEST, copies: std::env::temp_dir() };
-    let watcher = Watcher::new(catalogue, &system_of(catalogue), writer.clone(), clock.clone(), bounds);
+    let watcher = Watcher::new(
+        catalogue,
+        &system_of(catalogue),
+        (Arc::clone(ledger), writer.clone()),
+        clock.clone(),
+        bounds,
+    );
     let (watcher, every) = watcher.expect("it tells by files");
     assert_eq!(every, EVERY);
     watcher
@@ -256,7 +269,7 @@ async fn a_router_that_dies_before_it_moved_the_file_leaves_its_receipt_as_it_is
     assert_eq!((rig.look().await, rig.look().await), (0, 1));
     let before = rig.receipt("a.csv");
     fs::rename(rig.inbox.join("done/a.csv"), rig.inbox.join("a.csv")).expect("moved back");
-    rig.watcher = watcher(&rig.catalogue, &rig.writer, &rig.clock);
+    rig.watcher = watcher(&rig.catalogue, (&rig.ledger, &rig.writer), &rig.clock);
     assert_eq!((rig.look().await, rig.look().await), (0, 0));
     assert!(rig.is_there("done/a.csv") && !rig.is_there("receipts/a.csv.2.receipt.json"));
     assert_eq!((rig.receipt("a.csv"), rig.words().await), (before, 1));
@@ -280,7 +293,7 @@ async fn a_file_that_cannot_be_moved_is_not_read_again_and_moved_when_it_can_be(
 #[tokio::test]
 async fn two_routers_on_one_folder_take_every_row_once() {
     let mut rig = Rig::start("format: csv").await;
-    let mut other = watcher(&rig.catalogue, &rig.writer, &rig.clock);
+    let mut other = watcher(&rig.catalogue, (&rig.ledger, &rig.writer), &rig.clock);
     for file in 0..6 {
         let rows: String = (0..50).map(|row| format!("J-{file}-{row},Done\n")).collect();
         rig.put(&format!("{file}.csv"), &format!("{HEADER}{rows}"));

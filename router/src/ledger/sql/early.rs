@@ -14,7 +14,7 @@ use super::revise::{self, Revising};
 use super::store::{Row, Statement, Tx};
 use super::transition::Transition;
 use super::{SqlLedger, refuse};
-use crate::ledger::{Arrival, Change, Closer, Error, InboxKey, Lessee, Refusal};
+use crate::ledger::{Arrival, Change, Closer, Error, InboxKey, KeptAs, Lessee, Refusal};
 
 /// The most revisions that are looked at in one go.
 const MOST: i64 = 100;
@@ -168,7 +168,12 @@ impl Arrival {
                 "{ticket} is not known: expected a ticket whose request was submitted before or soon after"
             )
             .into(),
+            revision: match &self.change {
+                Change::Submitted { .. } => None,
+                Change::Revised(revised) => Some(revised.revision),
+            },
             body: body.into_bytes(),
+            kept_as: KeptAs::Nothing,
             received_at: self.received_at,
             traceparent: self.traceparent.clone(),
             sent_with: self.sent_with.clone(),

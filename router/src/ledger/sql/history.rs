@@ -9,7 +9,7 @@ use super::clocks::{PROMISED, promised};
 use super::lists::{LINE, line};
 use super::outbox::event;
 use super::store::{Row, Statement, Tx};
-use super::{hear, store, systems};
+use super::{failures, hear, store, systems};
 use crate::event::Event;
 use crate::ledger::{Attempt, Error, Handover, Heard, History, Line, Tried};
 
@@ -48,6 +48,7 @@ impl SqlLedger {
             events: events(&mut tx, &line).await?,
             attempts: attempts(&mut tx, &line).await?,
             completions: completions(&mut tx, &line).await?,
+            failing: failures::of_request(&mut tx, line.council.as_str(), line.request.to_string()).await?,
             halts: systems::of_request(&mut tx, line.council.as_str(), line.request.to_string()).await?,
             line,
         };

@@ -1,14 +1,17 @@
 //! The ledger in SQL, written once for PostgreSQL and SQLite.
 
 mod accept;
+mod backlog;
 mod claim;
 mod clocks;
 mod closings;
 mod complete;
 mod defer;
+mod dismiss;
 mod doubts;
 mod draft;
 mod early;
+mod failures;
 mod figures;
 mod fresh;
 mod hear;
@@ -21,6 +24,8 @@ mod outbox;
 mod owners;
 mod parked;
 mod polls;
+mod problems;
+mod query;
 mod reconciliations;
 mod record;
 mod refuse;
@@ -55,11 +60,12 @@ use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
 pub use self::store::{add_schema, remove_schema};
 use super::{
-    Accepted, Agreement, Arrival, Asked, Batch, Beat, Check, Closer, Completion, Correlated, Counts,
-    Deferral, Error, Filter, Flushed, Halt, History, Lease, Ledger, Lessee, Line, Link, Look, OpenJob,
-    OwnerChange, OwnerChanged, Page, PollFailure, Problem, Reader, Reconciled, Recorded, Refusal, Rescued,
-    Resolution, Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched, SystemChange, Turn, Work,
-    WorkerId, Written,
+    Accepted, Activity, Agreement, Arrival, Asked, Backlog, Batch, Beat, Check, Closer, Completion,
+    Correlated, Counts, Deferral, Dismissal, Error, Failing, Filter, Flushed, Halt, History, InboxKey,
+    KeptRefusal, Lease, Ledger, Lessee, Line, Link, Look, OpenJob, OwnerChange, OwnerChanged, Page, Person,
+    PollFailure, ProblemPage, ProblemSearch, Reader, Reconciled, Recorded, Refusal, Rescued, Resolution,
+    Resolved, Selection, Settlement, Stop, Stuck, Switch, Switched, SystemChange, Turn, Work, WorkerId,
+    Written,
 };
 use crate::event::Event;
 use crate::failpoint::{self, Write};
@@ -228,13 +234,22 @@ impl Ledger for SqlLedger {
         failpoint::during(Write::Turn, self.take_turn(system, now, every)).await
     }
 
-    async fn fail_poll(
+    async fn keep_failure(
         &self,
         system: &SystemName,
+        activity: Activity,
         failure: &PollFailure,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.keep_failure(system, failure, now).await
+        self.add_failure((system, activity), failure, now).await
+    }
+
+    async fn end_failure(&self, system: &SystemName, activity: Activity) -> Result<(), Error> {
+        self.remove_failure(system, activity).await
+    }
+
+    async fn failures(&self) -> Result<Vec<Failing>, Error> {
+        self.all_failures().await
     }
 
     async fn advance_poll(&self, system: &SystemName, position: Timestamp) -> Result<(), Error> {
@@ -273,7 +288,7 @@ impl Ledger for SqlLedger {
         failpoint::during(Write::Reconcile, self.keep_reconciled(system, worker, reconciled)).await
     }
 
-    async fn tell_gap(&self, system: &SystemName, why: &str, now: Timestamp) -> Result<(), Error> {
+    async fn tell_gap(&self, system: &SystemName, why: Option<&str>, now: Timestamp) -> Result<(), Error> {
         failpoint::during(Write::Reconcile, self.keep_gap(system, why, now)).await
     }
 
@@ -345,8 +360,32 @@ impl Ledger for SqlLedger {
         self.list(filter).await
     }
 
-    async fn problems(&self, most: usize) -> Result<Vec<Problem>, Error> {
-        self.waiting_for_a_person(most).await
+    async fn find_problems(&self, search: &ProblemSearch) -> Result<ProblemPage, Error> {
+        self.page_of_problems(search).await
+    }
+
+    async fn refusals(&self, name: &str, most: usize) -> Result<Vec<KeptRefusal>, Error> {
+        self.read_refusals(name, most).await
+    }
+
+    async fn dismiss(&self, which: &Dismissal, person: &Person, now: Timestamp) -> Result<u64, Error> {
+        self.dismiss_problems(which, person, now).await
+    }
+
+    async fn retried(&self, name: &str, taken: bool, person: &Person, now: Timestamp) -> Result<(), Error> {
+        self.keep_retried(name, taken, person, now).await
+    }
+
+    async fn put_right(&self, key: &InboxKey, now: Timestamp) -> Result<(), Error> {
+        self.note_put_right(key, now).await
+    }
+
+    async fn settle_refusals(&self, now: Timestamp) -> Result<u64, Error> {
+        self.settle_what_came_in(now).await
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
+        self.count_backlog(now).await
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

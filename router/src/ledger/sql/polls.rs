@@ -7,7 +7,7 @@ use mappings::domain::{Council, HandoverId, Job, Service, SystemName, Ticket};
 
 use super::SqlLedger;
 use super::store::Statement;
-use crate::ledger::{Check, Error, PollFailure};
+use crate::ledger::{Check, Error};
 
 impl SqlLedger {
     pub(super) async fn take_turn(
@@ -17,40 +17,25 @@ impl SqlLedger {
         every: Duration,
     ) -> Result<Option<Timestamp>, Error> {
         let every = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+        // The last turn is kept, not the next: a pause that is made shorter or longer holds from now on.
         let statement = Statement::new(
-            "insert into polls (system, position, next_at) values ($1, $3, $2) on conflict (system) \
-             do update set next_at = excluded.next_at where polls.next_at <= $3 returning position",
+            "insert into polls (system, position, turn_at) values ($1, $2, $2) on conflict (system) \
+             do update set turn_at = excluded.turn_at where polls.turn_at <= $3 returning position",
         )
         .text(system.as_str())
-        .int(now.as_millisecond().saturating_add(every))
-        .int(now.as_millisecond());
+        .int(now.as_millisecond())
+        .int(now.as_millisecond().saturating_sub(every));
         let rows = self.alone(statement).await?;
         rows.into_iter().next().map(|mut row| row.time("polls.position")).transpose()
     }
 
     pub(super) async fn move_position(&self, system: &SystemName, position: Timestamp) -> Result<(), Error> {
         let statement = Statement::new(
-            "update polls set position = case when position < $2 then $2 else position end, succeeded = 1, \
-             failing_since = null, failure = null, lasting = 0 where system = $1",
+            "update polls set position = case when position < $2 then $2 else position end, succeeded = 1 \
+             where system = $1",
         )
         .text(system.as_str())
         .int(position.as_millisecond());
-        self.alone(statement).await.map(drop)
-    }
-
-    pub(super) async fn keep_failure(
-        &self,
-        system: &SystemName,
-        failure: &PollFailure,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let statement = Statement::new(
-            "update polls set failing_since = coalesce(failing_since, $2), failure = $3, lasting = $4 where system = $1",
-        )
-        .text(system.as_str())
-        .int(now.as_millisecond())
-        .text(failure.reason.as_str())
-        .int(i64::from(failure.lasting));
         self.alone(statement).await.map(drop)
     }
 

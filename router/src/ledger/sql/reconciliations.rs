@@ -4,15 +4,16 @@ use jiff::Timestamp;
 use mappings::domain::{Council, HandoverId, Job, Progress, Service, SystemName, Ticket};
 use serde_json::Value;
 
-use super::SqlLedger;
 use super::store::{Row, Statement};
-use crate::ledger::{Asked, Check, Error, OpenJob, PollFailure, Polls, Reconciled, Turn, WorkerId};
+use super::{SqlLedger, backlog, failures};
+use crate::ledger::{Asked, Check, Error, OpenJob, Reconciled, Turn, WorkerId};
 
 impl SqlLedger {
     pub(super) async fn take_reconciliation(&self, system: &SystemName, turn: &Turn) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
-        let known =
-            "insert into reconciliations (system, due_at) values ($1, $2) on conflict (system) do nothing";
+        // A pause that was made shorter holds from now on.
+        let known = "insert into reconciliations (system, due_at) values ($1, $2) on conflict (system) do update \
+                     set due_at = excluded.due_at where reconciliations.due_at > excluded.due_at";
         let known = Statement::new(known).text(system.as_str()).int(turn.first.as_millisecond());
         tx.run(known).await?;
         let statement = Statement::new(
@@ -72,17 +73,25 @@ impl SqlLedger {
         Ok(!self.alone(statement).await?.is_empty())
     }
 
-    pub(super) async fn keep_gap(&self, system: &SystemName, why: &str, now: Timestamp) -> Result<(), Error> {
+    pub(super) async fn keep_gap(
+        &self,
+        system: &SystemName,
+        why: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
         let due = Statement::new(
             "insert into reconciliations (system, due_at, why) values ($1, $2, $3) on conflict (system) do update \
              set due_at = case when reconciliations.due_at < excluded.due_at then reconciliations.due_at \
-             else excluded.due_at end, why = excluded.why",
+             else excluded.due_at end, why = coalesce(excluded.why, reconciliations.why)",
         )
         .text(system.as_str())
         .int(now.as_millisecond())
         .text(why);
         tx.run(due).await?;
+        if why.is_none() {
+            return tx.commit().await;
+        }
         let change = Statement::new(
             "insert into system_changes (system, at, change, person, reason) values ($1, $2, 'gap', null, $3) \
              on conflict (system, at, change) do nothing",
@@ -96,15 +105,29 @@ impl SqlLedger {
 
     pub(super) async fn all_asked(&self) -> Result<Vec<Asked>, Error> {
         let statement = Statement::new(
-            "select s.system, p.position, p.succeeded, p.failing_since, p.failure, p.lasting, r.due_at, r.why, r.ended_at, r.report from \
-             (select system from polls union select system from reconciliations) s \
+            "select s.system, p.position, p.succeeded, r.due_at, r.why, r.ended_at, r.report from (select system \
+             from polls union select system from reconciliations union select system from failures) s \
              left join polls p on p.system = s.system left join reconciliations r on r.system = s.system \
              order by s.system",
         );
         let mut tx = self.store.snapshot().await?;
         let rows = tx.run(statement).await?;
+        let failing = failures::all(&mut tx).await?;
+        let closures = backlog::closures_again(&mut tx).await?;
         tx.close().await?;
-        rows.into_iter().map(asked).collect()
+        let mut all = rows.into_iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
+        for one in failing {
+            if let Some(asked) = all.iter_mut().find(|asked| asked.system == one.system) {
+                asked.failing.push(one);
+            }
+        }
+        for one in closures {
+            match all.iter_mut().find(|asked| asked.system == one.system) {
+                Some(asked) => asked.closures = Some(one),
+                None => all.push(Asked { closures: Some(one.clone()), ..Asked::nothing(one.system) }),
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -130,13 +153,17 @@ fn asked(mut row: Row) -> Result<Asked, Error> {
     let system = row.get("system", SystemName::parse)?;
     let polled_to = row.maybe_time("polls.position")?;
     let succeeded = row.maybe_int("polls.succeeded")? == Some(1);
-    let failing_since = row.maybe_time("polls.failing_since")?;
-    let reason = row.maybe_text("polls.failure")?;
-    let lasting = row.maybe_int("polls.lasting")? == Some(1);
-    let failing = failing_since.zip(reason.map(|reason| PollFailure { reason, lasting }));
-    let polls = Polls { succeeded, failing };
     let (due_at, why) = (row.maybe_time("reconciliations.due_at")?, row.maybe_text("reconciliations.why")?);
     let ended_at = row.maybe_time("reconciliations.ended_at")?;
     let report = row.maybe("reconciliations.report", |text| text.parse::<Value>())?;
-    Ok(Asked { system, polled_to, polls, due_at, why, last: ended_at.zip(report) })
+    Ok(Asked {
+        system,
+        polled_to,
+        succeeded,
+        failing: Vec::new(),
+        closures: None,
+        due_at,
+        why,
+        last: ended_at.zip(report),
+    })
 }

@@ -15,6 +15,7 @@ use super::early;
 use super::fresh::{self, Fresh};
 use super::inbox::{self, Key};
 use super::openings::{self, Openings};
+use super::refuse;
 use super::replay::{self, Version};
 use super::store::{Statement, Tx};
 use crate::ledger::opening::Effects;
@@ -87,6 +88,7 @@ async fn apply_round<'a>(
         revisings.into_iter().partition(|revising| latest.contains_key(&revising.subject()));
     unknown.iter().for_each(|revising| reply(replies, revising, Accepted::Early));
     early::keep(tx, &unknown).await?;
+    refuse::settle_revisions(tx, &known).await?;
 
     let of = |revising: &Revising<'_>| latest[&revising.subject()];
     let wanted = known.iter().map(|revising| (of(revising).0, revising.revised.council.clone()));

@@ -5,7 +5,7 @@ use mappings::domain::{Disposition, HandoverState, Operation, RequestState};
 use super::fixture::*;
 use super::{Fixture, both};
 use crate::event::Kind;
-use crate::ledger::{Accepted, Correlated, InboxKey, Next, Problem, Recorded, Refusal, Settlement};
+use crate::ledger::{Accepted, Correlated, InboxKey, KeptAs, Next, Problem, Recorded, Refusal, Settlement};
 
 fn refusal(id: &str, reference: Option<&str>) -> Refusal {
     Refusal {
@@ -14,7 +14,9 @@ fn refusal(id: &str, reference: Option<&str>) -> Refusal {
         ticket: reference.map(ticket),
         path: Some("location.uprn".into()),
         reason: "12345 is not text".into(),
+        revision: None,
         body: b"{\"a\0b\": \xff}".to_vec(),
+        kept_as: KeptAs::Event,
         received_at: at(0),
         traceparent: None,
         sent_with: None,

@@ -42,6 +42,18 @@ both! {
         assert!(claim(5_000, true).await, "a person need not wait");
     }
 
+    async fn a_pause_between_comparisons_that_was_made_shorter_holds_at_once(fixture: &Fixture) {
+        let waste = system("waste");
+        let claim = async |now: i64, every: i64| {
+            let turn = Turn { first: at(now + every), ..turn(&fixture.lessee, now, false) };
+            fixture.ledger.claim_reconciliation(&waste, &turn).await.expect("a claim")
+        };
+        assert!(!claim(0, 86_400).await, "due in a day");
+        assert!(!claim(60, 600).await, "due in ten minutes from now on");
+        assert!(!claim(659, 86_400).await);
+        assert!(claim(660, 86_400).await);
+    }
+
     async fn two_routers_at_once_take_one_turn_to_reconcile(fixture: &Fixture) {
         let (other, lessee) = fixture.another().await;
         let waste = system("waste");
@@ -62,8 +74,8 @@ both! {
             fixture.ledger.claim_reconciliation(&waste, &turn(&fixture.lessee, now, false)).await.expect("a claim")
         };
         assert!(!claim(0).await);
-        fixture.ledger.tell_gap(&waste, "nobody asked", at(10)).await.expect("told");
-        fixture.ledger.tell_gap(&system("partner"), "nobody asked", at(10)).await.expect("told");
+        fixture.ledger.tell_gap(&waste, Some("nobody asked"), at(10)).await.expect("told");
+        fixture.ledger.tell_gap(&system("partner"), Some("nobody asked"), at(10)).await.expect("told");
         assert!(claim(10).await);
         let record = async |outcome: Reconciled| {
             fixture.ledger.record_reconciliation(&waste, fixture.lessee.worker, &outcome).await.expect("a write")

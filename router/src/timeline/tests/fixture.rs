@@ -98,9 +98,20 @@ closures:
 
 /// A small catalogue: waste calls us and is polled, housing is polled, the CRM takes closures.
 pub(crate) fn catalogue() -> Catalogue {
+    compiled(WASTE, MISSED_BIN)
+}
+
+/// The same, where the waste system honours a key.
+pub(super) fn catalogue_by_key() -> Catalogue {
+    let waste = WASTE.replace("idempotency: none", "idempotency: {key: id}");
+    let missed_bin = MISSED_BIN.replace("{reference: $.ticket}", "{reference: $.ticket, id: $.dovetail.key}");
+    compiled(&waste, &missed_bin)
+}
+
+fn compiled(waste: &str, missed_bin: &str) -> Catalogue {
     let sources: Vec<Source> = [
-        ("systems/waste/system.yaml", WASTE),
-        ("systems/waste/missed-bin.yaml", MISSED_BIN),
+        ("systems/waste/system.yaml", waste),
+        ("systems/waste/missed-bin.yaml", missed_bin),
         ("systems/housing/system.yaml", HOUSING),
         ("systems/crm/system.yaml", CRM),
         ("systems/crm/close.yaml", CLOSURE),
@@ -200,6 +211,7 @@ pub(crate) fn history(handovers: Vec<Handover>) -> History {
         attempts: Vec::new(),
         completions: Vec::new(),
         halts: Vec::new(),
+        failing: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::Kind;
-use crate::ledger::{Breaker, Halt, Handover, Line, Pause};
+use crate::ledger::{Activity, Breaker, Failing, Halt, Handover, Line, Pause, PollFailure};
 use fixture::*;
 
 fn told(history: &History, minute: u64) -> Story {
@@ -79,6 +79,42 @@ fn a_lost_answer_is_looked_up_before_anything_is_sent_again() {
             "Environmental services is asked today at 09:30 whether it has this already; only if not is it sent again."
         ]
     );
+}
+
+#[test]
+fn a_lost_answer_of_a_system_that_honours_keys_is_sent_again_under_its_key() {
+    let mut history = history(vec![Handover { attempts: 1, ..handover(2, "waste") }]);
+    history.attempts = vec![tried(2, 1, 2, "unknown", Some("no answer within 30 s"))];
+    let story = tell(&history, &fixture::catalogue_by_key(), at(5));
+    assert_eq!(story.headline, "Being sent to Environmental services once more, since the answer was lost");
+    assert_eq!(
+        story.next,
+        [
+            "It is sent to Environmental services again now, under the same key, so that nothing is done twice."
+        ]
+    );
+}
+
+#[test]
+fn a_ticket_that_waits_for_news_tells_that_none_can_be_heard() {
+    let failing = |times| Failing {
+        system: SystemName::parse("waste").expect("a name"),
+        activity: Activity::News,
+        since: at(4),
+        last_at: at(20),
+        times,
+        failure: PollFailure { reason: "answered 503".into(), lasting: false },
+    };
+    let story = |times| {
+        let mut history = history(vec![with_waste()]);
+        history.attempts = vec![tried(2, 1, 2, "delivered", None)];
+        history.failing = vec![failing(times)];
+        told(&history, 30).next.remove(0)
+    };
+    assert!(!story(1).contains("503"), "{}", story(1));
+    let told = "Environmental services has not answered its poll since Monday 23 November 2026, 09:04 (2 times). \
+                The last answer: answered 503.";
+    assert!(story(2).ends_with(told), "{}", story(2));
 }
 
 #[test]
