@@ -22,6 +22,7 @@ mod poison;
 mod pressure;
 mod project;
 mod readiness;
+mod reading;
 mod readme;
 mod replayed;
 mod reported;

@@ -26,7 +26,7 @@ async fn every_metric_of_a_router_at_work_has_its_text_and_type_and_promtool_fin
     }
     let _hears = council.broker.connect().await;
     settled(&ledger.url(), 4).await;
-    let answer = http().get(program.url("/metrics")).send().await.expect("an answer");
+    let answer = http().get(program.page("/metrics")).send().await.expect("an answer");
     let text = answer.text().await.expect("text");
     for metric in METRICS {
         let name = metric.name;

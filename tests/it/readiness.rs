@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection};
 use crate::council::{KEY, request, submitted};
 use crate::program::Program;
 use crate::services::{Database, FreshSqlite, fresh_postgres, http};
-use crate::wait::until;
+use crate::wait::{pass, until};
 use tests::disk::SmallDisk;
 use tests::proxy::{Carry, Proxy};
 
@@ -45,7 +45,7 @@ async fn told_soon(program: &Program, cause: &str) -> String {
     let control = async {
         let begun = Instant::now();
         for _ in 0..30 {
-            tokio::time::sleep(SOON / 30).await;
+            pass(SOON / 30).await;
             let answer = http().get(program.url("/health/live")).send().await.expect("an answer");
             assert_eq!(answer.status(), 200);
         }

@@ -69,9 +69,7 @@ async fn a_stop_after_work_with_every_part_logs_no_error_and_no_warning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_the_start_logs_no_error_and_no_warning() {
-    let config = |ledger: &str, bus: &str| {
-        format!("[ledger]\nurl = {ledger:?}\n[bus]\nurl = {bus:?}\n[mappings]\nsystems = [\"housing\"]\n")
-    };
+    let config = |ledger: &str, bus: &str| format!("[ledger]\nurl = {ledger:?}\n[bus]\nurl = {bus:?}\n");
     // The database answers nothing, so the start cannot come to its end; and one that is all there.
     let link = Proxy::start().await;
     link.carry(Carry::Nothing);

@@ -31,10 +31,7 @@ pub struct Program {
 impl Program {
     /// Starts it with this configuration on the shipped mappings, whose systems are all away.
     pub async fn serve(config: &str) -> Self {
-        let away =
-            Kind::ALL.iter().flat_map(|kind| Credentials::default().environment(*kind, "http://127.0.0.1:9"));
-        let environment: Vec<(String, String)> = away.map(|(name, value)| (name.to_owned(), value)).collect();
-        Self::serve_with(&format!("{config}\n[mappings]\nsystems = {SYSTEMS}\n"), &environment).await
+        Self::serve_with(&format!("{config}\n[mappings]\nsystems = {SYSTEMS}\n"), &away()).await
     }
 
     /// Starts it with this configuration and these variables, and returns when it listens on a free port.
@@ -143,7 +140,8 @@ impl Program {
     /// Starts it and asks it to end (SIGTERM) once it has logged this text, before it listens. Returns how it ended, and
     /// what it has logged.
     pub async fn stopped_during_start(config: &str, logged: &str) -> (ExitStatus, String) {
-        let (mut child, home) = launch(Command::new(setting("DOVETAIL_BIN")), config, &[]);
+        let config = format!("{config}\n[mappings]\nsystems = {SYSTEMS}\n");
+        let (mut child, home) = launch(Command::new(setting("DOVETAIL_BIN")), &config, &away());
         until("dovetail serve has begun", Duration::from_secs(90), async || {
             text(home.path(), "stderr").contains(logged).then_some(())
         })
@@ -172,6 +170,13 @@ impl Drop for Program {
         let log = self.log();
         assert!(!log.contains("panicked at") || std::thread::panicking(), "dovetail panicked:\n{log}");
     }
+}
+
+/// The variables of the shipped systems, all of which are away.
+fn away() -> Vec<(String, String)> {
+    let away =
+        Kind::ALL.iter().flat_map(|kind| Credentials::default().environment(*kind, "http://127.0.0.1:9"));
+    away.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Starts it in a folder of its own.

@@ -276,7 +276,7 @@ impl Database {
     /// When the server refuses for another reason.
     pub async fn take_every_place(&self) -> Vec<PgConnection> {
         let mut taken = vec![PgConnection::connect(&self.url).await.expect("a connection")];
-        let mut fill = async |taken: &mut Vec<PgConnection>| loop {
+        let fill = async |taken: &mut Vec<PgConnection>| loop {
             match PgConnection::connect(&self.url).await {
                 Ok(connection) => taken.push(connection),
                 Err(error) if error.to_string().contains("too many clients") => return,

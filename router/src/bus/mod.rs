@@ -42,8 +42,9 @@ use link::{Link, address};
 use publisher::{Confirms, Writer};
 use state::{Board, Side};
 
-/// What a log filter must hold: the AMQP client writes the bodies of returned messages to its log.
-pub const LOG_FILTER: &str = "lapin::returned_messages=off";
+/// What a log filter must hold of the AMQP client. It writes the bodies of returned messages to its log. And it logs the
+/// end of each channel as an error, when we say good-bye too: a connection that is lost is told here, with its cause.
+pub const LOG_FILTERS: [&str; 2] = ["lapin::returned_messages=off", "lapin::channels=off"];
 
 /// How long a command waits for any answer of the broker.
 const TIMEOUT: Duration = Duration::from_secs(10);

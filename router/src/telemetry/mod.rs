@@ -49,7 +49,10 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
             settings.log
         )
     })?;
-    let filter = filter.add_directive(bus::LOG_FILTER.parse()?);
+    let mut filter = filter;
+    for directive in bus::LOG_FILTERS {
+        filter = filter.add_directive(directive.parse()?);
+    }
     let lines = match settings.format {
         LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed(),

@@ -92,7 +92,7 @@ impl Seed {
             outcome: outcome.to_owned(),
             status: None,
             reason: reason.map(str::to_owned),
-            call: (outcome != "not_sent").then(|| "POST /worksheets\n\n{\"surname\": \"Lamb\"}".to_owned()),
+            call: Some("POST /worksheets\n\n{\"surname\": \"Lamb\"}".to_owned()),
             answer: None,
         };
         let written =
