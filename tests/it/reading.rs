@@ -10,7 +10,7 @@ use tests::disk::SmallDisk;
 /// Each command that only reads ends well.
 async fn all_read(ledger: &str) {
     for command in
-        [&["tickets", "list"][..], &["problems"], &["report", "--since", "2020-01-01"], &["system", "list"]]
+        [&["tickets", "list"][..], &["problems"], &["report", "--from", "2020-01-01"], &["system", "list"]]
     {
         let output = dovetail(&[command, &["--database", ledger]].concat()).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -34,6 +34,7 @@ enum Values {
 
 const NONE: Option<&[(&str, Values)]> = Some(&[]);
 const SYSTEM: Option<&[(&str, Values)]> = Some(&[("system", Values::Systems)]);
+const LISTENERS: Option<&[(&str, Values)]> = Some(&[("listener", Values::Words(&["doors", "console"]))]);
 const FATES: Option<&[(&str, Values)]> =
     Some(&[("fate", Values::Words(&["published", "returned", "nacked", "lost"]))]);
 
@@ -89,6 +90,16 @@ pub const METRICS: &[Metric] = &[
         None,
         "Words of systems about jobs, by system, the way they came, and what the ledger made of them.",
     ),
+    gauge("dovetail_connections", LISTENERS, "Connections that are open at a listener."),
+    counter(
+        "dovetail_connections_closed_total",
+        Some(&[
+            ("listener", Values::Words(&["doors", "console"])),
+            ("phase", Values::Words(&["opened", "head", "body", "answering", "writing", "kept_alive"])),
+            ("because", Values::Words(&["room"])),
+        ]),
+        "Connections that were closed before their callers did, by what they were doing and why.",
+    ),
     gauge("dovetail_dead_letters", NONE, "Messages that the broker has set aside; they wait for a person."),
     counter(
         "dovetail_deadly_deliveries_total",
@@ -121,6 +132,17 @@ pub const METRICS: &[Metric] = &[
         "dovetail_items_set_aside_total",
         SYSTEM,
         "Items of a system that could not be read; kept for a person.",
+    ),
+    counter(
+        "dovetail_limits_reached_total",
+        Some(&[
+            ("listener", Values::Words(&["doors", "console"])),
+            (
+                "limit",
+                Values::Words(&["connections", "connections_per_address", "requests_at_once", "descriptors"]),
+            ),
+        ]),
+        "Times in which a listener reached one of its limits.",
     ),
     counter(
         "dovetail_poll_gaps_total",
