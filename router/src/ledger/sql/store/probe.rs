@@ -55,7 +55,7 @@ impl Probe {
             Store::Sqlite { write, read, .. } => {
                 let most = write.options().get_max_connections() + read.options().get_max_connections();
                 let options = write.connect_options().as_ref().clone();
-                let options = options.create_if_missing(false).busy_timeout(Duration::from_secs(1));
+                let options = options.create_if_missing(false).busy_timeout(Duration::from_millis(500));
                 (Server::Sqlite(Arc::new(options), None), most)
             }
         };
