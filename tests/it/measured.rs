@@ -24,6 +24,8 @@ async fn every_metric_of_a_router_at_work_has_its_text_and_type_and_promtool_fin
             .body(event.to_string());
         assert_eq!(posted.send().await.expect("an answer").status(), 202);
     }
+    let stranger = http().post(program.url("/v1/requests")).bearer_auth("not a key").body("{}");
+    assert_eq!(stranger.send().await.expect("an answer").status(), 401);
     let _hears = council.broker.connect().await;
     settled(&ledger.url(), 4).await;
     let answer = http().get(program.page("/metrics")).send().await.expect("an answer");

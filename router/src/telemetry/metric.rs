@@ -124,6 +124,16 @@ pub const METRICS: &[Metric] = &[
         "HTTP requests refused because too much was being read already.",
     ),
     counter(
+        "dovetail_http_denied_total",
+        None,
+        "HTTP requests refused for who sent them, by door and reason.",
+    ),
+    counter(
+        "dovetail_http_keys_used_total",
+        None,
+        "HTTP requests let in, by the name of the key and which of its secrets was used.",
+    ),
+    counter(
         "dovetail_items_passed_over_total",
         SYSTEM,
         "Items of a system's lists that its mapping leaves out, as work of others.",
