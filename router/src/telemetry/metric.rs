@@ -184,6 +184,11 @@ pub const METRICS: &[Metric] = &[
         SYSTEM,
         "Tickets that were taken from a CRM that is asked for them.",
     ),
+    counter(
+        "dovetail_webhook_secrets_used_total",
+        None,
+        "Events let in at a system's webhook, by which of its secrets proved them.",
+    ),
 ];
 
 /// Gives each metric its text; to be called once the recorder is there.
