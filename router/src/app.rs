@@ -21,14 +21,18 @@ use crate::config::Config;
 use crate::dispatch::{Asker, Desk, Halts, Lane, Lookout, Turns};
 use crate::files::Watcher;
 use crate::harvest::Harvester;
+use crate::home::Home;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
 use crate::listen::{self, Crowds, Endpoint, Sockets};
+use crate::probing::Prober;
 use crate::reading::Memory;
 use crate::reconcile::Reconciler;
 use crate::share::{Shared, Shares};
 use crate::stage::{self, Stage};
-use crate::{backlog, closing, console, inlet, library, relay, report, rescue, secrets, sla, undo};
+use crate::{
+    backlog, closing, console, inlet, library, relay, report, rescue, secrets, sla, telemetry, undo,
+};
 
 /// How many events are held in memory for the relay.
 const EVENTS_IN_MEMORY: usize = 10_000;
@@ -86,6 +90,7 @@ impl App {
         for weakness in secrets::weaknesses(config, &catalogue) {
             tracing::warn!(weakness, "a secret can be guessed");
         }
+        telemetry::begin(catalogue.systems().map(|system| &system.name));
         let ledger = open(config, &catalogue).await?;
         let clock = Clock::started_at(ledger.now().await.context("the ledger does not answer")?);
         let worker = WorkerId(Uuid::now_v7());
@@ -100,7 +105,8 @@ impl App {
             clock: clock.clone(),
             heartbeat: config.worker.heartbeat.0,
             dead_after: config.worker.dead_after.0,
-            readiness: readiness.clone(),
+            trouble: watch::Sender::new(None),
+            home: Home::take(worker),
             shares: Shares::new(worker, shared.clone()),
             outbox: outbox.clone(),
             pulse: pulse.clone(),
@@ -186,6 +192,13 @@ impl App {
             every: config.worker.claim_every.0,
         };
         calls.tasks.spawn(undo.run(calls.stop.clone()));
+        let prober = Prober {
+            probe: ledger.probe(worker),
+            clock: clock.clone(),
+            heartbeat: keeper.trouble.subscribe(),
+            readiness: readiness.clone(),
+        };
+        links.tasks.spawn(prober.run(links.stop.clone()));
         links.tasks.spawn(keeper.run(links.stop.clone()));
 
         let timekeeper = sla::Timekeeper::new(

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Readiness;
 use crate::bus::State;
 use crate::clock::Clock;
+use crate::home::Home;
 use crate::ledger::{Beat, Ledger, Lessee, Outbox, Peer, WorkerId};
 use crate::rounds::Rounds;
 use crate::share::{self, Shares};
@@ -115,8 +116,10 @@ pub struct Keeper {
     pub heartbeat: Duration,
     /// The silence after which another counts as dead.
     pub dead_after: Duration,
-    /// Where the ledger's state is told.
-    pub readiness: watch::Sender<Readiness>,
+    /// Where it is told why the last heartbeat failed, where it did.
+    pub trouble: watch::Sender<Option<String>>,
+    /// Where this worker runs, to see others of the same place end; `None` where that cannot be seen.
+    pub home: Option<Home>,
     /// Its shares of what the systems can bear.
     pub shares: Shares,
     /// Where the heartbeat is felt.
@@ -124,8 +127,9 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Says that this worker lives, before it writes anything, and takes its shares where nobody else lives. An SQLite
-    /// ledger belongs to one router, so what others held there is taken over at once.
+    /// Says that this worker lives, before it writes anything, and takes its shares where nobody else lives: at once, too,
+    /// where those that lived have ended for sure. An SQLite ledger belongs to one router, so what others held there is
+    /// taken over at once.
     ///
     /// # Errors
     /// The ledger could not write.
@@ -148,17 +152,17 @@ impl Keeper {
             let beaten = tokio::time::timeout(self.dead_after, self.beat()).await;
             let failure = match beaten {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(format!("it cannot write: {error:#}")),
-                Err(_) => Some(format!("it did not answer within {} s", self.dead_after.as_secs())),
+                Ok(Err(error)) => {
+                    Some(format!("the heartbeat cannot be written: {:#}", anyhow::Error::from(error)))
+                }
+                Err(_) => {
+                    Some(format!("the heartbeat was not written within {} s", self.dead_after.as_secs()))
+                }
             };
             if let Some(reason) = &failure {
-                tracing::error!(reason = %reason, "the ledger is not ready");
+                tracing::warn!(reason = %reason, "the heartbeat failed");
             }
-            self.readiness.send_if_modified(|readiness| {
-                let changed = readiness.ledger != failure;
-                readiness.ledger = failure;
-                changed
-            });
+            self.trouble.send_replace(failure);
         }
     }
 
@@ -200,14 +204,37 @@ impl Keeper {
         Ok(())
     }
 
+    /// Says that this worker lives, and returns who else does.
     async fn heartbeat(&self, now: Timestamp) -> Result<Vec<Peer>, crate::ledger::Error> {
+        let peers = self.beat_once(now).await?;
+        let ended = self.ended(&peers);
+        if ended.is_empty() {
+            return Ok(peers);
+        }
+        tracing::warn!(routers = ended.len(), "routers of this machine have ended without a word");
+        self.ledger.bury(&ended).await?;
+        self.beat_once(self.clock.now()).await
+    }
+
+    async fn beat_once(&self, now: Timestamp) -> Result<Vec<Peer>, crate::ledger::Error> {
         let Beat { peers, forgotten } = self.ledger.heartbeat(self.worker, now).await?;
         // First of all: whoever finds the pulse young again must not take the old leases for its own.
         if forgotten {
             self.pulse.forgotten();
         }
         self.pulse.beaten(now);
+        if let Some(home) = self.home.as_ref().filter(|_| forgotten) {
+            self.ledger.tell_home(self.worker, home.name()).await?;
+        }
         Ok(peers)
+    }
+
+    /// Workers that have ended for sure, though their heartbeats are young.
+    fn ended(&self, peers: &[Peer]) -> Vec<WorkerId> {
+        let Some(home) = &self.home else { return Vec::new() };
+        let here = |peer: &&Peer| peer.worker != self.worker && peer.home.as_deref() == Some(home.name());
+        let ended = peers.iter().filter(here).map(|peer| peer.worker);
+        ended.filter(|worker| home.saw_end_of(*worker)).collect()
     }
 
     /// Without room: what the keeper leaves to be done is taken up by the lanes and the relay.

@@ -42,6 +42,16 @@ async fn a_router_whose_disk_was_full_goes_on_when_there_is_room_again_and_ends_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_only_router_killed_and_started_again_refuses_no_more_webhooks_than_one_that_goes_on() {
+    holds(Row::new("only-router", Strike::OnlyRouter, Database::Postgres, 1), 13).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_says_nothing_for_five_seconds_loses_nothing() {
+    holds(Row::new("silent-database", Strike::SilentDatabase, Database::Postgres, 1), 14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_routers_killed_at_random_lose_nothing_and_do_nothing_twice() {
     holds(Row::new("kill", Strike::Kill, Database::Postgres, 3), 6).await;
 }

@@ -1,11 +1,14 @@
 //! The commands that README.md promises are the commands that are tested.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::program::dovetail;
 use crate::project::{read, root};
+use crate::services::setting;
+use crate::wait::until;
 
 const DEMO: &str = "cargo run --release -- demo";
 const TESTS: &str = "tests/run";
@@ -42,6 +45,38 @@ fn the_test_command_is_the_one_that_continuous_integration_runs() {
         let mode = std::fs::metadata(root().join(script)).expect("the script").permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{script} is executable");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_that_the_demonstration_prints_works_against_its_ledger() {
+    let home = tempfile::TempDir::new().expect("a temporary folder");
+    let output = home.path().join("stdout");
+    let mut demo = std::process::Command::new(setting("DOVETAIL_BIN"))
+        .args(["demo", "--requests", "30"])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::fs::File::create(&output).expect("a file"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the demonstration starts");
+    let printed = until("the demonstration stays up", Duration::from_secs(150), async || {
+        let text = std::fs::read_to_string(&output).unwrap_or_default();
+        text.contains("Ctrl-C ends").then_some(text)
+    })
+    .await;
+    let commands: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("  dovetail ")).collect();
+    assert!(commands.len() >= 5, "{printed}");
+    for command in commands {
+        let arguments: Vec<&str> = command.split_whitespace().map(|word| word.trim_matches('\'')).collect();
+        let ran = dovetail(&arguments).await;
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        // What waits for a person is found, which is no failure of the command.
+        assert!(ran.status.code().is_some_and(|code| code < 2), "{command}: {said}");
+    }
+    let ended = std::process::Command::new("kill").args(["-INT", &demo.id().to_string()]).status();
+    assert!(ended.is_ok_and(|status| status.success()));
+    let status =
+        until("it ends", Duration::from_secs(60), async || demo.try_wait().expect("its state")).await;
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]

@@ -42,6 +42,11 @@ impl SmallDisk {
         }
     }
 
+    /// Lets nobody write to it any more.
+    pub fn take_no_writes(&self) {
+        run(Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()));
+    }
+
     /// Makes room on it again.
     pub fn clear(&self) {
         std::fs::remove_file(self.filling()).expect("it was full");

@@ -31,10 +31,7 @@ pub struct Program {
 impl Program {
     /// Starts it with this configuration on the shipped mappings, whose systems are all away.
     pub async fn serve(config: &str) -> Self {
-        let away =
-            Kind::ALL.iter().flat_map(|kind| Credentials::default().environment(*kind, "http://127.0.0.1:9"));
-        let environment: Vec<(String, String)> = away.map(|(name, value)| (name.to_owned(), value)).collect();
-        Self::serve_with(&format!("{config}\n[mappings]\nsystems = {SYSTEMS}\n"), &environment).await
+        Self::serve_with(&format!("{config}\n[mappings]\nsystems = {SYSTEMS}\n"), &away()).await
     }
 
     /// Starts it with this configuration and these variables, and returns when it listens on a free port.
@@ -60,26 +57,11 @@ impl Program {
     }
 
     async fn try_serve_by(
-        mut command: Command,
+        command: Command,
         config: &str,
         environment: &[(String, String)],
     ) -> Result<Self, String> {
-        let home = TempDir::new().expect("a temporary folder");
-        let file = home.path().join("config.toml");
-        std::fs::write(&file, config).expect("the configuration is written");
-        let output = |name: &str| File::create(home.path().join(name)).expect("a log file");
-        let mut child = command
-            .args(["serve", "--config"])
-            .arg(&file)
-            .env("DOVETAIL__HTTP__LISTEN", "127.0.0.1:0")
-            .env("DOVETAIL__CONSOLE__LISTEN", "127.0.0.1:0")
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stdout(output("stdout"))
-            .stderr(output("stderr"))
-            .spawn()
-            .expect("dovetail starts");
+        let (mut child, home) = launch(command, config, environment);
         let addresses = until("dovetail serve says where it listens", Duration::from_secs(90), async || {
             if let Some(ended) = child.try_wait().expect("its state") {
                 return Some(Err(format!("dovetail serve ended: {ended}\n{}", text(home.path(), "stderr"))));
@@ -140,13 +122,37 @@ impl Program {
     }
 
     /// Asks it to end (SIGTERM), and returns how it ended.
-    pub async fn stop(mut self) -> ExitStatus {
+    pub async fn stop(self) -> ExitStatus {
+        self.stop_and_tell().await.0
+    }
+
+    /// The same, with what it has logged to its end.
+    pub async fn stop_and_tell(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
         let child = &mut self.child;
-        until("dovetail serve ends after SIGTERM", Duration::from_secs(30), async || {
+        let status = until("dovetail serve ends after SIGTERM", Duration::from_secs(30), async || {
             child.try_wait().expect("its state")
         })
-        .await
+        .await;
+        (status, self.log())
+    }
+
+    /// Starts it and asks it to end (SIGTERM) once it has logged this text, before it listens. Returns how it ended, and
+    /// what it has logged.
+    pub async fn stopped_during_start(config: &str, logged: &str) -> (ExitStatus, String) {
+        let config = format!("{config}\n[mappings]\nsystems = {SYSTEMS}\n");
+        let (mut child, home) = launch(Command::new(setting("DOVETAIL_BIN")), &config, &away());
+        until("dovetail serve has begun", Duration::from_secs(90), async || {
+            text(home.path(), "stderr").contains(logged).then_some(())
+        })
+        .await;
+        let sent = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM reaches dovetail");
+        let status = until("dovetail serve ends after SIGTERM", Duration::from_secs(30), async || {
+            child.try_wait().expect("its state")
+        })
+        .await;
+        (status, text(home.path(), "stderr"))
     }
 
     /// SIGKILL, and nothing else: what a power cut does.
@@ -164,6 +170,34 @@ impl Drop for Program {
         let log = self.log();
         assert!(!log.contains("panicked at") || std::thread::panicking(), "dovetail panicked:\n{log}");
     }
+}
+
+/// The variables of the shipped systems, all of which are away.
+fn away() -> Vec<(String, String)> {
+    let away =
+        Kind::ALL.iter().flat_map(|kind| Credentials::default().environment(*kind, "http://127.0.0.1:9"));
+    away.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Starts it in a folder of its own.
+fn launch(mut command: Command, config: &str, environment: &[(String, String)]) -> (Child, TempDir) {
+    let home = TempDir::new().expect("a temporary folder");
+    let file = home.path().join("config.toml");
+    std::fs::write(&file, config).expect("the configuration is written");
+    let output = |name: &str| File::create(home.path().join(name)).expect("a log file");
+    let child = command
+        .args(["serve", "--config"])
+        .arg(&file)
+        .env("DOVETAIL__HTTP__LISTEN", "127.0.0.1:0")
+        .env("DOVETAIL__CONSOLE__LISTEN", "127.0.0.1:0")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .stdout(output("stdout"))
+        .stderr(output("stderr"))
+        .spawn()
+        .expect("dovetail starts");
+    (child, home)
 }
 
 /// Runs `dovetail` with these arguments to its end, in a folder of its own.

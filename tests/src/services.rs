@@ -268,6 +268,44 @@ impl Database {
     pub async fn restart(&self) {
         self.parts.services("restart-database", &[]).await;
     }
+
+    /// Takes every place that the server has for clients, those of the routers too; they are free again when what is
+    /// returned is dropped.
+    ///
+    /// # Panics
+    /// When the server refuses for another reason.
+    pub async fn take_every_place(&self) -> Vec<PgConnection> {
+        let mut taken = vec![PgConnection::connect(&self.url).await.expect("a connection")];
+        let fill = async |taken: &mut Vec<PgConnection>| loop {
+            match PgConnection::connect(&self.url).await {
+                Ok(connection) => taken.push(connection),
+                Err(error) if error.to_string().contains("too many clients") => return,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        fill(&mut taken).await;
+        let end =
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dovetail'";
+        sqlx::query(end).fetch_all(&mut taken[0]).await.expect("they are ended");
+        fill(&mut taken).await;
+        taken
+    }
+
+    /// Sends a signal to every process of the server, for example `STOP`.
+    ///
+    /// # Panics
+    /// When the server cannot be found.
+    pub fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.parts.folder.join("database.pid")).expect("a process id");
+        let pid = pid.split_whitespace().next().expect("a process id").to_owned();
+        let children = std::process::Command::new("pgrep").args(["-P", &pid]).output().expect("pgrep runs");
+        let children = String::from_utf8_lossy(&children.stdout).into_owned();
+        let all = children.split_whitespace().chain([pid.as_str()]);
+        // One that has ended in between needs no signal.
+        for process in all {
+            drop(std::process::Command::new("kill").arg(format!("-{name}")).arg(process).status());
+        }
+    }
 }
 
 /// Ends every session of a database but the one that asks, as an administrator or a failover does. Returns how

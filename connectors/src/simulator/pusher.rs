@@ -43,7 +43,7 @@ pub(super) fn client() -> Client {
 /// Runs until the simulator ends; ends at once where nothing is pushed.
 pub(super) async fn run(shared: Arc<Shared>, client: Client) {
     let Some(base) = shared.settings.callback.clone() else { return };
-    let base: Arc<str> = base.trim_end_matches('/').into();
+    let base: Arc<str> = base_of(&base, shared.kind).into();
     // What waits behind the message of the same job that is ready or under way.
     let mut behind: HashMap<Index, VecDeque<usize>> = HashMap::new();
     let mut ready: VecDeque<(Index, usize)> = VecDeque::new();
@@ -101,12 +101,20 @@ pub(super) fn message(shared: &Shared, book: &Book, change: usize) -> Option<Mes
     }
 }
 
+/// The address of the router, to which the path of the callbacks is added: also where that was given with the address.
+fn base_of(callback: &str, kind: Kind) -> &str {
+    let path = format!("/callbacks/{}", kind.as_str());
+    let callback = callback.trim_end_matches('/');
+    callback.strip_suffix(&path).unwrap_or(callback).trim_end_matches('/')
+}
+
 async fn push(shared: &Shared, client: &Client, base: &str, change: usize) {
     let mut pause = FIRST_PAUSE;
-    for _ in 0..TRIES {
+    for number in 1..=TRIES {
         // Built anew each time: the signature holds the time of the try.
         let Some(message) = message(shared, &shared.book(), change) else { return };
-        let mut request = client.post(format!("{base}{}", message.path)).body(message.body);
+        let address = format!("{base}{}", message.path);
+        let mut request = client.post(&address).body(message.body);
         for (name, value) in message.headers {
             request = request.header(name, value);
         }
@@ -116,12 +124,61 @@ async fn push(shared: &Shared, client: &Client, base: &str, change: usize) {
                 shared.book().counts.pushed += 1;
                 return;
             }
-            Ok(StatusCode::GONE) => break,
+            Ok(StatusCode::GONE) => {
+                tracing::warn!(
+                    system = shared.kind.as_str(),
+                    address,
+                    status = 410,
+                    "nobody wants what was pushed"
+                );
+                break;
+            }
             Ok(_) | Err(_) => shared.book().counts.push_failures += 1,
+        }
+        // The first failure and the last are told, with what came back.
+        if number == 1 || number == TRIES {
+            let came = match answered {
+                Ok(status) => format!("status {status}"),
+                Err(error) => format!("no answer: {}", root(&error)),
+            };
+            tracing::warn!(
+                system = shared.kind.as_str(),
+                address,
+                answer = came,
+                tries = number,
+                "what was pushed was not taken"
+            );
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     shared.book().counts.pushes_given_up += 1;
     tracing::warn!(system = shared.kind.as_str(), change, "simulator gave up a callback");
+}
+
+/// The first cause of an error, which says more than that a request failed.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_the_callbacks_is_added_once() {
+        for callback in [
+            "http://router:8080",
+            "http://router:8080/",
+            "http://router:8080/callbacks/waste",
+            "http://router:8080/callbacks/waste/",
+        ] {
+            assert_eq!(base_of(callback, Kind::Waste), "http://router:8080", "{callback}");
+        }
+        assert_eq!(base_of("http://gate/dovetail/", Kind::Partner), "http://gate/dovetail");
+    }
 }

@@ -309,14 +309,25 @@ create table reconciliations (
     primary key (system)
 );
 
--- Routers that live, and among whom each keeps to its shares of what the systems can bear.
+-- Routers that live, among whom each keeps to its shares of what the systems can bear, and the machine that each runs on.
 create table workers (
     id text collate "C" not null,
     seen_at bigint not null,
     agreed bigint,
     lagging text,
+    home text,
     primary key (id)
 );
+
+-- Whether the database takes writes, as each router tries: a row a router, written again and again.
+create table probes (
+    id text collate "C" not null,
+    seen_at bigint not null,
+    filling text,
+    primary key (id)
+);
+-- What is written to see whether there is room must take that room.
+alter table probes alter column filling set storage external;
 
 -- Systems that were ever paused by a person or left alone because they did not answer.
 create table systems (

@@ -308,12 +308,21 @@ create table reconciliations (
     primary key (system)
 ) strict, without rowid;
 
--- Routers that live, and among whom each keeps to its shares of what the systems can bear.
+-- Routers that live, among whom each keeps to its shares of what the systems can bear, and the machine that each runs on.
 create table workers (
     id text not null,
     seen_at integer not null,
     agreed integer,
     lagging text,
+    home text,
+    primary key (id)
+) strict, without rowid;
+
+-- Whether the database takes writes, as each router tries: a row a router, written again and again.
+create table probes (
+    id text not null,
+    seen_at integer not null,
+    filling text,
     primary key (id)
 ) strict, without rowid;
 

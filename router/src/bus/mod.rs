@@ -42,11 +42,14 @@ use link::{Link, address};
 use publisher::{Confirms, Writer};
 use state::{Board, Side};
 
-/// Whether what the AMQP client logs may be written down: of messages that come back it logs the bodies, and at its
-/// finest level every frame.
+/// Whether what the AMQP client logs may be written down. Of messages that come back it logs the bodies, and at its finest
+/// level every frame. And it logs the end of each channel as an error, when we say good-bye too: a connection that is
+/// lost is told here, with its cause.
 pub fn may_be_logged(target: &str, level: tracing::Level) -> bool {
-    let is_of_the_client = ["lapin", "amq_protocol"].iter().any(|client| target.starts_with(client));
-    !is_of_the_client || (level < tracing::Level::TRACE && !target.starts_with("lapin::returned_messages"))
+    let begins = |parts: &[&str]| parts.iter().any(|part| target.starts_with(part));
+    let is_of_the_client = begins(&["lapin", "amq_protocol"]);
+    let is_left_out = begins(&["lapin::returned_messages", "lapin::channels"]);
+    !is_of_the_client || (level < tracing::Level::TRACE && !is_left_out)
 }
 
 /// How long a command waits for any answer of the broker.

@@ -45,7 +45,8 @@ pub struct SimArgs {
     /// Port to listen on; 0 takes a free one and prints it
     #[arg(long, value_name = "PORT", default_value_t = 0, allow_negative_numbers = true)]
     pub port: u16,
-    /// Where to report completions, for example http://localhost:8080/callbacks/waste
+    /// Where the router listens, for example http://localhost:8080. What is reported goes to /callbacks/SYSTEM below it
+    /// (waste and partner report by themselves); a push that fails is told on standard error
     #[arg(long, value_name = "URL")]
     pub callback: Option<String>,
     /// A fault to show, as name=value; may be given several times

@@ -1,6 +1,6 @@
 //! `dovetail check`: connects to everything that the configuration names, and says what can be reached.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use connectors::Connector;
@@ -20,6 +20,8 @@ struct Reached {
     part: String,
     address: String,
     result: Result<Duration, String>,
+    /// What there is to know of a part that could be reached.
+    note: Option<String>,
 }
 
 /// Tries the settings, the mappings, the ledger, the broker and every system, in this order. What cannot be
@@ -39,7 +41,7 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
     let compiled = catalogue.as_ref().map_err(ToString::to_string).and_then(|catalogue| {
         secrets::check(catalogue).map(|()| started.elapsed()).map_err(|error| error.to_string())
     });
-    reached.push(Reached { part: "mappings".into(), address: mappings, result: compiled });
+    reached.push(Reached { part: "mappings".into(), address: mappings, result: compiled, note: None });
 
     reached.push(ledger(&config).await);
     if config.has_bus() {
@@ -52,6 +54,7 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
             part: "bus".into(),
             address: config::without_password(&config.bus.url),
             result,
+            note: None,
         });
     }
     let untried =
@@ -67,6 +70,7 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
             part: system.name.to_string(),
             address: address::shown(&system.connection.base_url),
             result,
+            note: None,
         });
         if let Some((files, address)) = system.files.as_ref().and_then(|files| Some((files, files.place()?)))
         {
@@ -76,7 +80,7 @@ pub(super) async fn run(file: Option<&Path>) -> anyhow::Result<Shown> {
                 |_| Err("no answer".to_owned()),
                 |reached| reached.map(|()| started.elapsed()).map_err(|error| error.to_string()),
             );
-            reached.push(Reached { part: format!("{} files", system.name), address, result });
+            reached.push(Reached { part: format!("{} files", system.name), address, result, note: None });
         }
     }
     let weaknesses = catalogue.map(|catalogue| secrets::weaknesses(&config, &catalogue)).unwrap_or_default();
@@ -142,27 +146,58 @@ async fn ledger(config: &Config) -> Reached {
     let reader: ledger::Reader = std::sync::Arc::new(|_, _, _| mappings::mapping::Meaning::Unrecognised);
     let started = Instant::now();
     let answered = async {
-        let ledger = ledger::open(&config.ledger.url, closer, reader, 1).await?;
+        let ledger = ledger::open_to_read(&config.ledger.url, closer, reader, 1).await?;
         ledger.now().await
     };
+    let address = config::without_password(&config.ledger.url);
+    let yet = |note: String| Reached {
+        part: "ledger".into(),
+        address: address.clone(),
+        result: Ok(Duration::ZERO),
+        note: Some(note),
+    };
+    if let Some(folder) = no_file_yet(&config.ledger.url) {
+        return match std::fs::metadata(&folder) {
+            Ok(found) if found.is_dir() => yet("there is none yet: dovetail serve makes it".to_owned()),
+            Ok(_) | Err(_) => Reached {
+                part: "ledger".into(),
+                address,
+                result: Err(format!("there is no folder {} to make it in", folder.display())),
+                note: None,
+            },
+        };
+    }
     let result = match tokio::time::timeout(PATIENCE, answered).await {
         Ok(Ok(_)) => Ok(started.elapsed()),
+        // Not a fault: the next start makes or changes the tables.
+        Ok(Err(ledger::Error::Schema(found @ (ledger::Schema::None | ledger::Schema::Older { .. })))) => {
+            return yet(found.to_string());
+        }
         Ok(Err(error)) => Err(format!("{:#}", anyhow::Error::from(error))),
         Err(_) => Err("no answer".to_owned()),
     };
-    Reached { part: "ledger".into(), address: config::without_password(&config.ledger.url), result }
+    Reached { part: "ledger".into(), address, result, note: None }
+}
+
+/// The folder of an SQLite ledger whose file is not there yet.
+fn no_file_yet(address: &str) -> Option<PathBuf> {
+    let path = address.strip_prefix("sqlite:")?;
+    let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (!path.exists()).then(|| folder.to_owned())
 }
 
 fn shown(reached: &[Reached], weaknesses: &[String], untried: &[String]) -> Shown {
     let mut text = String::new();
     let mut parts = Vec::new();
-    for Reached { part, address, result } in reached {
-        let (mark, words) = match result {
-            Ok(took) => ("ok  ", format!("{} ms", took.as_millis())),
-            Err(reason) => ("FAIL", reason.clone()),
+    for Reached { part, address, result, note } in reached {
+        let (mark, words) = match (result, note) {
+            (Ok(_), Some(note)) => ("ok  ", note.clone()),
+            (Ok(took), None) => ("ok  ", format!("{} ms", took.as_millis())),
+            (Err(reason), _) => ("FAIL", reason.clone()),
         };
         text += &format!("{mark}  {part:<12} {address}  {words}\n");
-        parts.push(json!({"part": part, "address": address, "reached": result.is_ok(), "reason": result.as_ref().err()}));
+        parts.push(json!({"part": part, "address": address, "reached": result.is_ok(), "reason": result.as_ref().err(), "note": note}));
     }
     for weakness in weaknesses {
         text += &format!("weak  {weakness}\n");

@@ -195,11 +195,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::run(args.described),
         Command::Topology => topology(&config()?.bus.settings().topology),
         Command::Tickets(TicketsCommand::List(args)) => {
-            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let Books { ledger, catalogue } = open::to_read(&args.ledger, &config()?).await?;
             tickets::list(&args, &*ledger, &catalogue).await?
         }
         Command::Tickets(TicketsCommand::Show(args)) => {
-            let Books { ledger, catalogue } = open::open(&args.ledger, &config()?).await?;
+            let Books { ledger, catalogue } = open::to_read(&args.ledger, &config()?).await?;
             let now = ledger.now().await?;
             tickets::show(&args, &*ledger, &catalogue, now).await?
         }
@@ -220,7 +220,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Problems(args) => problems::run(args, &config()?).await?,
         Command::Dead(command) => dead::run(command, &config()?).await?,
         Command::System(SystemCommand::List(args)) => {
-            let Books { ledger, catalogue } = open::open(&args, &config()?).await?;
+            let Books { ledger, catalogue } = open::to_read(&args, &config()?).await?;
             let now = ledger.now().await?;
             system::list(&*ledger, &catalogue, now).await?
         }
@@ -250,7 +250,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             replay::run(&args, &open::open(&args.ledger, &config).await?, &lessee, output).await?
         }
         Command::Report(args) => {
-            let Books { ledger, .. } = open::open(&args.ledger, &config()?).await?;
+            let Books { ledger, .. } = open::to_read(&args.ledger, &config()?).await?;
             let now = ledger.now().await?;
             report::run(&args, &*ledger, global.output, now).await?
         }

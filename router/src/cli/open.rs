@@ -21,23 +21,42 @@ pub(super) struct Books {
     pub(super) catalogue: Arc<Catalogue>,
 }
 
-/// Opens the ledger that is named, or else configured. Its database must exist: a command that reads makes none.
+/// Opens the ledger that is named, or else configured, for a command that writes. Its database must exist, and is brought
+/// up to date.
 ///
 /// # Errors
 /// When there is no such database, it does not answer, or the mappings cannot be used.
 pub(super) async fn open(args: &LedgerArgs, config: &Config) -> anyhow::Result<Books> {
     let address = args.database.as_deref().unwrap_or(&config.ledger.url);
     exists(address)?;
-    let sources = library::read(config.mappings.folder())?;
-    let catalogue =
-        Arc::new(library::compile_only(&sources, &config.mappings.systems, &library::placeholder)?);
+    let catalogue = catalogue(config)?;
     let (closer, reader) = closing::rules(&catalogue);
-    let ledger = ledger::open(address, closer, reader, CONNECTIONS).await;
-    let place = config::without_password(address);
-    Ok(Books {
-        ledger: ledger.with_context(|| format!("the ledger at {place} cannot be opened"))?,
-        catalogue,
-    })
+    let ledger = ledger::open(address, closer, reader, CONNECTIONS).await.with_context(|| cannot(address))?;
+    Ok(Books { ledger, catalogue })
+}
+
+/// The same for a command that only reads: nothing is made or brought up to date, and a database that takes no writes will
+/// do.
+///
+/// # Errors
+/// As [`open`]; besides, when the database holds no ledger that this release can read.
+pub(super) async fn to_read(args: &LedgerArgs, config: &Config) -> anyhow::Result<Books> {
+    let address = args.database.as_deref().unwrap_or(&config.ledger.url);
+    exists(address)?;
+    let catalogue = catalogue(config)?;
+    let (closer, reader) = closing::rules(&catalogue);
+    let ledger =
+        ledger::open_to_read(address, closer, reader, CONNECTIONS).await.with_context(|| cannot(address))?;
+    Ok(Books { ledger, catalogue })
+}
+
+fn catalogue(config: &Config) -> anyhow::Result<Arc<Catalogue>> {
+    let sources = library::read(config.mappings.folder())?;
+    Ok(Arc::new(library::compile_only(&sources, &config.mappings.systems, &library::placeholder)?))
+}
+
+fn cannot(address: &str) -> String {
+    format!("the ledger at {} cannot be opened", config::without_password(address))
 }
 
 /// A command that writes: it takes no calls and publishes nothing itself, but leaves both to the routers.
@@ -78,5 +97,44 @@ mod tests {
             open(&args, &Config::defaults().expect("defaults")).await.map(|_| ()).expect_err("refused");
         assert!(error.to_string().starts_with("there is no ledger at"), "{error}");
         assert!(!path.exists());
+    }
+
+    /// What stands in a folder: each file's name and bytes.
+    fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+        let entries =
+            std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let mut all: Vec<_> =
+            entries.map(|path| (path.display().to_string(), std::fs::read(&path).expect("a file"))).collect();
+        all.sort();
+        all
+    }
+
+    async fn reading(path: &Path) -> Result<Books, String> {
+        let args = LedgerArgs { database: Some(format!("sqlite:{}", path.display())) };
+        let opened = to_read(&args, &Config::defaults().expect("defaults")).await;
+        opened.map_err(|error| format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn a_command_that_reads_makes_no_tables_and_says_what_it_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("empty.db");
+        std::fs::write(&path, "").expect("a file");
+        let before = contents(folder.path());
+        let error = reading(&path).await.map(|_| ()).expect_err("refused");
+        assert!(error.contains("holds no ledger yet: dovetail serve makes its tables"), "{error}");
+        assert_eq!(contents(folder.path()), before, "nothing was made");
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_is_up_to_date_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.db");
+        let args = LedgerArgs { database: Some(format!("sqlite:{}", path.display())) };
+        std::fs::write(&path, "").expect("a file");
+        open(&args, &Config::defaults().expect("defaults")).await.map(|_| ()).expect("made");
+        let books = reading(&path).await.expect("read");
+        assert!(books.ledger.problems(10).await.expect("a read").is_empty());
+        assert!(books.ledger.halts().await.expect("a read").is_empty());
     }
 }

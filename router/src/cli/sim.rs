@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Mistake, SimArgs};
+use crate::config::{Config, Telemetry};
+use crate::telemetry;
 
 /// Runs the simulator. The first line on standard output tells where it listens, as JSON.
 ///
@@ -35,6 +37,9 @@ pub(super) async fn run(args: SimArgs) -> anyhow::Result<ExitCode> {
     if args.plain && kind != Kind::Partner {
         return Err(Mistake::new(format!("--plain with {kind}"), "only partner speaks Open311").into());
     }
+    // What the simulator has to say, such as that nobody took what it pushed.
+    let warnings = Telemetry { log: "warn".to_owned(), ..Config::defaults()?.telemetry };
+    let guard = tokio::task::spawn_blocking(move || telemetry::start(&warnings)).await??;
     let seed = args.seed.unwrap_or_else(rand::random);
     let settings =
         Settings { callback: args.callback, faults, seed, plain: args.plain, ..Settings::default() };
@@ -51,5 +56,6 @@ pub(super) async fn run(args: SimArgs) -> anyhow::Result<ExitCode> {
     tokio::signal::ctrl_c().await.context("Ctrl-C cannot be heard")?;
     stop.cancel();
     simulator.finished().await;
+    tokio::task::spawn_blocking(move || guard.finish()).await?;
     Ok(ExitCode::SUCCESS)
 }

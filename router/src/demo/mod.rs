@@ -88,7 +88,8 @@ async fn with_parts(
     outcome.print(output, &pages)?;
     let exit = if outcome.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if !args.exit {
-        outcome::invite(&pages)?;
+        let ticket = sent.iter().find(|sent| sent.opened()).map(|sent| sent.ticket.as_str());
+        outcome::invite(&pages, &config.ledger.url, ticket)?;
         tokio::signal::ctrl_c().await.context("Ctrl-C cannot be heard")?;
     }
     app.stop().await;

@@ -11,6 +11,7 @@ use super::crm::{Crm, Receipt, Sent};
 use crate::app::App;
 use crate::cli::Output;
 use crate::ledger::{Filter, Line};
+use crate::timeline::argument;
 
 /// What became of the tickets of one system, or of all.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -183,13 +184,22 @@ fn class(line: Option<&Line>, closures: u64) -> Class {
     }
 }
 
-/// Says where to look while the demonstration stays up.
-pub(super) fn invite(console: &str) -> anyhow::Result<()> {
+/// Says where to look while the demonstration stays up, and with which commands: its ledger is not the one that is
+/// configured.
+pub(super) fn invite(console: &str, ledger: &str, ticket: Option<&str>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "\nThe console is at {console}/ — look up a ticket, or see what waits for a person at {console}/problems."
     )?;
+    writeln!(out, "The same on the command line, in another terminal:")?;
+    let database = argument(ledger);
+    let show = ticket.map(|ticket| format!("tickets show {}", argument(ticket)));
+    for command in
+        ["problems", "tickets list", "system list", "report"].into_iter().map(str::to_owned).chain(show)
+    {
+        writeln!(out, "  dovetail {command} --database {database}")?;
+    }
     writeln!(out, "Ctrl-C ends the demonstration.")?;
     Ok(())
 }

@@ -90,10 +90,12 @@ impl Caller {
             let started_at = self.desk.clock.now();
             let tried = AssertUnwindSafe(self.attempt(&mut work, aim)).catch_unwind().await;
             let tried = tried.unwrap_or_else(|_| {
-                Some(not_sent(
-                    ParkClass::Technical,
-                    "an internal fault stopped the attempt; it is in the log",
-                ))
+                // It may have been on the wire already.
+                let reason = "an internal fault stopped the attempt; it is in the log".to_owned();
+                let attempt =
+                    Attempt { outcome: "unknown".to_owned(), reason: Some(reason.clone()), ..blank() };
+                let next = Next::Park { class: ParkClass::Uncertain, reason };
+                Some(Made { attempt, next, told: Told::Nothing })
             });
             let (told, settlement) = match tried {
                 None => (Told::Nothing, None),
@@ -194,7 +196,8 @@ impl Caller {
         // It is kept that it was carried out, however many attempts that took.
         let is_first = matches!(performed.outcome, Outcome::Pending { .. }) && work.carried.is_none();
         let number = if is_first { number.min(self.rule.attempts.saturating_sub(1)) } else { number };
-        let word = performed.outcome.word();
+        // What could not be made of the request is no word of the system's.
+        let word = if performed.render_failed.is_some() { NOT_SENT } else { performed.outcome.word() };
         let reason = outcome_reason(&performed);
         let next = match performed.render_failed {
             Some(error) => Next::Park { class: ParkClass::Data, reason: error.to_string() },
@@ -382,8 +385,11 @@ fn told(performed: &Performed) -> Told {
     }
 }
 
+/// The word of an attempt of which nothing, or not all, was sent, for a reason of our own.
+const NOT_SENT: &str = "not_sent";
+
 fn not_sent(class: ParkClass, reason: &str) -> Made {
-    let attempt = Attempt { outcome: "not_sent".to_owned(), reason: Some(reason.to_owned()), ..blank() };
+    let attempt = Attempt { outcome: NOT_SENT.to_owned(), reason: Some(reason.to_owned()), ..blank() };
     Made { attempt, next: Next::Park { class, reason: reason.to_owned() }, told: Told::Nothing }
 }
 

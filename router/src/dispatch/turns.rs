@@ -124,6 +124,12 @@ impl Turns {
         if grants.hold(now) { grants.of(&self.system) } else { Share::default() }
     }
 
+    /// Whether this worker may take something of the system's limits, now or as soon as others have made room.
+    fn share_comes(&self, now: Instant) -> bool {
+        let grants = self.grants.borrow();
+        grants.hold(now) && grants.come(&self.system)
+    }
+
     /// Waits for a turn to read, as long as it takes.
     async fn to_read(&self) -> Reading<'_> {
         let _waiting = Waiting::new(&self.waiting);
@@ -143,7 +149,7 @@ impl Turns {
     /// Why there is none.
     async fn to_read_soon(&self) -> Result<Reading<'_>, String> {
         let no_share = "this router has no share of what the system can bear at the moment";
-        if self.share(Instant::now()).concurrency == 0 {
+        if !self.share_comes(Instant::now()) {
             return Err(no_share.to_owned());
         }
         let waited = tokio::time::timeout(self.patience, self.to_read()).await;
@@ -321,7 +327,7 @@ mod tests {
         let shared = Shared { system: system.clone(), limits, slots: slots.clone() };
         let worker = WorkerId(Uuid::nil());
         let mut shares = Shares::new(worker, vec![shared]);
-        let alone = |agreed| [Peer { worker, agreed }];
+        let alone = |agreed| [Peer { worker, agreed, home: None }];
         let agreed = shares.fit(&alone(None));
         shares.grow(&alone(agreed));
         shares.tell(Instant::now() + Duration::from_secs(3_600));

@@ -126,6 +126,8 @@ pub struct Peer {
     pub worker: WorkerId,
     /// To which live workers it has fitted its shares; `None` before it first did.
     pub agreed: Option<Agreement>,
+    /// The place in which it runs; `None` where it did not say.
+    pub home: Option<String>,
 }
 
 /// What a heartbeat came to.

@@ -52,7 +52,7 @@ pub use reconciliation::{Activity, Asked, Failing, OpenJob, PollFailure, Reconci
 pub use resolution::{Choice, Link, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
-pub use sql::{add_schema, open, remove_schema};
+pub use sql::{Probe, add_schema, open, open_to_read, remove_schema};
 pub use writer::{Failed, Lanes, Writer};
 
 use crate::closing::{Decision, Standing};
@@ -79,9 +79,39 @@ pub enum Error {
         /// What stands there.
         found: String,
     },
+    /// The database holds no ledger that this release can read.
+    #[error(transparent)]
+    Schema(#[from] Schema),
     /// The address of the database names no kind that is supported.
     #[error("{0:?} is not a ledger: expected postgres://… or sqlite:<file>")]
     Address(String),
+}
+
+/// Why a database holds no ledger that this release can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Schema {
+    /// It has none of our tables.
+    #[error("the database holds no ledger yet: dovetail serve makes its tables when it starts")]
+    None,
+    /// An older release made its tables.
+    #[error(
+        "the ledger was made by an older release (its tables are at step {found}, this release reads step {expected}): \
+         dovetail serve of this release brings it up to date"
+    )]
+    Older {
+        /// The last step that was done.
+        found: i64,
+        /// The last step that this release knows.
+        expected: i64,
+    },
+    /// Another release made its tables otherwise.
+    #[error(
+        "the ledger was made by another release, whose tables differ from step {step} on: use that release"
+    )]
+    Other {
+        /// The first step that differs.
+        step: i64,
+    },
 }
 
 /// A person's word that a closure is to be stopped.
@@ -258,6 +288,15 @@ pub trait Ledger: Send + Sync {
     ///
     /// Frees besides what a failed write may have leased to the worker without its hearing of it.
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Beat, Error>;
+
+    /// Says in which place a worker runs, where others of the same place can see that it has ended.
+    async fn tell_home(&self, worker: WorkerId, home: &str) -> Result<(), Error>;
+
+    /// Forgets workers that have ended for sure; the next [`rescue`](Self::rescue) frees what they held.
+    async fn bury(&self, workers: &[WorkerId]) -> Result<(), Error>;
+
+    /// A look of a worker whether the database answers and takes writes, beside all that is done with it.
+    fn probe(&self, worker: WorkerId) -> Probe;
 
     /// Says that a worker keeps to its shares among certain live workers.
     async fn agree(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error>;

@@ -6,7 +6,7 @@
 //! seen that nobody holds more than a share of the same set. A worker whose heartbeat fails stops calling before others
 //! take it for dead.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ impl Share {
 #[derive(Debug, Clone)]
 pub struct Grants {
     shares: Arc<HashMap<SystemName, Share>>,
+    /// Systems of which the worker has no share yet, and gets one as soon as the others have made room.
+    coming: Arc<HashSet<SystemName>>,
     until: Instant,
 }
 
@@ -79,6 +81,11 @@ impl Grants {
     /// The share of a system; nothing of one that is not known.
     pub fn of(&self, system: &SystemName) -> Share {
         self.shares.get(system).copied().unwrap_or_default()
+    }
+
+    /// Whether there is a share of a system, or one comes once the others have made room.
+    pub fn come(&self, system: &SystemName) -> bool {
+        self.of(system).concurrency > 0 || self.coming.contains(system)
     }
 
     /// Whether they still hold.
@@ -112,7 +119,7 @@ pub struct Shares {
 impl Shares {
     /// A worker that has no share of anything yet.
     pub fn new(worker: WorkerId, systems: Vec<Shared>) -> Self {
-        let none = Grants { shares: Arc::default(), until: Instant::now() };
+        let none = Grants { shares: Arc::default(), coming: Arc::default(), until: Instant::now() };
         let granted = HashMap::new();
         Self { worker, systems, live: Vec::new(), granted, grants: watch::Sender::new(none) }
     }
@@ -174,7 +181,10 @@ impl Shares {
     pub fn tell(&self, until: Instant) {
         let shares = self.grants.borrow().shares.clone();
         let shares = if *shares == self.granted { shares } else { Arc::new(self.granted.clone()) };
-        self.grants.send_replace(Grants { shares, until });
+        let comes =
+            |number: &usize| self.share(*number).concurrency > 0 && self.granted(*number).concurrency == 0;
+        let coming = (0..self.systems.len()).filter(comes).map(|number| self.systems[number].system.clone());
+        self.grants.send_replace(Grants { shares, coming: Arc::new(coming.collect()), until });
     }
 
     /// The share of a system among those who live; nothing for a worker that is not one of them.

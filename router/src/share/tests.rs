@@ -113,6 +113,7 @@ impl World {
         let peer = |(id, agreed): (&Uuid, &Option<Agreement>)| Peer {
             worker: WorkerId(*id),
             agreed: agreed.clone(),
+            home: None,
         };
         self.rows.iter().map(peer).collect()
     }
@@ -258,8 +259,8 @@ fn a_worker_that_went_without_a_heartbeat_joins_anew() {
     let shared = Shared { system: system("waste"), limits: limits(4, None), slots: slots.clone() };
     let mut shares = Shares::new(worker, vec![shared]);
     assert!(!shares.lapsed(), "one that never began has nothing to give up");
-    let agreement = shares.fit(&[Peer { worker, agreed: None }]);
-    shares.grow(&[Peer { worker, agreed: agreement }]);
+    let agreement = shares.fit(&[Peer { worker, agreed: None, home: None }]);
+    shares.grow(&[Peer { worker, agreed: agreement, home: None }]);
     shares.tell(Instant::now() + Duration::from_secs(60));
     assert!(!shares.lapsed());
     assert_eq!(slots.free(), 4);

@@ -1,6 +1,7 @@
 //! Logs, traces and metrics: set up once, and the spans of a request's way.
 
 mod lines;
+mod metric;
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
@@ -20,6 +21,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use metric::{METRICS, Metric, begin};
 
 use crate::bus;
 use crate::config::{self, Telemetry};
@@ -85,6 +88,7 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
 pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     let buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
     let handle = PrometheusBuilder::new().set_buckets(&buckets)?.install_recorder()?;
+    metric::describe();
     Ok(handle)
 }
 

@@ -5,6 +5,7 @@ use mappings::domain::{Operation, ParkClass, Phase, Revision, SystemName};
 use mappings::mapping::Meaning;
 use serde_json::Value;
 
+use super::piece::Piece;
 use super::{Names, clock, quoted, when, words};
 use crate::event::{Event, Kind};
 use crate::ledger::{Correlated, Handover, Heard, History, Tried, Way};
@@ -43,11 +44,11 @@ impl Entry {
 
 /// Everything that happened to the ticket, oldest first. What was written at the same instant is told in the
 /// order of cause and effect: asked, taken, tried, heard, decided, closed.
-pub(super) fn entries(history: &History, names: &Names<'_>) -> Vec<Entry> {
+pub(super) fn entries(history: &History, names: &Names<'_>, closure: Option<&Piece<'_>>) -> Vec<Entry> {
     let mut entries = vec![(0, Entry::new(history.line.raised_at, "The customer asked for this."))];
     for event in &history.events {
         let order = if event.kind == Kind::Accepted { 1 } else { 4 };
-        let entry = of_event(event, history, names).map(|entry| entry.sent_with(event));
+        let entry = of_event(event, history, names, closure).map(|entry| entry.sent_with(event));
         entries.extend(entry.map(|entry| (order, entry)));
     }
     for handover in &history.handovers {
@@ -77,25 +78,16 @@ fn alike(one: &Tried, other: &Tried) -> bool {
         && one.attempt.reason == other.attempt.reason
 }
 
-fn of_event(event: &Event, history: &History, names: &Names<'_>) -> Option<Entry> {
+fn of_event(
+    event: &Event,
+    history: &History,
+    names: &Names<'_>,
+    closure: Option<&Piece<'_>>,
+) -> Option<Entry> {
     let text_of = |key: &str| event.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
     match event.kind {
         Kind::Accepted => Some(Entry::new(event.at, "Dovetail took the request and will see it through.")),
-        Kind::Closed => Some(Entry {
-            detail: history.say.as_ref().map(|say| format!("The customer is told: {say}")),
-            ..Entry::new(
-                event.at,
-                match history.line.disposition {
-                    Some(disposition) => {
-                        format!(
-                            "All work has ended, and the ticket can close: {}.",
-                            words::ended(disposition)
-                        )
-                    }
-                    None => "All work has ended, and the ticket can close.".to_owned(),
-                },
-            )
-        }),
+        Kind::Closed => Some(closed(event, history, closure)),
         Kind::Held => held(event, names, text_of),
         Kind::Decided => Some(decided(event, names, text_of)),
         Kind::Warned | Kind::Escalated | Kind::Overdue | Kind::Chased | Kind::FeedbackDue => {
@@ -126,6 +118,29 @@ fn of_event(event: &Event, history: &History, names: &Names<'_>) -> Option<Entry
         // The tries tell it with more detail.
         Kind::HandedOver => None,
     }
+}
+
+/// That the ticket can close: because all work has ended, or because a person said so.
+fn closed(event: &Event, history: &History, closure: Option<&Piece<'_>>) -> Entry {
+    let by_a_person = history.events.iter().any(|other| {
+        other.kind == Kind::Decided
+            && other.at == event.at
+            && other.data.get("decision") == Some(&"close".into())
+    });
+    let lead =
+        if by_a_person { "The ticket can close" } else { "All work has ended, and the ticket can close" };
+    let text = match history.line.disposition {
+        Some(disposition) => format!("{lead}: {}.", words::ended(disposition)),
+        None => format!("{lead}."),
+    };
+    let detail = history.say.as_ref().map(|say| {
+        if closure.is_some_and(Piece::is_untold) {
+            format!("It is not known that the customer was told: {say}")
+        } else {
+            format!("The customer is told: {say}")
+        }
+    });
+    Entry { detail, ..Entry::new(event.at, text) }
 }
 
 /// What the customer did; all else that moves a ticket on is told by the tries and the words of the systems.
@@ -261,6 +276,9 @@ fn told(tried: &Tried, handover: &Handover, name: &str) -> String {
             None => format!("{aim}, and it refused."),
         },
         ("unknown", _, _) => format!("{aim}, and got no clear answer: it may or may not have arrived."),
+        ("not_sent", _, _) if tried.attempt.call.as_deref().is_some_and(|call| !call.is_empty()) => {
+            format!("Not all of it could be sent to {name}.")
+        }
         ("not_sent", _, _) => format!("It was not sent to {name}."),
         (_, _, _) => format!("{aim}."),
     }

@@ -92,7 +92,7 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
     let closure = pieces.iter().rev().find(|piece| piece.handover.closure);
     Story {
         title: names.service(service),
-        headline: next::headline(&history.line, &work, closure),
+        headline: next::headline(history, &work, closure),
         with_whom: pieces
             .iter()
             .filter(|piece| in_hand(piece, history.line.state))
@@ -101,8 +101,8 @@ pub fn tell(history: &History, catalogue: &Catalogue, now: Timestamp) -> Story {
         last_word: last_word(history, &names),
         next: next::next(history, &work, closure, &names, now),
         target: next::target(history, catalogue, now),
-        told: history.say.clone(),
-        entries: entries::entries(history, &names),
+        told: history.say.clone().filter(|_| !closure.is_some_and(Piece::is_untold)),
+        entries: entries::entries(history, &names, closure),
     }
 }
 

@@ -1,22 +1,30 @@
 //! Where a ticket is and what happens next.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use mappings::domain::{HandoverState, Operation, ParkClass, RequestState, SystemName};
 use mappings::mapping::Catalogue;
-use serde_json::Value;
 
 use super::piece::Piece;
 use super::{Names, when, words};
-use crate::event::Kind;
-use crate::ledger::{Correlated, History, Line};
+use crate::event::{Event, Kind};
+use crate::ledger::{Correlated, History};
 use crate::sla;
 
+/// What is due for so long and was not begun waits for others.
+const TURN: Duration = Duration::from_secs(60);
+
 /// Where the ticket is, in one line.
-pub(super) fn headline(line: &Line, work: &[&Piece<'_>], closure: Option<&Piece<'_>>) -> String {
+pub(super) fn headline(history: &History, work: &[&Piece<'_>], closure: Option<&Piece<'_>>) -> String {
+    let line = &history.line;
     match line.state {
         RequestState::Open => {
             let standing: Vec<String> = work.iter().map(|piece| piece.standing()).collect();
             if standing.is_empty() { "Open, and nobody has it yet".to_owned() } else { standing.join(". ") }
+        }
+        RequestState::Held if text_of(held(history), "why").is_some() => {
+            "A system could not be told what changed: a person must tell its team".to_owned()
         }
         RequestState::Held => "A person must decide how this ends".to_owned(),
         RequestState::Closing => match closure {
@@ -73,6 +81,15 @@ pub(super) fn next(
     next
 }
 
+/// The last event that held the ticket as a whole.
+fn held(history: &History) -> Option<&Event> {
+    history.events.iter().rev().find(|event| event.kind == Kind::Held && event.data.get("class").is_none())
+}
+
+fn text_of<'e>(event: Option<&'e Event>, key: &str) -> Option<&'e str> {
+    event?.data.get(key)?.as_str()
+}
+
 /// What a person must decide, as the last event that held the ticket tells.
 fn decision(
     history: &History,
@@ -80,12 +97,8 @@ fn decision(
     closure: Option<&Piece<'_>>,
     names: &Names<'_>,
 ) -> String {
-    let event = history
-        .events
-        .iter()
-        .rev()
-        .find(|event| event.kind == Kind::Held && event.data.get("class").is_none());
-    let text = |key: &str| event.and_then(|event| event.data.get(key)).and_then(Value::as_str);
+    let event = held(history);
+    let text = |key: &str| text_of(event, key);
     if text("why").is_some() {
         let reason = text("reason").unwrap_or_default();
         return format!("A person must act: {}", super::reason(reason, names.catalogue));
@@ -169,16 +182,20 @@ fn next_try(piece: &Piece<'_>, now: Timestamp) -> String {
     }
     let name = &piece.name;
     let later = piece.handover.due_at.filter(|due| *due > now).map(|due| when::spoken(due, now));
-    match (piece.tried.is_empty(), piece.uncertain(), later) {
-        (true, _, None) if piece.handover.closure => format!("{name} is being told now."),
-        (true, _, None) => format!("It is being sent to {name} now."),
-        (true, _, Some(at)) => format!("It is sent to {name} {at}."),
-        (false, true, later) if piece.by_key => {
+    let waits_for_its_turn = piece.handover.due_at.is_some_and(|due| due + TURN < now);
+    match (piece.fresh == 0, piece.uncertain(), later) {
+        (true, false, None) if waits_for_its_turn => {
+            format!("It waits for its turn: {name} takes only so many calls at once.")
+        }
+        (true, false, None) if piece.handover.closure => format!("{name} is being told now."),
+        (true, false, None) => format!("It is being sent to {name} now."),
+        (true, false, Some(at)) => format!("It is sent to {name} {at}."),
+        (_, true, later) if piece.by_key => {
             let when = later.unwrap_or_else(|| "now".to_owned());
             format!("It is sent to {name} again {when}, under the same key, so that nothing is done twice.")
         }
-        (false, true, None) => format!("{name} is being asked now whether it has this already."),
-        (false, true, Some(at)) => {
+        (_, true, None) => format!("{name} is being asked now whether it has this already."),
+        (_, true, Some(at)) => {
             format!("{name} is asked {at} whether it has this already; only if not is it sent again.")
         }
         (false, false, None) => format!("The next try is being made now.{}", last_try(piece)),
@@ -224,6 +241,11 @@ fn help(piece: &Piece<'_>) -> String {
             format!("A person in the contact centre must put the request right, so that {name} can take it.")
         }
         Some(ParkClass::Refused) => format!("A person at {team} must say what their refusal means."),
+        Some(ParkClass::Technical) if piece.was_not_sent() => {
+            format!(
+                "A person in IT must look why it could not be sent to {name}. It is not tried again by itself."
+            )
+        }
         Some(ParkClass::Technical) => {
             format!("A person in IT must look at the way to {name}. It is not tried again by itself.")
         }

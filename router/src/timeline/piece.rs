@@ -110,16 +110,13 @@ impl<'a> Piece<'a> {
                 format!("Being sent to {name} once more, since the answer was lost")
             }
             HandoverState::Due if self.uncertain() => format!("Finding out whether {name} has it"),
-            HandoverState::Due if self.tried.is_empty() => format!("On its way to {name}"),
+            HandoverState::Due if self.fresh == 0 => format!("On its way to {name}"),
             HandoverState::Due => format!("Not with {name} yet: it did not get through"),
             HandoverState::Awaiting => match self.handover.progress {
                 Some(progress) => format!("With {name}: {}", words::progress(progress)),
                 None => format!("With {name}"),
             },
-            HandoverState::Ended => match self.handover.disposition {
-                Some(disposition) => format!("{name} has finished its part: {}", words::ended(disposition)),
-                None => format!("{name} has finished its part"),
-            },
+            HandoverState::Ended => self.ended(),
             HandoverState::Parked if self.handover.operation == Some(Operation::Amend) => {
                 format!("With {name}, who may not know what changed")
             }
@@ -129,12 +126,58 @@ impl<'a> Piece<'a> {
             HandoverState::Parked => match self.handover.class {
                 Some(ParkClass::Data) => format!("Stopped before {name}: the request lacks something"),
                 Some(ParkClass::Refused) => format!("Stopped: {name} refused it in words we do not know"),
+                Some(ParkClass::Technical) if self.was_not_sent() => {
+                    format!("Stopped before {name}: it could not be sent")
+                }
                 Some(ParkClass::Technical) => format!("Stopped: {name} cannot be reached or does not work"),
                 Some(ParkClass::Uncertain) => {
                     format!("Stopped: {name} may have it, and we cannot find out by ourselves")
                 }
                 None => format!("Stopped before {name}"),
             },
+        }
+    }
+
+    /// How the piece ended. One that never got to the system was not finished by it.
+    fn ended(&self) -> String {
+        let name = &self.name;
+        let lead = if self.got_there() {
+            format!("{name} has finished its part")
+        } else if self.last_outcome() == Some("rejected") {
+            format!("{name} did not take it")
+        } else if self.uncertain() {
+            format!("Given up: {name} may have it")
+        } else {
+            format!("It was not given to {name}")
+        };
+        match self.handover.disposition {
+            Some(disposition) => format!("{lead}: {}", words::ended(disposition)),
+            None => lead,
+        }
+    }
+
+    /// Whether the system had the work, by its answers or its own words.
+    fn got_there(&self) -> bool {
+        let answered = |tried: &&Tried| matches!(tried.attempt.outcome.as_str(), "delivered" | "pending");
+        self.handover.job.is_some() || self.handover.said.is_some() || self.tried.iter().any(answered)
+    }
+
+    fn last_outcome(&self) -> Option<&str> {
+        self.tried.last().map(|tried| tried.attempt.outcome.as_str())
+    }
+
+    /// Whether the last try ended before anything, or all, was sent.
+    pub(super) fn was_not_sent(&self) -> bool {
+        self.last_outcome() == Some("not_sent")
+    }
+
+    /// Of the closing of the ticket: whether it is known that our words got no further. What the CRM said beside taking the
+    /// closure is mostly that somebody else had closed the ticket.
+    pub(super) fn is_untold(&self) -> bool {
+        match self.handover.state {
+            HandoverState::Due | HandoverState::Awaiting => false,
+            HandoverState::Parked => true,
+            HandoverState::Ended => self.handover.reason.is_some(),
         }
     }
 
@@ -158,10 +201,11 @@ impl<'a> Piece<'a> {
     pub(super) fn closing(&self) -> String {
         let name = &self.name;
         match self.handover.state {
-            HandoverState::Due if self.tried.is_empty() => {
-                format!("{name} is being told to close the ticket")
-            }
+            HandoverState::Due if self.fresh == 0 => format!("{name} is being told to close the ticket"),
             HandoverState::Due => format!("{name} could not be told yet to close the ticket"),
+            HandoverState::Ended if self.last_outcome() == Some("rejected") => {
+                format!("{name} refused to close the ticket")
+            }
             HandoverState::Awaiting | HandoverState::Ended => format!("The ticket is closed in {name}"),
             HandoverState::Parked => format!("The ticket could not be closed in {name}"),
         }

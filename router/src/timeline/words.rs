@@ -53,7 +53,7 @@ pub fn class(class: ParkClass) -> &'static str {
     match class {
         ParkClass::Data => "The request lacks something: the contact centre can help",
         ParkClass::Refused => "Refused in words we do not know: the team that owns the system can help",
-        ParkClass::Technical => "The system cannot be reached or does not work: IT can help",
+        ParkClass::Technical => "It could not be sent, or the system does not work: IT can help",
         ParkClass::Uncertain => {
             "It may have been carried out already: the team that owns the system must look"
         }

@@ -6,6 +6,7 @@ use connectors::simulator::{Fault, Faults, Kind, Switch};
 use router::ledger::Ledger;
 
 use super::Strike;
+use super::troupe::Troupe;
 use crate::checker::Published;
 use crate::council::Council;
 
@@ -18,11 +19,15 @@ pub(super) struct Control {
     pub(super) published: Vec<Published>,
     began: Option<Instant>,
     took: Option<Duration>,
+    refused: usize,
 }
+
+/// What a router logs of an event that it did not take.
+const REFUSED: &str = "an event of a system was not taken";
 
 /// How many of the requests are published before the strike.
 pub(super) fn share(strike: Strike, all: usize) -> usize {
-    if strike == Strike::OneInTwenty { all / 2 } else { 0 }
+    if matches!(strike, Strike::OneInTwenty | Strike::OnlyRouter) { all / 2 } else { 0 }
 }
 
 impl Control {
@@ -31,19 +36,38 @@ impl Control {
     }
 
     /// All that was published has ended; the strike begins.
-    pub(super) fn ended(&mut self, council: &Council) {
+    pub(super) fn ended(&mut self, strike: Strike, council: &Council, troupe: &Troupe<'_>) {
         self.took = self.began.map(|began| began.elapsed());
         self.began = Some(Instant::now());
+        self.refused = troupe.times_said(REFUSED);
+        if strike != Strike::OneInTwenty {
+            return;
+        }
         for kind in Kind::ALL {
             council.simulator(kind).set_faults(Faults::default().with(Fault::Error503, Switch::Rate(0.05)));
         }
     }
 
     /// What the strike held up beyond measure, once all has ended.
-    pub(super) async fn compare(&self, ledger: &dyn Ledger) -> Vec<String> {
+    pub(super) async fn compare(
+        &self,
+        strike: Strike,
+        ledger: &dyn Ledger,
+        troupe: &Troupe<'_>,
+    ) -> Vec<String> {
         let (Some(alone), Some(began)) = (self.took, self.began) else { return Vec::new() };
         let struck = began.elapsed();
         let mut findings = Vec::new();
+        if strike == Strike::OnlyRouter {
+            let refused = troupe.times_said(REFUSED) - self.refused;
+            if refused > self.refused {
+                let alone = self.refused;
+                findings.push(format!(
+                    "{refused} events were refused around the starts, and {alone} without any"
+                ));
+            }
+            return findings;
+        }
         if struck > alone * FACTOR {
             findings.push(format!("one refused call in twenty: {struck:?}, and {alone:?} without"));
         }

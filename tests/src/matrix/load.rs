@@ -22,9 +22,12 @@ pub(super) fn requests(strike: Strike) -> usize {
         Strike::Freeze => 120,
         // Half of them before, as the control.
         Strike::OneInTwenty => 240,
+        Strike::OnlyRouter => 120,
         Strike::Kill
         | Strike::Sessions
         | Strike::RestartDatabase
+        | Strike::SilentDatabase
+        | Strike::TooManyClients
         | Strike::RestartBroker
         | Strike::Link
         | Strike::FullDisk
@@ -49,6 +52,9 @@ fn gap(strike: Strike) -> Duration {
         Strike::Kill
         | Strike::Sessions
         | Strike::RestartDatabase
+        | Strike::SilentDatabase
+        | Strike::TooManyClients
+        | Strike::OnlyRouter
         | Strike::RestartBroker
         | Strike::Link
         | Strike::FullDisk

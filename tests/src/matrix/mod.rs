@@ -58,6 +58,13 @@ pub enum Strike {
     Sessions,
     /// The database falls and comes back.
     RestartDatabase,
+    /// The database stands still for 5 s and says nothing, twice.
+    SilentDatabase,
+    /// The router's connections are ended, and others take every place at the database for 5 s.
+    TooManyClients,
+    /// The only router is killed and started again while systems call it, with a heartbeat that stays young for a minute.
+    /// How many events it refuses is compared with the same number of requests before.
+    OnlyRouter,
     /// The broker is killed and comes back.
     RestartBroker,
     /// The link to the broker is late, silent, closed, reset, and takes nobody.
@@ -140,11 +147,14 @@ pub fn rows() -> Vec<Row> {
     use Database::{Postgres, Sqlite};
     let everywhere = [(Postgres, 1), (Postgres, 3), (Sqlite, 1)];
     let several = [(Postgres, 1), (Postgres, 3)];
-    let matrix: [Strikes<'_>; 17] = [
+    let matrix: [Strikes<'_>; 20] = [
         ("kill", Strike::Kill, &everywhere),
         ("freeze", Strike::Freeze, &[(Postgres, 3)]),
         ("sessions", Strike::Sessions, &several),
         ("restart-database", Strike::RestartDatabase, &several),
+        ("silent-database", Strike::SilentDatabase, &several),
+        ("too-many-clients", Strike::TooManyClients, &[(Postgres, 1)]),
+        ("only-router", Strike::OnlyRouter, &[(Postgres, 1), (Sqlite, 1)]),
         ("restart-broker", Strike::RestartBroker, &everywhere),
         ("full-disk", Strike::FullDisk, &[(Sqlite, 1)]),
         ("link", Strike::Link, &everywhere),
@@ -180,7 +190,7 @@ impl Place {
         if row.strike == Strike::RestartBroker {
             broker = Some(services::Broker::start().await);
         }
-        if row.strike == Strike::RestartDatabase {
+        if matches!(row.strike, Strike::RestartDatabase | Strike::SilentDatabase | Strike::TooManyClients) {
             database = Some(services::Database::start().await);
         }
         let on_sqlite = match row.database {
@@ -219,6 +229,9 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     if row.strike == Strike::Descriptors {
         council.limit_descriptors(FEW);
     }
+    if row.strike == Strike::OnlyRouter {
+        council.set_variable("DOVETAIL__WORKER__DEAD_AFTER", "60s");
+    }
     let plans = plans(row.strike, seed, &mut dice);
     strike::prepare(row.strike, &council);
     let mut troupe = Troupe::start(&council, row.routers, &plans).await;
@@ -232,7 +245,7 @@ pub async fn play(row: &Row, seed: u64) -> Played {
         control = control::Control::begin();
         control.published = load::publish(&mut client, before, row.strike, seed).await;
         drain::drain(&*ledger, &council, &troupe, &control.published).await;
-        control.ended(&council);
+        control.ended(row.strike, &council, &troupe);
     }
     let (mut published, ()) = tokio::join!(
         load::publish(&mut client, tickets, row.strike, seed),
@@ -243,7 +256,7 @@ pub async fn play(row: &Row, seed: u64) -> Played {
     published.append(&mut control.published);
     drain::drain(&*ledger, &council, &troupe, &published).await;
     let peak = troupe.peak_memory();
-    let held_up = control.compare(&*ledger).await;
+    let held_up = control.compare(row.strike, &*ledger, &troupe).await;
     troupe.stop().await;
 
     let evidence = gather(&*ledger, &council, &mut client, published).await;
@@ -283,6 +296,9 @@ fn plans(strike: Strike, seed: u64, dice: &mut StdRng) -> Plans {
         | Strike::Freeze
         | Strike::Sessions
         | Strike::RestartDatabase
+        | Strike::SilentDatabase
+        | Strike::TooManyClients
+        | Strike::OnlyRouter
         | Strike::RestartBroker
         | Strike::Link
         | Strike::FullDisk

@@ -16,6 +16,8 @@ use crate::wait::{pass, until};
 
 /// How long a router stands still: far longer than its leases last.
 const FROZEN: Duration = Duration::from_secs(15);
+/// How long a database says nothing.
+const SILENT: Duration = Duration::from_secs(5);
 /// How long a router may take to stop: longer than its own `stop_within`.
 const STOPS: Duration = Duration::from_secs(40);
 /// How long a router has to come by its fail point.
@@ -45,6 +47,8 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         Strike::Kill
         | Strike::Sessions
         | Strike::RestartDatabase
+        | Strike::SilentDatabase
+        | Strike::TooManyClients
         | Strike::RestartBroker
         | Strike::Link
         | Strike::FullDisk
@@ -55,7 +59,7 @@ pub(super) fn prepare(strike: Strike, council: &Council) {
         | Strike::SlowClients
         | Strike::Descriptors => rate(Fault::LostAnswer, 0.05),
         // The control comes first.
-        Strike::OneInTwenty => Faults::default(),
+        Strike::OneInTwenty | Strike::OnlyRouter => Faults::default(),
     };
     for kind in Kind::ALL {
         council.simulator(kind).set_faults(faults.clone());
@@ -119,6 +123,33 @@ pub(super) async fn strike(
             for _ in 0..2 {
                 soon(800).await;
                 database.restart().await;
+            }
+        }
+        Strike::SilentDatabase => {
+            let database = place.database.as_ref().expect("a database of its own");
+            for _ in 0..2 {
+                soon(800).await;
+                database.signal("STOP");
+                pass(SILENT).await;
+                database.signal("CONT");
+                troupe.ready().await;
+            }
+        }
+        Strike::TooManyClients => {
+            let database = place.database.as_ref().expect("a database of its own");
+            soon(800).await;
+            let others = database.take_every_place().await;
+            until("the router finds no place", FALLS, async || troupe.said("too many clients").then_some(()))
+                .await;
+            pass(SILENT).await;
+            drop(others);
+            troupe.ready().await;
+        }
+        Strike::OnlyRouter => {
+            for _ in 0..3 {
+                soon(1500).await;
+                troupe.kill(0);
+                troupe.fill().await;
             }
         }
         Strike::RestartBroker => {

@@ -127,6 +127,13 @@ impl<'a> Troupe<'a> {
         self.routers.iter().any(|program| plain(&program.log()).contains(text))
     }
 
+    /// How often routers have logged this, those that ended too.
+    pub(super) fn times_said(&self, text: &str) -> usize {
+        let ended = self.logs.iter().map(|log| log.matches(text).count());
+        let running = self.routers.iter().map(|program| plain(&program.log()).matches(text).count());
+        ended.chain(running).sum()
+    }
+
     /// SIGKILL.
     pub(super) fn kill(&mut self, which: usize) {
         self.bury();

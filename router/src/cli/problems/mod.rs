@@ -30,14 +30,14 @@ use crate::timeline::{self, Halted, Inquired, Remedy, argument, halted, inquired
 pub(super) async fn run(args: ProblemsArgs, config: &Config) -> anyhow::Result<Shown> {
     match args.command {
         None => {
-            let Books { ledger, catalogue } = open::open(&args.ledger, config).await?;
+            let Books { ledger, catalogue } = open::to_read(&args.ledger, config).await?;
             let now = ledger.now().await?;
             // The broker and the systems as a whole stand at the head of the first page.
             let dead = if is_first(&args) { dead::count(config).await } else { Ok(None) };
             list(&args, &*ledger, &catalogue, now, dead).await
         }
         Some(ProblemsCommand::Show(args)) => {
-            let Books { ledger, .. } = open::open(&args.ledger, config).await?;
+            let Books { ledger, .. } = open::to_read(&args.ledger, config).await?;
             one::show(&args, &*ledger).await
         }
         Some(ProblemsCommand::Dismiss(args)) => {

@@ -14,7 +14,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 use super::{Exit, Form, Mistake, ReportArgs, Shown};
 use crate::ledger::Ledger;
-use crate::report::{Bookkeeper, By, Count, Figures, Group, RELATIVE_ERROR, Scope, Time, day};
+use crate::report::{By, Count, Figures, Group, RELATIVE_ERROR, Scope, Time, day};
 
 /// Days that a report covers when nobody says which.
 const DAYS: i64 = 30;
@@ -77,7 +77,6 @@ pub(super) async fn run(
     if form == Form::OpenData {
         return open_data::run(ledger, &scope, now).await;
     }
-    Bookkeeper::fold_all(ledger).await?;
     let report = Report::of(scope, args.by, ledger, now).await?;
     Ok(Shown {
         text: if form == Form::Csv { sheet::csv(&report) } else { table::text(&report) },

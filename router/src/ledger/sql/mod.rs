@@ -58,7 +58,7 @@ use self::record::Record;
 use self::refuse::Refuse;
 use self::replay::Resolve;
 use self::store::{Fault, Row, Statement, Store, fault};
-pub use self::store::{add_schema, remove_schema};
+pub use self::store::{Probe, add_schema, remove_schema};
 use super::{
     Accepted, Activity, Agreement, Arrival, Asked, Backlog, Batch, Beat, Check, Closer, Completion,
     Correlated, Counts, Deferral, Dismissal, Error, Failing, Filter, Flushed, Halt, History, InboxKey,
@@ -82,6 +82,21 @@ pub async fn open(
     max_connections: u32,
 ) -> Result<Arc<dyn Ledger>, Error> {
     Ok(Arc::new(SqlLedger::connect(address, closer, reader, max_connections).await?))
+}
+
+/// Opens the ledger at an address to read it only: nothing is made, brought up to date or written, so that a user who may
+/// only read will do.
+///
+/// # Errors
+/// [`Error::Schema`] where there is no ledger that this release can read; otherwise as [`open`].
+pub async fn open_to_read(
+    address: &str,
+    closer: Closer,
+    reader: Reader,
+    max_connections: u32,
+) -> Result<Arc<dyn Ledger>, Error> {
+    let store = Store::open_to_read(address, max_connections).await?;
+    Ok(Arc::new(SqlLedger { store, closer, reader, doubts: Doubts::default() }))
 }
 
 /// The ledger in a database.
@@ -322,6 +337,18 @@ impl Ledger for SqlLedger {
 
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<Beat, Error> {
         failpoint::during(Write::Beat, self.beat(worker, now)).await
+    }
+
+    async fn tell_home(&self, worker: WorkerId, home: &str) -> Result<(), Error> {
+        self.keep_home(worker, home).await
+    }
+
+    async fn bury(&self, workers: &[WorkerId]) -> Result<(), Error> {
+        self.forget(workers).await
+    }
+
+    fn probe(&self, worker: WorkerId) -> Probe {
+        self.store.probe(worker)
     }
 
     async fn agree(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error> {

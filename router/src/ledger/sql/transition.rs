@@ -110,6 +110,6 @@ impl SqlLedger {
 fn source(error: &Error) -> String {
     match error {
         Error::Database(error) => error.to_string(),
-        Error::Migrate(_) | Error::Stored { .. } | Error::Address(_) => error.to_string(),
+        Error::Migrate(_) | Error::Stored { .. } | Error::Schema(_) | Error::Address(_) => error.to_string(),
     }
 }

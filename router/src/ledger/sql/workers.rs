@@ -25,10 +25,21 @@ impl SqlLedger {
         doubts.settled();
         // Read after the commit: of two that come at once, at least one sees the other.
         let mut tx = self.store.snapshot().await?;
-        let rows = tx.run(Statement::new("select id, agreed, lagging from workers order by id")).await?;
+        let rows =
+            tx.run(Statement::new("select id, agreed, lagging, home from workers order by id")).await?;
         tx.commit().await?;
         let peers = rows.into_iter().map(|mut row| peer(&mut row)).collect::<Result<_, _>>()?;
         Ok(Beat { peers, forgotten })
+    }
+
+    pub(super) async fn keep_home(&self, worker: WorkerId, home: &str) -> Result<(), Error> {
+        let sql = "update workers set home = $2 where id = $1";
+        self.alone(Statement::new(sql).text(worker.0.to_string()).text(home)).await.map(drop)
+    }
+
+    pub(super) async fn forget(&self, workers: &[WorkerId]) -> Result<(), Error> {
+        let sql = "with v as ({rows}) delete from workers where id in (select id from v)";
+        self.alone(Statement::new(sql).texts("id", workers, |worker| worker.0.to_string())).await.map(drop)
     }
 
     pub(super) async fn keep_agreement(&self, worker: WorkerId, agreement: &Agreement) -> Result<(), Error> {
@@ -45,6 +56,7 @@ impl SqlLedger {
         let forget =
             Statement::new("delete from workers where seen_at < $1").int(dead_before.as_millisecond());
         tx.run(forget).await?;
+        tx.run(Statement::new("delete from probes where id not in (select id from workers)")).await?;
         // What is being settled at this moment is left alone.
         let calls = "with left_behind as (select council, id from due where worker is not null \
                      and worker not in (select id from workers) {skip locked}) \
@@ -69,6 +81,7 @@ impl SqlLedger {
             "update due set worker = null, rescued = 1 where worker = $1 and begun = 0",
             "update outbox set worker = null where worker = $1",
             "delete from workers where id = $1",
+            "delete from probes where id = $1",
         ] {
             tx.run(Statement::new(sql).text(worker.0.to_string())).await?;
         }
@@ -84,7 +97,8 @@ fn peer(row: &mut Row) -> Result<Peer, Error> {
     let lagging: Vec<SystemName> = Result::map_err(lagging, |_: mappings::domain::InvalidId| {
         Error::Stored { column: "workers.lagging", found: "a name that is none".to_owned() }
     })?;
-    Ok(Peer { worker, agreed: among.map(|among| Agreement { among, lagging }) })
+    let home = row.maybe_text("workers.home")?;
+    Ok(Peer { worker, agreed: among.map(|among| Agreement { among, lagging }), home })
 }
 
 async fn count(tx: &mut Tx, sql: &'static str) -> Result<u64, Error> {

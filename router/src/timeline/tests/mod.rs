@@ -1,4 +1,5 @@
 pub(crate) mod fixture;
+mod truth;
 
 use mappings::domain::{Disposition, HandoverState, ParkClass, Progress, RequestState};
 use serde_json::json;

@@ -1,7 +1,10 @@
 //! The two databases behind one small interface: begin, run a statement, commit.
 
+mod health;
 mod postgres;
+mod probe;
 mod row;
+mod schema;
 mod session;
 mod sqlite;
 mod statement;
@@ -12,13 +15,15 @@ use jiff::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool};
 
+use health::Health;
 pub use postgres::{add_schema, remove_schema};
+pub use probe::Probe;
 pub(super) use row::Row;
 use session::Session;
 pub(super) use statement::Statement;
 
 use crate::failpoint::{self, Injected};
-use crate::ledger::Error;
+use crate::ledger::{Error, WorkerId};
 
 /// The tables as one release after another made them. A release that is older than the tables runs on them:
 /// they only ever gain.
@@ -40,6 +45,8 @@ pub(super) enum Store {
         write: PgPool,
         /// For those that read.
         read: PgPool,
+        /// What their use says of the database.
+        health: Health,
     },
     /// SQLite, which has one writer.
     Sqlite {
@@ -47,6 +54,8 @@ pub(super) enum Store {
         write: SqlitePool,
         /// Several.
         read: SqlitePool,
+        /// What their use says of the database.
+        health: Health,
     },
 }
 
@@ -55,6 +64,8 @@ pub(super) struct Tx {
     connection: Connection,
     /// What has yet to be written, in order.
     pending: Vec<Statement>,
+    /// Where it is told what became of a transaction that writes.
+    health: Option<Health>,
 }
 
 enum Connection {
@@ -78,35 +89,59 @@ pub(super) enum Fault {
 impl Store {
     /// Opens the database at an address and brings its tables up to date.
     pub(super) async fn open(address: &str, max_connections: u32) -> Result<Self, Error> {
-        if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+        if is_postgres(address) {
             let (write, read) = postgres::open(address, max_connections).await?;
-            return Ok(Self::Postgres { write, read });
+            return Ok(Self::Postgres { write, read, health: Health::default() });
         }
-        let file = address.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-        // Each connection would have a memory of its own.
-        let Some(file) = file.filter(|path| !path.is_empty() && !path.contains([':', '?'])) else {
-            return Err(Error::Address(crate::config::without_password(address)));
-        };
-        let (write, read) = sqlite::open(file, max_connections).await?;
-        Ok(Self::Sqlite { write, read })
+        let (write, read) = sqlite::open(file_of(address)?, max_connections).await?;
+        Ok(Self::Sqlite { write, read, health: Health::default() })
+    }
+
+    /// Opens the database at an address to read it; nothing is written, also not where its tables are not up to date.
+    pub(super) async fn open_to_read(address: &str, max_connections: u32) -> Result<Self, Error> {
+        if is_postgres(address) {
+            let read = postgres::open_to_read(address, max_connections).await?;
+            return Ok(Self::Postgres { write: read.clone(), read, health: Health::default() });
+        }
+        let read = sqlite::open_to_read(file_of(address)?, max_connections).await?;
+        let write = read.clone();
+        Ok(Self::Sqlite { write, read, health: Health::default() })
     }
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
-        Ok(Tx::new(match self {
+        let health = self.health();
+        let waiting = health.wait();
+        let begun = match self {
             Self::Postgres { write, .. } => {
-                Connection::Postgres(Session::begin(write, postgres::WRITE).await?)
+                Session::begin(write, postgres::WRITE).await.map(Connection::Postgres)
             }
-            Self::Sqlite { write, .. } => Connection::Sqlite(Session::begin(write, sqlite::WRITE).await?),
-        }))
+            Self::Sqlite { write, .. } => Session::begin(write, sqlite::WRITE).await.map(Connection::Sqlite),
+        };
+        drop(waiting);
+        let connection = begun.inspect_err(|error| health.failed(error))?;
+        Ok(Tx { connection, pending: Vec::new(), health: Some(health.clone()) })
     }
 
     /// Begins a transaction that reads the ledger as it stood at its first statement.
     pub(super) async fn snapshot(&self) -> Result<Tx, Error> {
-        Ok(Tx::new(match self {
+        let _waiting = self.health().wait();
+        let connection = match self {
             Self::Postgres { read, .. } => Connection::Postgres(Session::begin(read, postgres::READ).await?),
             Self::Sqlite { read, .. } => Connection::Sqlite(Session::begin(read, sqlite::READ).await?),
-        }))
+        };
+        Ok(Tx { connection, pending: Vec::new(), health: None })
+    }
+
+    fn health(&self) -> &Health {
+        match self {
+            Self::Postgres { health, .. } | Self::Sqlite { health, .. } => health,
+        }
+    }
+
+    /// A look of its own whether the database does its work.
+    pub(super) fn probe(&self, worker: WorkerId) -> Probe {
+        Probe::new(self, worker)
     }
 
     /// The database's time.
@@ -124,16 +159,19 @@ impl Store {
 }
 
 impl Tx {
-    fn new(connection: Connection) -> Self {
-        Self { connection, pending: Vec::new() }
-    }
-
     /// Runs a statement and reads what it returns.
     pub(super) async fn run(&mut self, statement: Statement) -> Result<Vec<Row>, Error> {
         self.write_pending().await?;
-        match &mut self.connection {
+        let rows = match &mut self.connection {
             Connection::Postgres(session) => postgres::run(session, statement).await,
             Connection::Sqlite(session) => sqlite::run(session, statement).await,
+        };
+        rows.inspect_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: &Error) {
+        if let Some(health) = &self.health {
+            health.failed(error);
         }
     }
 
@@ -153,17 +191,13 @@ impl Tx {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
-        match &mut self.connection {
+        let written = match &mut self.connection {
             Connection::Postgres(session) => {
                 postgres::run(session, postgres::together(pending)).await.map(drop)
             }
-            Connection::Sqlite(session) => {
-                for statement in pending {
-                    sqlite::run(session, statement).await?;
-                }
-                Ok(())
-            }
-        }
+            Connection::Sqlite(session) => sqlite::run_all(session, pending).await,
+        };
+        written.inspect_err(|error| self.failed(error))
     }
 
     /// Commits. After an error it is not known whether the transaction was written.
@@ -177,10 +211,17 @@ impl Tx {
     /// Commits what wrote nothing.
     pub(super) async fn close(self) -> Result<(), Error> {
         debug_assert!(self.pending.is_empty(), "something was to be written");
-        match self.connection {
+        let committed = match self.connection {
             Connection::Postgres(session) => session.commit().await,
             Connection::Sqlite(session) => session.commit().await,
+        };
+        if let Some(health) = self.health {
+            match &committed {
+                Ok(()) => health.wrote(),
+                Err(error) => health.failed(error),
+            }
         }
+        committed
     }
 
     /// Until the end of this transaction, none that takes [`gates`](Self::gates) of these systems runs beside it.
@@ -207,6 +248,18 @@ impl Tx {
             Connection::Postgres(_) | Connection::Sqlite(_) => Ok(()),
         }
     }
+}
+
+fn is_postgres(address: &str) -> bool {
+    address.starts_with("postgres://") || address.starts_with("postgresql://")
+}
+
+/// The file of an SQLite ledger.
+fn file_of(address: &str) -> Result<&str, Error> {
+    let file = address.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    // Each connection would have a memory of its own.
+    let file = file.filter(|path| !path.is_empty() && !path.contains([':', '?']));
+    file.ok_or_else(|| Error::Address(crate::config::without_password(address)))
 }
 
 /// A fault that a test asked for, as the database's own.

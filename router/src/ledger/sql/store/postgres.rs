@@ -8,10 +8,10 @@ use sqlx::{
     AssertSqlSafe, Column as _, Connection, Executor, PgConnection, PgPool, Postgres, Row as _, TypeInfo,
 };
 
-use super::Fault;
 use super::row::{Row, Value};
 use super::session::{Session, patiently};
 use super::statement::{Bind, Column, Statement};
+use super::{Fault, schema};
 use crate::ledger::Error;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../../../migrations/postgres/0001_ledger.sql")];
@@ -45,6 +45,15 @@ pub(super) async fn open(address: &str, max_connections: u32) -> Result<(PgPool,
     let write = (max_connections / 2).max(1);
     let read = max_connections.saturating_sub(write).max(1);
     Ok((pool(&options, write, BATCHES).await?, pool(&options, read, "").await?))
+}
+
+/// Opens the database with connections that read.
+pub(super) async fn open_to_read(address: &str, max_connections: u32) -> Result<PgPool, Error> {
+    let options: PgConnectOptions = address.parse()?;
+    let options = options.application_name("dovetail").statement_cache_capacity(200);
+    let read = pool(&options, max_connections, "").await?;
+    schema::of_postgres(&read, &super::migrations(MIGRATIONS)).await?;
+    Ok(read)
 }
 
 async fn pool(options: &PgConnectOptions, most: u32, more: &'static str) -> Result<PgPool, Error> {

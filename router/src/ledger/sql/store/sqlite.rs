@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, TypeInfo, ValueRef};
 
-use super::Fault;
 use super::row::{Row, Value};
 use super::session::{Session, patiently};
 use super::statement::{Bind, Column, Statement};
+use super::{Fault, schema};
 use crate::ledger::Error;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../../../migrations/sqlite/0001_ledger.sql")];
@@ -49,6 +50,49 @@ pub(super) async fn open(path: &str, max_connections: u32) -> Result<(SqlitePool
     Ok((write, read))
 }
 
+/// Opens the file with connections that read.
+///
+/// A file in write-ahead mode needs files beside it even to be read. Where they are not there and cannot be made, as on a
+/// file system that takes no writes, nobody writes to it either: it is read as it is.
+pub(super) async fn open_to_read(path: &str, max_connections: u32) -> Result<SqlitePool, Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(Duration::from_secs(10))
+        .statement_cache_capacity(200)
+        .foreign_keys(false);
+    let migrator = super::migrations(MIGRATIONS);
+    let error = match readers(options.clone(), max_connections, &migrator).await {
+        Ok(read) => return Ok(read),
+        Err(error) => error,
+    };
+    let log = std::fs::metadata(format!("{path}-wal"));
+    if !cannot_begin(&error) || log.is_ok_and(|log| log.len() > 0) {
+        return Err(error);
+    }
+    readers(options.immutable(true), max_connections, &migrator).await
+}
+
+async fn readers(
+    options: SqliteConnectOptions,
+    max_connections: u32,
+    migrator: &Migrator,
+) -> Result<SqlitePool, Error> {
+    let pool =
+        SqlitePoolOptions::new().max_connections(max_connections.clamp(1, 8)).test_before_acquire(false);
+    let read = pool.connect_with(options).await?;
+    schema::of_sqlite(&read, migrator).await?;
+    Ok(read)
+}
+
+/// Whether a file could not be opened or made beside the ledger's: SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_IOERR.
+fn cannot_begin(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 8 | 10 | 14))
+}
+
 pub(super) async fn run(session: &mut Session<Sqlite>, mut statement: Statement) -> Result<Vec<Row>, Error> {
     let sql = statement.expand(&rows(&statement), "", "");
     let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -62,6 +106,14 @@ pub(super) async fn run(session: &mut Session<Sqlite>, mut statement: Statement)
         query = query.bind(batch(statement.columns));
     }
     patiently(query.fetch_all(session.connection())).await?.iter().map(read).collect()
+}
+
+/// Runs statements that return nothing, in order.
+pub(super) async fn run_all(session: &mut Session<Sqlite>, statements: Vec<Statement>) -> Result<(), Error> {
+    for statement in statements {
+        run(session, statement).await?;
+    }
+    Ok(())
 }
 
 /// `{rows}`: one JSON array a row, taken apart by position.
