@@ -13,6 +13,7 @@ mod documents;
 mod endpoints;
 mod faults;
 mod filed;
+mod first_steps;
 mod isolation;
 mod journeys;
 mod lists;
