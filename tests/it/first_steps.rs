@@ -92,8 +92,8 @@ async fn variables() -> Vec<(String, String)> {
         Kind::ALL.iter().flat_map(|kind| Credentials::default().environment(*kind, "http://127.0.0.1:9"));
     let mut all: Vec<(String, String)> = away.map(|(name, value)| (name.to_owned(), value)).collect();
     let own = [
-        ("WEB_FORMS_KEY", "a key of the web forms".to_owned()),
-        ("REPORTING_KEY", "another key, for reports".to_owned()),
+        ("WEB_FORMS_KEY", "a-key-of-the-web-forms".to_owned()),
+        ("REPORTING_KEY", "another-key-for-reports".to_owned()),
         ("DATABASE_URL", fresh_postgres().await),
         ("RABBITMQ_URL", amqp_url()),
     ];
@@ -138,7 +138,7 @@ async fn a_command_without_a_configuration_names_each_system_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_the_systems_can_be_in_use_and_what_would_go_elsewhere_is_refused_with_the_reason() {
-    let config = "[http]\nkeys = [{name = \"k\", key = \"a key for this test\", councils = [\"*\"]}]\n\
+    let config = "[http]\nkeys = [{name = \"k\", key = \"a-key-for-this-test\", councils = [\"*\"]}]\n\
                   [mappings]\nsystems = [\"waste\"]\n";
     let program = Program::serve_with(config, &variables().await).await;
     let event = |service: &str, ticket: &str| {
@@ -153,7 +153,7 @@ async fn a_part_of_the_systems_can_be_in_use_and_what_would_go_elsewhere_is_refu
     ] {
         let sent = crate::services::http()
             .post(program.url("/v1/requests"))
-            .bearer_auth("a key for this test")
+            .bearer_auth("a-key-for-this-test")
             .header("content-type", "application/cloudevents+json")
             .body(event(service, service).to_string());
         let answer = sent.send().await.expect("an answer");
