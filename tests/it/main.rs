@@ -14,6 +14,7 @@ mod dresses;
 mod endpoints;
 mod faults;
 mod filed;
+mod first_steps;
 mod isolation;
 mod journeys;
 mod lists;

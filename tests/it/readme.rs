@@ -29,7 +29,7 @@ fn commands() -> Vec<String> {
 fn arguments(command: &str) -> Option<Vec<&str>> {
     let rest =
         command.strip_prefix("cargo run --release -- ").or_else(|| command.strip_prefix("dovetail "))?;
-    Some(rest.split_whitespace().collect())
+    Some(rest.trim_end_matches(" &").split_whitespace().collect())
 }
 
 #[test]
