@@ -281,7 +281,7 @@ both! {
 #[tokio::test]
 async fn an_address_of_no_database_is_refused_without_its_password() {
     for (address, expected) in [
-        ("mysql://dovetail:secret@db/dovetail", "mysql://***@db/dovetail"),
+        ("mysql://dovetail:secret@db/dovetail", "mysql://dovetail:***@db/dovetail"),
         ("sqlite::memory:", "sqlite::memory:"),
         ("sqlite:", "sqlite:"),
         ("sqlite:ledger.db?mode=rwc", "sqlite:ledger.db?mode=rwc"),
