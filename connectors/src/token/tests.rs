@@ -311,9 +311,8 @@ async fn only_a_step_that_is_not_repeatable_makes_a_later_failure_uncertain() {
 
 #[test]
 fn a_token_url_that_cannot_be_used_is_named() {
-    for (url, why) in [("https://u:p@login.test/t", "user name or password"), ("https://l/t#x", "fragment")] {
-        let catalogue = catalogue("https://office.test", url, "header");
-        let error = Connector::new(system(&catalogue)).expect_err("refused").to_string();
-        assert!(error.starts_with("office: token_url") && error.contains(why), "{url}: {error}");
-    }
+    // A user name or password in it is refused with the mapping.
+    let catalogue = catalogue("https://office.test", "https://l/t#x", "header");
+    let error = Connector::new(system(&catalogue)).expect_err("refused").to_string();
+    assert!(error.starts_with("office: token_url") && error.contains("fragment"), "{error}");
 }
