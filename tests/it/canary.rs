@@ -1,5 +1,6 @@
 //! A small request beside messages that take long to read: it waits for none of them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -49,23 +50,29 @@ async fn a_small_request_over_http_waits_for_no_hostile_one() {
     let one = began.elapsed();
     let (alone, _) = slowest(&program, "alone", |count| count == 20).await;
 
-    let began = Instant::now();
-    let left = std::sync::atomic::AtomicUsize::new(HOSTILE);
-    let hostile = join_all((0..HOSTILE).map(async |_| {
-        // 503 where the memory for bodies is taken, and that is right, too.
-        let status = post(&program, nested.clone()).await;
-        left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-        status
-    }));
-    let is_over = |count| count > 0 && left.load(std::sync::atomic::Ordering::Relaxed) == 0;
-    let (statuses, (beside, count)) = tokio::join!(hostile, slowest(&program, "beside", is_over));
-    let all = began.elapsed();
-    let told = format!(
-        "one hostile: {one:?}; {HOSTILE}: {all:?}, {statuses:?}; the slowest alone: {alone:?}; beside: {beside:?} of {count}"
-    );
-    println!("{told}");
-    assert!(statuses.iter().all(|status| [422, 503].contains(status)) && statuses.contains(&422), "{told}");
-    assert!(count > 3 && beside < alone * 17 && beside < one * 2, "{told}");
+    // A machine that stands still for a moment delays one round; what waits for a hostile message is late in every one.
+    let mut rounds = Vec::new();
+    loop {
+        let left = AtomicUsize::new(HOSTILE);
+        let hostile = join_all((0..HOSTILE).map(async |_| {
+            // 503 where the memory for bodies is taken, and that is right, too.
+            let status = post(&program, nested.clone()).await;
+            left.fetch_sub(1, Ordering::Relaxed);
+            status
+        }));
+        let is_over = |count| count > 0 && left.load(Ordering::Relaxed) == 0;
+        let name = format!("beside-{}", rounds.len());
+        let (statuses, (beside, count)) = tokio::join!(hostile, slowest(&program, &name, is_over));
+        rounds.push((beside, count));
+        println!(
+            "one hostile: {one:?}; {HOSTILE}: {statuses:?}; the slowest alone: {alone:?}; beside: {rounds:?}"
+        );
+        assert!(statuses.iter().all(|status| [422, 503].contains(status)) && statuses.contains(&422));
+        if count > 3 && beside < alone * 17 && beside < one * 2 {
+            break;
+        }
+        assert!(rounds.len() < 5, "small requests wait for hostile ones: {rounds:?}; alone {alone:?}");
+    }
     assert!(program.stop().await.success());
 }
 
