@@ -23,7 +23,7 @@ use crate::files::Watcher;
 use crate::harvest::Harvester;
 use crate::home::Home;
 use crate::intake::Intake;
-use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, WorkerId, Writer};
+use crate::ledger::{self, Ledger, Lessee, Outbox, Places, Room, Sole, WorkerId, Writer};
 use crate::listen::{self, Crowds, Endpoint, Sockets};
 use crate::probing::Prober;
 use crate::reading::Memory;
@@ -59,6 +59,8 @@ pub struct App {
     writes: Stage,
     readiness: watch::Sender<Readiness>,
     stop_within: Duration,
+    /// Held until the router has stopped.
+    _sole: Option<Sole>,
 }
 
 /// How long a stop waits for the leases to be given up.
@@ -81,9 +83,9 @@ impl App {
         let crowds = Crowds::new(config);
         let catalogue = Arc::new(library::compile_only(sources, &config.mappings.systems, resolve)?);
         for crm in catalogue.unused_crms() {
-            tracing::warn!(
+            tracing::info!(
                 %crm,
-                "closures are not told to this CRM by a call: it is not in mappings.systems"
+                "closures are events only, since this CRM is not in mappings.systems; add it where it is to be called"
             );
         }
         secrets::check(&catalogue)?;
@@ -91,6 +93,7 @@ impl App {
             tracing::warn!(weakness, "a secret can be guessed");
         }
         telemetry::begin(catalogue.systems().map(|system| &system.name));
+        let sole = Sole::take(&config.ledger.url)?;
         let ledger = open(config, &catalogue).await?;
         let clock = Clock::started_at(ledger.now().await.context("the ledger does not answer")?);
         let worker = WorkerId(Uuid::now_v7());
@@ -271,6 +274,7 @@ impl App {
             writes,
             readiness,
             stop_within: config.worker.stop_within.0,
+            _sole: sole,
         })
     }
 

@@ -20,6 +20,7 @@ mod reconciliation;
 mod resolution;
 mod selection;
 mod settlement;
+mod sole;
 mod sql;
 mod writer;
 
@@ -52,6 +53,7 @@ pub use reconciliation::{Activity, Asked, Failing, OpenJob, PollFailure, Reconci
 pub use resolution::{Choice, Link, Person, Resolution, Resolved, Seen, SeenTicket, Stuck};
 pub use selection::{InvalidSelection, Selection};
 pub use settlement::{Attempt, Next, Recorded, Settlement, Work};
+pub use sole::{NotSole, Sole};
 pub use sql::{Probe, add_schema, open, open_to_read, remove_schema};
 pub use writer::{Failed, Lanes, Writer};
 

@@ -376,7 +376,8 @@ impl Ledger for SqlLedger {
     }
 
     async fn release(&self, worker: WorkerId) -> Result<(), Error> {
-        failpoint::during(Write::Release, self.give_up(worker)).await
+        failpoint::during(Write::Release, self.give_up(worker)).await?;
+        self.store.put_in_order().await
     }
 
     async fn ticket(&self, council: Option<&Council>, ticket: &Ticket) -> Result<Option<History>, Error> {

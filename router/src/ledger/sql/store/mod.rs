@@ -133,6 +133,20 @@ impl Store {
         Ok(Tx { connection, pending: Vec::new(), health: None })
     }
 
+    /// Brings what SQLite keeps in the file beside into the ledger's own, so that whoever copies that after a stop has all.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(super) async fn put_in_order(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres { .. } => {}
+            Self::Sqlite { write, .. } => {
+                sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(write).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn health(&self) -> &Health {
         match self {
             Self::Postgres { health, .. } | Self::Sqlite { health, .. } => health,

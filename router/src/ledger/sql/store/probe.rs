@@ -1,5 +1,7 @@
 //! A look of its own whether the database does its work, on a connection of its own.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,8 @@ pub struct Probe {
     health: Health,
     most: u32,
     server: Server,
+    /// Where SQLite's file is, and which file that was at the start.
+    file: Option<(PathBuf, Option<(u64, u64)>)>,
 }
 
 #[derive(Debug)]
@@ -59,7 +63,15 @@ impl Probe {
                 (Server::Sqlite(Arc::new(options), None), most)
             }
         };
-        Self { worker, health: store.health().clone(), most, server }
+        let file = match &server {
+            Server::Postgres(..) => None,
+            Server::Sqlite(options, _) => {
+                let path = options.get_filename().to_owned();
+                let known = identity(&path);
+                Some((path, known))
+            }
+        };
+        Self { worker, health: store.health().clone(), most, server, file }
     }
 
     /// Looks once; takes 1.5 s at most for an answer, and as long again where transactions wait for a connection.
@@ -67,6 +79,15 @@ impl Probe {
     /// # Errors
     /// Why the database does not do its work, in words for an operator.
     pub async fn look(&mut self, now: Timestamp) -> Result<(), String> {
+        if let Some((path, known)) = &self.file
+            && identity(path) != *known
+        {
+            return Err(format!(
+                "{} is no longer the file that was opened: it was moved, deleted or replaced, and what is written now is lost \
+                 with it. Hint: stop, put it back, and start again",
+                path.display()
+            ));
+        }
         let failure = self.health.failure();
         let began = Instant::now();
         let proven = began.checked_sub(RECENT).is_some_and(|recent| self.health.wrote_since(recent));
@@ -152,6 +173,12 @@ impl Probe {
             Server::Sqlite(_, connection) => drop(connection.take()),
         }
     }
+}
+
+/// Which file a path leads to: its device and its number there.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 /// Waits for the database's answer, but not longer than an operator may go without word of it.
