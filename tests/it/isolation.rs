@@ -198,8 +198,8 @@ async fn left_alone(ledger: &str) {
     let changes = books.system_changes(1_000).await.expect("a read");
     let openings = changes.iter().filter(|change| change.change == "opened").count();
     // Four failures in a row leave it open; at the fifth seven more are on their way. Each opening that follows is
-    // one call.
-    assert!(failed < 4 + 8 + openings, "{failed} attempts failed, and it was left alone {openings} times");
+    // one call, and one that was begun before on a machine that stood still.
+    assert!(failed < 4 + 8 + 2 * openings, "{failed} attempts failed, and it was left alone {openings} times");
     now_stands(&program, "waste", "open").await;
     assert!(program.stop().await.success());
 }

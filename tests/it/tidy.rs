@@ -112,7 +112,7 @@ fn nothing_is_served_past_the_table_of_endpoints() {
         "router/src/listen/",
         "connectors/src/simulator/",
         // Systems for tests.
-        "router/src/harvest/tests.rs",
+        "router/src/harvest/tests/mod.rs",
         "router/src/reconcile/tests.rs",
     ];
     none(

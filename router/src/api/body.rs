@@ -60,7 +60,11 @@ pub(super) async fn read(
             discard(&mut chunks, most).await;
             return Err(too_large(said, most));
         }
-        let more = memory.more_now(bytes.len(), chunk.len()).ok_or_else(busy)?;
+        let Some(more) = memory.more_now(bytes.len(), chunk.len()) else {
+            drop((bytes, part));
+            discard(&mut chunks, most).await;
+            return Err(busy());
+        };
         match &mut part {
             Some(part) => part.join(more),
             None => part = Some(more),
