@@ -39,8 +39,10 @@ pub(super) async fn submit_native(
         .ok()
         .filter(|name| doors.catalogue.system(name).is_some_and(|s| s.intake().is_some()));
     let Some(crm) = known else {
-        let detail =
-            format!("{crm:?} has no native door: expected the name of a CRM whose folder holds an intake");
+        let detail = format!(
+            "{crm:?} has no native door here: expected the name of a CRM that is in use (mappings.systems) and whose folder \
+             holds an intake"
+        );
         admit(&doors, &caller, &headers)?;
         return Err(Problem::new(StatusCode::NOT_FOUND, "No such door", detail));
     };
@@ -64,6 +66,7 @@ async fn receive(
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let traceparent = header(HeaderName::from_static("traceparent")).and_then(envelope::traceparent);
     let content_type = header(header::CONTENT_TYPE);
+    let batch = content_type.as_deref().is_some_and(envelope::is_batch);
     let read = move || match crm {
         Some(crm) => Message::native("http", crm, content_type, bytes, &bounds),
         None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &bounds)),
@@ -81,7 +84,7 @@ async fn receive(
             "the ledger cannot write now; nothing was accepted. Hint: send it again with the same id";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not accepted", detail)
     })?;
-    answer(receipts)
+    answer(receipts, batch)
 }
 
 /// The key that a caller holds; its use is counted, and whoever has none is.
@@ -119,8 +122,8 @@ pub(super) fn turn_away(
 }
 
 /// A single request that was refused is a problem; a batch tells the fate of each.
-fn answer(mut receipts: Vec<Receipt>) -> Result<Response, Problem> {
-    if receipts.len() != 1 {
+fn answer(mut receipts: Vec<Receipt>, batch: bool) -> Result<Response, Problem> {
+    if batch {
         let each: Vec<Value> = receipts.iter().map(receipt).collect();
         return Ok((StatusCode::OK, Json(json!({ "receipts": each }))).into_response());
     }

@@ -139,6 +139,13 @@ impl Key {
     }
 }
 
+/// A reader's message without the text that it found, which may be a key in a wrong place.
+pub(super) fn without_values(message: &str) -> String {
+    let Some((before, rest)) = message.split_once("string \"") else { return message.to_owned() };
+    let after = rest.rsplit_once("\", expected").map_or("", |(_, after)| after);
+    format!("{before}text, expected{after}")
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::Config;

@@ -308,7 +308,7 @@ impl Config {
         };
         let config: Self = serde_path_to_error::deserialize(settings).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
-                let reason = error.inner().message().to_owned();
+                let reason = keys::without_values(error.inner().message());
                 Error::Setting { place: place(&error.path().to_string()), reason }
             },
         )?;

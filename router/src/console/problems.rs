@@ -234,7 +234,7 @@ fn add(desk: &Desk, page: &mut Problems, problem: Problem) {
             });
         }
         Problem::RefusedAlike { cause, source, reason, count, latest_at } => page.alike.push(Alike {
-            what: format!("{count} messages from {source} that could not be understood"),
+            what: format!("{count} messages from {source} that could not be taken"),
             reason: format!("For example: {}", words::sentence(&reason)),
             at: Some(latest_at.into()),
             href: format!("/problems?cause={}", encoded(&cause)),

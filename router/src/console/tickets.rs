@@ -116,7 +116,7 @@ fn unknown(reference: &str) -> Message {
         heading,
         [
             "Check that the reference is written as it stands in the ticket.".to_owned(),
-            "If it is right, the request may not have reached Dovetail yet, or it could not be understood: see \
+            "If it is right, the request may not have reached Dovetail yet, or it could not be taken: see \
              “Waiting for a person”."
                 .to_owned(),
         ],

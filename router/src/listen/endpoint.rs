@@ -1,7 +1,10 @@
 //! What is served, as a table: nothing is served that is not in it.
 
 use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
 use axum::routing::MethodRouter;
+
+use crate::api::Problem;
 
 /// What a caller has to bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,5 +50,11 @@ pub(crate) fn router(endpoints: &[Endpoint], fallback: Router) -> Router {
         }
         router.route(&format!("{}/", endpoint.path), endpoint.handler.clone())
     };
-    endpoints.iter().fold(fallback, add)
+    endpoints.iter().fold(fallback, add).method_not_allowed_fallback(not_so)
+}
+
+/// What `Allow` says beside it is added by the router.
+async fn not_so(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}: expected a method that Allow names", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Not by this method", detail)
 }

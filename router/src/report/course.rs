@@ -103,7 +103,7 @@ impl Course {
     pub fn way(&self) -> String {
         let Some(channel) = &self.channel else { return String::new() };
         let word = channel.trim().to_lowercase();
-        let plain = |c: char| c.is_ascii_lowercase() || matches!(c, ' ' | '-' | '_');
+        let plain = |c: char| c.is_ascii_lowercase() || matches!(c, '-' | '_');
         if word.len() <= LONGEST_WORD && word.chars().all(plain) { word } else { "other".to_owned() }
     }
 

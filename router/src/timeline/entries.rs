@@ -101,7 +101,7 @@ fn of_event(
         Kind::HandedOver if sla::is_passed_on(event) => Some(clock::moved(event)),
         Kind::Rejected => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),
-            ..Entry::new(event.at, "A message about this ticket could not be understood.")
+            ..Entry::new(event.at, "A message about this ticket could not be taken.")
         }),
         Kind::Reopened => Some(Entry {
             detail: text_of("reason").map(|reason| words::sentence(&reason)),

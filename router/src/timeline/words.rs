@@ -94,7 +94,7 @@ pub fn sentence(text: &str) -> String {
 /// What it is that could not be understood, by where it came from.
 pub fn refused(source: &str) -> &'static str {
     let file = source.starts_with("/systems/") && source.ends_with("/files");
-    if file { "A file that could not be taken whole" } else { "A message that could not be understood" }
+    if file { "A file that could not be taken whole" } else { "A message that could not be taken" }
 }
 
 /// Which key over HTTP a message was sent with.

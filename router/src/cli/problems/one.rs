@@ -40,7 +40,7 @@ pub(super) async fn show(args: &ShowProblemArgs, ledger: &dyn Ledger) -> anyhow:
         let _ = writeln!(text, "{name:<10}{value}");
     }
     for ProblemChange { at, change, by, because } in &refusal.changes {
-        let _ = writeln!(text, "{:<10}{change} by {by}: {because}", when::short(*at));
+        let _ = writeln!(text, "{}  {change} by {by}: {because}", when::short(*at));
     }
     let _ =
         writeln!(text, "\n{}", if refusal.body.is_empty() { "(no body was kept)" } else { &refusal.body });

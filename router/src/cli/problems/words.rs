@@ -63,7 +63,7 @@ pub(super) fn told(problem: &Problem, catalogue: &Catalogue) -> String {
             words::change(*revision)
         ),
         Problem::RefusedAlike { source, reason, count, latest_at, .. } => format!(
-            "{} from {source} that could not be understood (the last {})\n  for example: {reason}",
+            "{} from {source} that could not be taken (the last {})\n  for example: {reason}",
             number(*count, "message", "messages"),
             when::short(*latest_at)
         ),
