@@ -199,7 +199,10 @@ async fn left_alone(ledger: &str) {
     let openings = changes.iter().filter(|change| change.change == "opened").count();
     // Four failures in a row leave it open; at the fifth seven more are on their way. Each opening that follows is
     // one call, and one that was begun before on a machine that stood still.
-    assert!(failed < 4 + 8 + 2 * openings, "{failed} attempts failed, and it was left alone {openings} times");
+    assert!(
+        failed < 4 + 8 + 2 * openings,
+        "{failed} attempts failed, and it was left alone {openings} times"
+    );
     now_stands(&program, "waste", "open").await;
     assert!(program.stop().await.success());
 }
