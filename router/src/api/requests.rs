@@ -13,7 +13,7 @@ use super::body::{self, Whole};
 use super::strangers::{Caller, Turned};
 use super::{Doors, Problem, scope};
 use crate::config::Key;
-use crate::envelope;
+use crate::envelope::{self, Delivery};
 use crate::intake::{Message, Receipt};
 use crate::ledger::Accepted;
 
@@ -66,12 +66,13 @@ async fn receive(
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let traceparent = header(HeaderName::from_static("traceparent")).and_then(envelope::traceparent);
     let content_type = header(header::CONTENT_TYPE);
-    let batch = content_type.as_deref().is_some_and(envelope::is_batch);
     let read = move || match crm {
         Some(crm) => Message::native("http", crm, content_type, bytes, &bounds),
         None => Message::read("http", &bytes, |body| envelope::from_http(&headers, body, &bounds)),
     };
     let message = doors.memory.read(length, read).await;
+    // A batch that cannot be read as a whole is one problem.
+    let batch = matches!(message.delivery, Ok(Delivery::Events(_)));
     let message = Message { traceparent, ..message };
     let (intake, now) = (doors.intake.clone(), doors.clock.now());
     let read = doors.memory.read(length, move || intake.read(message, now)).await;

@@ -27,11 +27,6 @@ pub const STRUCTURED: &str = "application/cloudevents+json";
 /// The media type of several events in one HTTP body.
 pub const BATCH: &str = "application/cloudevents-batch+json";
 
-/// Whether a content type is that of several events.
-pub fn is_batch(content_type: &str) -> bool {
-    json::media_type(content_type) == BATCH
-}
-
 /// One CloudEvent: its attributes, checked, and what it carries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
