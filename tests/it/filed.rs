@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::journeys::counts;
 use crate::program::{Program, SYSTEMS, dovetail, dovetail_with};
 use crate::project::root;
-use crate::services::{FreshSqlite, own_name, setting};
+use crate::services::{FreshSqlite, fresh_postgres, own_name, setting};
 use crate::wait::until;
 
 const ROWS: u64 = 2_000;
@@ -81,9 +81,12 @@ impl Inbox {
     }
 
     fn config(&self, ledger: &FreshSqlite) -> String {
+        self.config_on(&ledger.url())
+    }
+
+    fn config_on(&self, ledger: &str) -> String {
         format!(
-            "[ledger]\nurl = \"{}\"\n[pace]\npoll_every = \"200ms\"\n[mappings]\nfolder = \"{}\"\nsystems = {SYSTEMS}\n",
-            ledger.url(),
+            "[ledger]\nurl = \"{ledger}\"\n[pace]\npoll_every = \"200ms\"\n[mappings]\nfolder = \"{}\"\nsystems = {SYSTEMS}\n",
             self.mappings.display()
         )
     }
@@ -184,12 +187,12 @@ async fn a_router_killed_in_the_middle_of_a_file_on_a_server_takes_every_row_of_
 #[tokio::test(flavor = "multi_thread")]
 async fn files_on_a_server_are_taken_and_their_receipts_written_there() {
     let inbox = Inbox::on_a_server();
-    let ledger = FreshSqlite::new();
+    let ledger = fresh_postgres().await;
     inbox.put("receipts-1.csv", "CT-1,,Done,2026-11-23T09:00:00Z,\nCT-2,,Done,soon,\n");
     inbox.put("receipts-2.csv.part", "CT-3,,Done,2026-11-23T09:00:00Z,\n");
     // Two routers look into one folder of the server, where nothing can be locked.
-    let program = Program::serve_with(&inbox.config(&ledger), &inbox.variables).await;
-    let other = Program::serve_with(&inbox.config(&ledger), &inbox.variables).await;
+    let program = Program::serve_with(&inbox.config_on(&ledger), &inbox.variables).await;
+    let other = Program::serve_with(&inbox.config_on(&ledger), &inbox.variables).await;
     inbox.until_there("done/receipts-1.csv").await;
     let receipt = inbox.receipt("receipts-1.csv");
     assert_eq!(receipt["rows"].as_u64(), Some(2), "{receipt}");
@@ -201,7 +204,7 @@ async fn files_on_a_server_are_taken_and_their_receipts_written_there() {
     // Whatever comes again is known.
     inbox.put("receipts-1.csv", "CT-1,,Done,2026-11-23T09:00:00Z,\n");
     inbox.until_there("done/receipts-1.csv.2").await;
-    assert_eq!(counts(&ledger.url()).await.waiting, 2);
+    assert_eq!(counts(&ledger).await.waiting, 2);
     assert!(program.stop().await.success() && other.stop().await.success());
     let rest: Vec<_> = fs::read_dir(inbox.folder.join("receipts")).expect("receipts").flatten().collect();
     assert!(rest.iter().all(|file| file.path().to_string_lossy().ends_with(".receipt.json")), "{rest:?}");
