@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use router::telemetry::METRICS;
 
-use crate::council::{Council, Crm, KEY, request, submitted};
+use crate::council::{Council, Crm, submit};
 use crate::journeys::settled;
 use crate::services::{FreshSqlite, amqp_url, http};
 
@@ -16,13 +16,7 @@ async fn every_metric_of_a_router_at_work_has_its_text_and_type_and_promtool_fin
     let program = council.start().await;
     let tickets = council.open_simulated(4).await;
     for (number, ticket) in tickets.iter().enumerate() {
-        let event = submitted(&format!("measured-{ticket}"), &request(ticket, number));
-        let posted = http()
-            .post(program.url("/v1/requests"))
-            .bearer_auth(KEY)
-            .header("content-type", "application/cloudevents+json")
-            .body(event.to_string());
-        assert_eq!(posted.send().await.expect("an answer").status(), 202);
+        submit(&program, &format!("measured-{ticket}"), ticket, number).await;
     }
     let stranger = http().post(program.url("/v1/requests")).bearer_auth("not a key").body("{}");
     assert_eq!(stranger.send().await.expect("an answer").status(), 401);

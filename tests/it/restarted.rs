@@ -6,7 +6,7 @@ use std::time::Duration;
 use connectors::simulator::Kind;
 use reqwest::StatusCode;
 
-use crate::council::{Council, KEY, request, submitted};
+use crate::council::{Council, submit};
 use crate::program::Program;
 use crate::services::{amqp_url, fresh_postgres, http};
 use crate::wait::until;
@@ -28,13 +28,7 @@ async fn start(council: &Council) -> Program {
 /// Asks for a bin to be emptied, and waits for the job at the waste system.
 async fn job(council: &Council, program: &Program) -> String {
     let ticket = council.open_simulated(1).await.remove(0);
-    let event = submitted(&format!("restart-{ticket}"), &request(&ticket, 0));
-    let posted = http()
-        .post(program.url("/v1/requests"))
-        .bearer_auth(KEY)
-        .header("content-type", "application/cloudevents+json")
-        .body(event.to_string());
-    assert_eq!(posted.send().await.expect("an answer").status(), 202);
+    submit(program, &format!("restart-{ticket}"), &ticket, 0).await;
     let waste = council.simulator(Kind::Waste);
     until("the waste system has the job", PATIENCE, async || waste.job_of(&ticket)).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tests::proxy::{Carry, Proxy};
 
-use crate::council::{Council, Crm, KEY, request, submitted};
+use crate::council::{Council, Crm, submit};
 use crate::journeys::settled;
 use crate::program::{Program, dovetail};
 use crate::services::{FreshSqlite, amqp_url, fresh_postgres, http};
@@ -53,13 +53,7 @@ async fn a_stop_after_work_with_every_part_logs_no_error_and_no_warning() {
     let _hears = council.broker.connect().await;
     let tickets = council.open_simulated(5).await;
     for (number, ticket) in tickets.iter().enumerate() {
-        let event = submitted(&format!("stopped-{ticket}"), &request(ticket, number));
-        let posted = http()
-            .post(program.url("/v1/requests"))
-            .bearer_auth(KEY)
-            .header("content-type", "application/cloudevents+json")
-            .body(event.to_string());
-        assert_eq!(posted.send().await.expect("an answer").status(), 202);
+        submit(&program, &format!("stopped-{ticket}"), ticket, number).await;
     }
     settled(&ledger, 5).await;
     let (status, log) = program.stop_and_tell().await;

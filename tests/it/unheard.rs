@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::council::{Council, Crm, KEY, request, submitted};
+use crate::council::{Council, Crm, submit};
 use crate::journeys::{closed_once, counts, settled};
 use crate::program::Program;
 use crate::services::{amqp_url, fresh_postgres, http};
@@ -12,13 +12,7 @@ use crate::wait::until;
 
 async fn post(program: &Program, tickets: &[String]) {
     for ticket in tickets {
-        let event = submitted(&format!("unheard-{ticket}"), &request(ticket, 0));
-        let posted = http()
-            .post(program.url("/v1/requests"))
-            .bearer_auth(KEY)
-            .header("content-type", "application/cloudevents+json")
-            .body(event.to_string());
-        assert_eq!(posted.send().await.expect("an answer").status(), 202);
+        submit(program, &format!("unheard-{ticket}"), ticket, 0).await;
     }
 }
 

@@ -21,6 +21,19 @@ use crate::wait::until;
 /// The key that the router's door expects.
 pub const KEY: &str = "journey-key";
 
+/// Submits the request of a ticket over HTTP, as the event of this id, and sees it taken.
+///
+/// # Panics
+/// It is not taken.
+pub async fn submit(program: &Program, id: &str, ticket: &str, number: usize) {
+    let posted = http()
+        .post(program.url("/v1/requests"))
+        .bearer_auth(KEY)
+        .header("content-type", "application/cloudevents+json")
+        .body(submitted(id, &request(ticket, number)).to_string());
+    assert_eq!(posted.send().await.expect("an answer").status(), 202, "{ticket}");
+}
+
 /// How long a simulated job stays in a state.
 const STEP: Duration = Duration::from_millis(100);
 
