@@ -159,6 +159,7 @@ impl Intake {
         for read in read {
             receipts.push(match read {
                 Ok(arrival) => match self.writer.accept(arrival.clone()).await {
+                    Ok(Accepted::IdInUse) => self.refuse(Box::new(arrival.under_a_used_id())).await?,
                     Ok(accepted) => Receipt::Accepted(arrival.subject().1.clone(), accepted),
                     Err(Failed::Unwritable(error)) => {
                         self.refuse(Box::new(arrival.refused(error.to_string()))).await?
@@ -360,6 +361,18 @@ fn revise(word: &str, data: Value) -> Result<Change, InvalidRequest> {
 }
 
 impl Arrival {
+    /// The refusal of an arrival whose key belongs to a delivery about something else. It has a key of its own, so that each
+    /// such ticket is kept and answered.
+    fn under_a_used_id(&self) -> Refusal {
+        let InboxKey { source, id } = &self.key;
+        let reason = format!(
+            "{id:?} of {source:?} was used before, for another ticket or another change: expected an id of its own for each \
+             event"
+        );
+        let key = InboxKey { source: source.clone(), id: format!("{id} {}", self.about()) };
+        Refusal { key, path: Some("id".to_owned().into()), ..self.refused(reason) }
+    }
+
     /// The refusal of an arrival that was understood but cannot be kept as it is.
     fn refused(&self, reason: String) -> Refusal {
         let (council, ticket) = self.subject();

@@ -184,3 +184,26 @@ async fn a_callback_that_proves_nothing_or_says_nothing_is_refused_and_an_unknow
     assert_eq!(orphan.send().await.expect("an answer").status(), 200);
     assert_eq!(counts(&database.url()).await.waiting, 1, "an orphan is kept");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_a_sender_uses_again_for_another_ticket_is_refused_and_kept() {
+    let database = FreshSqlite::new();
+    let council = Council::without_broker(&database.url(), 6).await;
+    let program = council.start().await;
+    let post = async |ticket: &str| {
+        let event = submitted("counter-1", &request(ticket, 0)).to_string();
+        let post = http().post(program.url("/v1/requests")).bearer_auth(KEY);
+        let post = post.header("content-type", "application/cloudevents+json").body(event);
+        let answer = post.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    assert_eq!(post("USED-1").await.0, 202);
+    assert_eq!(post("USED-1").await.0, 200, "the same event again");
+    for ticket in ["USED-2", "USED-3", "USED-2"] {
+        let (status, problem) = post(ticket).await;
+        assert_eq!((status, &problem["path"]), (422, &"id".into()), "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|why| why.contains("used before")), "{problem}");
+    }
+    let (refused, _) = (counts(&database.url()).await.refused, program.stop().await);
+    assert_eq!(refused, 2, "each ticket once");
+}

@@ -1,13 +1,14 @@
 -- The ledger. Portable columns only: text, and bigint for times (milliseconds since 1970), numbers and yes/no.
 -- Keys start with the council, since several councils may share one ledger. '' stands for a council not known.
 
--- Every delivery that was accepted, so that a second one is recognised.
+-- Every delivery that was accepted, so that a second one is recognised; `about` tells it from another one under its id.
 create table inbox (
     council text collate "C" not null,
     source text collate "C" not null,
     id text collate "C" not null,
     request text collate "C",
     duplicate bigint not null,
+    about text not null,
     received_at bigint not null,
     seen bigint not null,
     sent text,

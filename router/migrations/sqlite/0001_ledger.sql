@@ -1,13 +1,14 @@
 -- The ledger. Portable columns only: text, and integer for times (milliseconds since 1970), numbers and yes/no.
 -- Keys start with the council, since several councils may share one ledger. '' stands for a council not known.
 
--- Every delivery that was accepted, so that a second one is recognised.
+-- Every delivery that was accepted, so that a second one is recognised; `about` tells it from another one under its id.
 create table inbox (
     council text not null,
     source text not null,
     id text not null,
     request text,
     duplicate integer not null,
+    about text not null,
     received_at integer not null,
     seen integer not null,
     sent text,

@@ -139,9 +139,10 @@ fn answer(mut receipts: Vec<Receipt>, batch: bool) -> Result<Response, Problem> 
         Receipt::Accepted(_, Accepted::New(_) | Accepted::Early) => {
             Ok((StatusCode::ACCEPTED, Json(receipt(&single))).into_response())
         }
-        Receipt::Accepted(_, Accepted::DuplicateDelivery | Accepted::DuplicateTicket(_)) => {
-            Ok((StatusCode::OK, Json(receipt(&single))).into_response())
-        }
+        Receipt::Accepted(
+            _,
+            Accepted::DuplicateDelivery | Accepted::DuplicateTicket(_) | Accepted::IdInUse,
+        ) => Ok((StatusCode::OK, Json(receipt(&single))).into_response()),
     }
 }
 
@@ -157,6 +158,7 @@ fn receipt(receipt: &Receipt) -> Value {
                 json!({"result": "duplicate", "ticket": ticket.as_str(), "request": request.to_string()})
             }
             Accepted::Early => json!({"result": "early", "ticket": ticket.as_str()}),
+            Accepted::IdInUse => json!({"result": "refused", "ticket": ticket.as_str()}),
         },
     }
 }

@@ -53,6 +53,14 @@ impl Arrival {
             Change::Revised(revised) => (&revised.council, &revised.ticket),
         }
     }
+
+    /// What it asks, and of which ticket: what two deliveries of one event have in common beside their key.
+    pub fn about(&self) -> String {
+        match &self.change {
+            Change::Submitted { request, .. } => format!("submitted {}", request.ticket),
+            Change::Revised(revised) => format!("{} {}", revised.revision, revised.ticket),
+        }
+    }
 }
 
 /// What became of an arrival.
@@ -62,6 +70,8 @@ pub enum Accepted {
     New(RequestId),
     /// The same delivery was accepted before.
     DuplicateDelivery,
+    /// A delivery about something else was accepted under its key before: nothing was done.
+    IdInUse,
     /// Another delivery has opened this ticket already, and it is not closed.
     DuplicateTicket(RequestId),
     /// A revision of a ticket that the ledger does not know yet: it is kept, and applied when its request comes.

@@ -208,6 +208,9 @@ fn told(receipt: &Receipt) -> String {
         Receipt::Accepted(ticket, Accepted::DuplicateDelivery | Accepted::DuplicateTicket(_)) => {
             format!("{ticket} had been taken already")
         }
+        Receipt::Accepted(ticket, Accepted::IdInUse) => {
+            format!("{ticket}: the id of its event was used before, for something else")
+        }
         Receipt::Accepted(ticket, Accepted::Early) => format!("{ticket}: kept until its request comes"),
         Receipt::Refused { reason, .. } => reason.clone(),
     }

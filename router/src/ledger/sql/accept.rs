@@ -45,7 +45,8 @@ impl Transition for Accept<'_> {
     ) -> Result<Vec<Accepted>, Error> {
         let mut replies = vec![Accepted::DuplicateDelivery; batch.len()];
         let submitted = |arrival: &Arrival| matches!(arrival.change, Change::Submitted { .. });
-        let first = inbox::add(tx, batch, submitted).await?;
+        let inbox::Known { new: first, in_use } = inbox::add(tx, batch, submitted).await?;
+        in_use.into_iter().for_each(|place| replies[place] = Accepted::IdInUse);
         let mut latest = latest(tx, first.iter().map(|place| batch[*place].subject())).await?;
         let mut new = Vec::new();
         let mut repeated = Vec::new();
@@ -103,7 +104,8 @@ impl Accept<'_> {
         draft: &mut Draft<'_>,
     ) -> Result<(), Error> {
         let revised = |arrival: &Arrival| matches!(arrival.change, Change::Revised(_));
-        let first = inbox::add(tx, batch, revised).await?;
+        let inbox::Known { new: first, in_use } = inbox::add(tx, batch, revised).await?;
+        in_use.into_iter().for_each(|place| replies[place] = Accepted::IdInUse);
         let kept = early::take(tx, &overtaken).await?;
         let mut revisings: Vec<Revising<'_>> =
             kept.iter().filter_map(|arrival| Revising::of(arrival, None)).collect();

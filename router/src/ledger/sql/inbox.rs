@@ -6,7 +6,7 @@ use mappings::domain::RequestId;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::store::{Statement, Tx};
+use super::store::{Row, Statement, Tx};
 use crate::ledger::{Arrival, Error, InboxKey};
 
 /// The most bytes of a part of a key; an index holds no more than 2,700 of them all.
@@ -42,54 +42,74 @@ pub(super) fn short(text: &str) -> String {
     format!("{} sha256:{digest}", start.replace('\0', "\u{fffd}"))
 }
 
-/// Adds the chosen arrivals to the inbox; returns the places of those that were never here before, in order.
-/// Those that were are counted.
+/// What the inbox knows of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The places of arrivals that were never here before, in order.
+    pub(super) new: BTreeSet<usize>,
+    /// Those whose key belongs to a delivery about something else.
+    pub(super) in_use: Vec<usize>,
+}
+
+/// Adds the chosen arrivals to the inbox. Those that were here before are counted.
 pub(super) async fn add(
     tx: &mut Tx,
     batch: &[Arrival],
     chosen: impl Fn(&Arrival) -> bool,
-) -> Result<BTreeSet<usize>, Error> {
+) -> Result<Known, Error> {
+    let mut known = Known::default();
     let mut places: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
     for (place, arrival) in batch.iter().enumerate().filter(|(_, arrival)| chosen(arrival)) {
         places.entry(Key::of(arrival)).or_default().push(place);
     }
     if places.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(known);
     }
+    let differs = |about: &str, at: &[usize]| {
+        at.iter().copied().filter(|place| batch[*place].about() != about).collect::<Vec<_>>()
+    };
     let statement = Statement::new(
-        "with v as ({rows}) insert into inbox (council, source, id, duplicate, received_at, seen, sent_with) \
-         select council, source, id, 0, received_at, seen, sent_with from v where true \
+        "with v as ({rows}) insert into inbox (council, source, id, duplicate, about, received_at, seen, sent_with) \
+         select council, source, id, 0, about, received_at, seen, sent_with from v where true \
          on conflict (council, source, id) do nothing returning council, source, id",
     )
     .texts("council", &places, |(key, _)| key.council.as_str())
     .texts("source", &places, |(key, _)| key.source.as_str())
     .texts("id", &places, |(key, _)| key.id.as_str())
+    .texts("about", &places, |(_, at)| batch[at[0]].about())
     .ints("received_at", &places, |(_, at)| batch[at[0]].received_at.as_millisecond())
     .ints("seen", &places, |(_, at)| i64::try_from(at.len()).unwrap_or(1))
     .texts("sent_with", &places, |(_, at)| batch[at[0]].sent_with.as_deref());
-    let mut new = BTreeSet::new();
     for mut row in tx.run(statement).await? {
-        let key = Key {
-            council: row.text("inbox.council")?,
-            source: row.text("inbox.source")?,
-            id: row.text("inbox.id")?,
-        };
-        if let Some(at) = places.remove(&key) {
-            new.insert(at[0]);
+        if let Some(at) = places.remove(&key(&mut row)?) {
+            known.new.insert(at[0]);
+            known.in_use.extend(differs(&batch[at[0]].about(), &at));
         }
     }
     if !places.is_empty() {
         let statement = Statement::new(
             "with v as ({rows}) update inbox set seen = inbox.seen + v.seen from v where inbox.council = v.council \
-             and inbox.source = v.source and inbox.id = v.id",
+             and inbox.source = v.source and inbox.id = v.id \
+             returning inbox.council, inbox.source, inbox.id, inbox.about",
         )
         .texts("council", &places, |(key, _)| key.council.as_str())
         .texts("source", &places, |(key, _)| key.source.as_str())
         .texts("id", &places, |(key, _)| key.id.as_str())
         .ints("seen", &places, |(_, at)| i64::try_from(at.len()).unwrap_or(1));
-        tx.write(statement).await?;
+        for mut row in tx.run(statement).await? {
+            let at = places.remove(&key(&mut row)?).unwrap_or_default();
+            known.in_use.extend(differs(&row.text("inbox.about")?, &at));
+        }
     }
-    Ok(new)
+    Ok(known)
+}
+
+fn key(row: &mut Row) -> Result<Key, Error> {
+    Ok(Key {
+        council: row.text("inbox.council")?,
+        source: row.text("inbox.source")?,
+        id: row.text("inbox.id")?,
+    })
 }
 
 /// Notes that deliveries were of tickets that are open already.

@@ -1,6 +1,7 @@
 //! Deliveries, those that are understood and those that are not.
 
-use mappings::domain::{Disposition, HandoverState, Operation, RequestState};
+use mappings::domain::{Disposition, HandoverState, Operation, RequestState, Revision};
+use serde_json::json;
 
 use super::fixture::*;
 use super::{Fixture, both};
@@ -65,6 +66,23 @@ both! {
         assert_eq!(written.replies, [Ok(Accepted::DuplicateDelivery)]);
         assert!(written.work.is_empty() && written.events.is_empty());
         assert_eq!(fixture.ledger.counts().await.expect("counts").duplicates, 2);
+    }
+
+    async fn an_id_that_was_used_for_something_else_is_told_and_never_taken_for_a_duplicate(fixture: &Fixture) {
+        let (one, other) = (arrival("1", "CRM-1", &["waste"]), arrival("1", "CRM-2", &["waste"]));
+        let written = fixture.accept(&[one.clone(), other.clone(), one.clone()]).await;
+        assert!(matches!(
+            written.replies[..],
+            [Ok(Accepted::New(_)), Ok(Accepted::IdInUse), Ok(Accepted::DuplicateDelivery)]
+        ));
+        let written = fixture.accept(&[other, one]).await;
+        assert_eq!(written.replies, [Ok(Accepted::IdInUse), Ok(Accepted::DuplicateDelivery)]);
+        assert!(written.work.is_empty() && written.events.is_empty());
+        // A CRM that gives all events of a ticket one id.
+        let mut withdrawn = revised_of("harlow", "1", "CRM-1", Revision::Withdrawn, json!({"reason": "sold"}));
+        withdrawn.key.source = "/crm".to_owned();
+        let written = fixture.accept(&[withdrawn]).await;
+        assert_eq!(written.replies, [Ok(Accepted::IdInUse)]);
     }
 
     async fn another_delivery_of_an_open_ticket_is_a_duplicate_in_a_batch_and_after_it(fixture: &Fixture) {

@@ -193,7 +193,10 @@ impl<'a> Case<'a> {
             Accepted::New(_) | Accepted::DuplicateTicket(_) => {
                 assert!(self.books.deliveries.insert(delivery), "a delivery was accepted twice");
             }
-            Accepted::DuplicateDelivery => assert!(self.books.deliveries.contains(&delivery)),
+            Accepted::DuplicateDelivery | Accepted::IdInUse => {
+                assert!(self.books.deliveries.contains(&delivery));
+                assert!(written.work.is_empty() && written.events.is_empty());
+            }
             Accepted::Early => panic!("a request is never early"),
         }
         self.hold(written.work);
@@ -271,7 +274,9 @@ impl<'a> Case<'a> {
         let before = ledger.ticket(None, &super::fixture::ticket(&reference)).await.expect("a read");
         let written = ledger.accept(&[arrival], &self.lessee).await.expect("accept");
         match (written.replies[0].as_ref().expect("writable"), before) {
-            (Accepted::DuplicateDelivery, _) => assert!(written.work.is_empty() && written.events.is_empty()),
+            (Accepted::DuplicateDelivery | Accepted::IdInUse, _) => {
+                assert!(written.work.is_empty() && written.events.is_empty())
+            }
             (Accepted::Early, before) => assert!(before.is_none(), "a ticket is known"),
             (Accepted::New(request), Some(before)) if *request != before.line.request => {
                 assert_eq!(revision, Revision::Reopened, "a new opening");
