@@ -61,7 +61,7 @@ pub(super) async fn serve(
     // Its own time-out for heads would be one for connections that are kept alive, too: each phase is timed by its place.
     let connection = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(Stream { stream, place: place.clone() }), answer);
+        .serve_connection(TokioIo::new(Stream { stream, place: Occupied(place.clone()) }), answer);
     let mut connection = pin!(connection);
     let mut is_stopping = false;
     loop {
@@ -79,7 +79,6 @@ pub(super) async fn serve(
             break;
         }
     }
-    place.leaves();
 }
 
 async fn answer(
@@ -111,16 +110,26 @@ fn busy() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", detail)
 }
 
-/// A socket that tells its place what passes through it.
+/// A socket that tells its place what passes through it, and leaves it once it is closed.
 struct Stream {
     stream: TcpStream,
-    place: Place,
+    // After the socket: fields are dropped in this order, so a place is free only when its descriptor is.
+    place: Occupied,
+}
+
+/// A place that is left when its connection ends, however it ends.
+struct Occupied(Place);
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.leaves();
+    }
 }
 
 impl Stream {
     fn told(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(count)) if count > 0) {
-            self.place.wrote();
+            self.place.0.wrote();
         }
         written
     }
@@ -135,7 +144,7 @@ impl AsyncRead for Stream {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         if buffer.filled().len() > before {
-            self.place.heard();
+            self.place.0.heard();
         }
         Poll::Ready(Ok(()))
     }
@@ -167,7 +176,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         // It is only asked to when all that was there has been written.
-        self.place.wrote_all();
+        self.place.0.wrote_all();
         Poll::Ready(Ok(()))
     }
 

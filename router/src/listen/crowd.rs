@@ -70,6 +70,8 @@ struct Connection {
 struct Inside {
     next: u64,
     connections: HashMap<u64, Connection>,
+    /// Those that were asked to go and hold their descriptor still.
+    leaving: usize,
 }
 
 impl Inside {
@@ -77,9 +79,18 @@ impl Inside {
     fn make_room(&mut self, among: impl Fn(&Connection) -> bool) -> Option<Connection> {
         let waiting = self.connections.iter().filter(|(_, it)| it.phase.waits_for_caller() && among(it));
         let longest = waiting.min_by_key(|(_, it)| it.since).map(|(number, _)| *number)?;
-        self.connections.remove(&longest)
+        self.ask_to_go(longest)
+    }
+
+    fn ask_to_go(&mut self, number: u64) -> Option<Connection> {
+        let gone = self.connections.remove(&number);
+        self.leaving += usize::from(gone.is_some());
+        gone
     }
 }
+
+/// How many may still be closing while another is taken: each has a descriptor beyond what is allowed.
+const LEAVING: usize = 8;
 
 /// The connections of one listener.
 #[derive(Debug)]
@@ -136,7 +147,10 @@ impl Crowd {
             {
                 let inside = self.inside();
                 let is_full = inside.connections.len() >= self.allowance.connections;
-                if !is_full || inside.connections.values().any(|it| it.phase.waits_for_caller()) {
+                let is_closing = inside.leaving >= LEAVING;
+                if !is_closing
+                    && (!is_full || inside.connections.values().any(|it| it.phase.waits_for_caller()))
+                {
                     return;
                 }
             }
@@ -292,7 +306,7 @@ impl Place {
             Phase::KeptAlive => over(it.since, kept_alive).then_some("time"),
             Phase::Writing => over(it.moved, if is_stopping { STOPPING } else { idle }).then_some("time"),
         };
-        let gone = because.and_then(|because| Some((inside.connections.remove(&self.number)?, because)));
+        let gone = because.and_then(|because| Some((inside.ask_to_go(self.number)?, because)));
         drop(inside);
         if let Some((gone, because)) = gone {
             self.crowd.dismiss(&gone, because);
@@ -304,7 +318,9 @@ impl Place {
     /// It has ended.
     pub(super) fn leaves(&self) {
         let mut inside = self.crowd.inside();
-        inside.connections.remove(&self.number);
+        if inside.connections.remove(&self.number).is_none() {
+            inside.leaving = inside.leaving.saturating_sub(1);
+        }
         self.crowd.tell(&inside);
         drop(inside);
         self.crowd.changed.notify_one();
@@ -355,6 +371,17 @@ mod tests {
         // What was asked to go changes nothing any more.
         first.heard();
         assert!(first.look(false) && crowd.inside().connections.len() == 3);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_taken_while_too_many_that_were_asked_to_go_hold_their_descriptors() {
+        let crowd = crowd(2, 100, 10);
+        let here: Vec<Place> = (0..2 + LEAVING).filter_map(|_| crowd.enter(PROXY)).collect();
+        assert_eq!((crowd.count(), crowd.inside().leaving), (2, LEAVING));
+        let mut room = std::pin::pin!(crowd.room());
+        assert!(futures::poll!(room.as_mut()).is_pending());
+        here[0].leaves();
+        assert!(futures::poll!(room.as_mut()).is_ready(), "one has closed");
     }
 
     #[test]
