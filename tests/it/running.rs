@@ -1,8 +1,7 @@
 //! The built program starts, ends and starts again.
 
+use std::net::TcpListener;
 use std::time::Duration;
-
-use tests::proxy::{Carry, Proxy};
 
 use crate::council::{Council, Crm, submit};
 use crate::journeys::settled;
@@ -64,10 +63,10 @@ async fn a_stop_after_work_with_every_part_logs_no_error_and_no_warning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_the_start_logs_no_error_and_no_warning() {
     let config = |ledger: &str, bus: &str| format!("[ledger]\nurl = {ledger:?}\n[bus]\nurl = {bus:?}\n");
-    // The database answers nothing, so the start cannot come to its end; and one that is all there.
-    let link = Proxy::start().await;
-    link.carry(Carry::Nothing);
-    let away = format!("postgres://dovetail@{}/dovetail", link.address());
+    // Nobody accepts what comes to this port, so the start cannot come to its end; and a database that is all there.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let away = format!("postgres://dovetail@{address}/dovetail");
     for ledger in [away, fresh_postgres().await] {
         let (status, log) = Program::stopped_during_start(&config(&ledger, &amqp_url()), "starting").await;
         assert!(status.success(), "{status}: {log}");
