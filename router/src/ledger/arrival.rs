@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use mappings::domain::{Council, OneLine, Request, RequestId, Revised, Revision, SystemName, Ticket};
 
+use sha2::{Digest as _, Sha256};
+
 use super::ClockSetting;
 
 /// Where a delivery came from: CloudEvents `source` and `id`. A second delivery with the same key is a duplicate.
@@ -54,11 +56,18 @@ impl Arrival {
         }
     }
 
-    /// What it asks, and of which ticket: what two deliveries of one event have in common beside their key.
+    /// What it asks, and of which ticket: what two deliveries of one event have in common beside their key. A revision is known
+    /// by its data, too: what another one says would be lost if it counted as a second delivery of this.
     pub fn about(&self) -> String {
         match &self.change {
             Change::Submitted { request, .. } => format!("submitted {}", request.ticket),
-            Change::Revised(revised) => format!("{} {}", revised.revision, revised.ticket),
+            Change::Revised(revised) => {
+                let mut data = revised.data.clone();
+                data.sort_all_objects();
+                let digest = Sha256::digest(data.to_string());
+                let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                format!("{} {} {digest}", revised.revision, revised.ticket)
+            }
         }
     }
 }

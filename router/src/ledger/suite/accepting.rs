@@ -85,6 +85,19 @@ both! {
         assert_eq!(written.replies, [Ok(Accepted::IdInUse)]);
     }
 
+    async fn a_second_change_under_a_used_id_is_told_and_the_same_in_another_order_is_a_duplicate(fixture: &Fixture) {
+        fixture.accept(&[arrival("1", "CRM-1", &["waste"])]).await;
+        let amended = |data| revised_of("harlow", "amended", "CRM-1", Revision::Amended, data);
+        let first = amended(json!({"summary": "two bins", "priority": "urgent"}));
+        let again = amended(json!({"priority": "urgent", "summary": "two bins"}));
+        let other = amended(json!({"summary": "three bins", "priority": "urgent"}));
+        let written = fixture.accept(&[first, again, other]).await;
+        assert!(matches!(
+            written.replies[..],
+            [Ok(Accepted::New(_)), Ok(Accepted::DuplicateDelivery), Ok(Accepted::IdInUse)]
+        ));
+    }
+
     async fn another_delivery_of_an_open_ticket_is_a_duplicate_in_a_batch_and_after_it(fixture: &Fixture) {
         let written = fixture
             .accept(&[arrival("1", "CRM-1", &["waste"]), arrival("2", "CRM-1", &["waste"])])
