@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -63,19 +63,19 @@ pub(super) async fn serve(
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(Stream { stream, place: Occupied(place.clone()) }), answer);
     let mut connection = pin!(connection);
-    let mut is_stopping = false;
+    let mut stopping = None;
     loop {
         tokio::select! {
             // An error is the caller's: what it sent is no HTTP, or it has gone.
             _ended = connection.as_mut() => break,
             () = place.leave.cancelled() => break,
-            () = shutdown.cancelled(), if !is_stopping => {
-                is_stopping = true;
+            () = shutdown.cancelled(), if stopping.is_none() => {
+                stopping = Some(Instant::now());
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep(look) => {}
         }
-        if place.look(is_stopping) {
+        if place.look(stopping) {
             break;
         }
     }

@@ -144,17 +144,18 @@ impl Crowd {
     pub(super) async fn room(&self) {
         loop {
             let changed = self.changed.notified();
-            {
+            let is_held = {
                 let inside = self.inside();
                 let is_full = inside.connections.len() >= self.allowance.connections;
-                let is_closing = inside.leaving >= LEAVING;
-                if !is_closing
-                    && (!is_full || inside.connections.values().any(|it| it.phase.waits_for_caller()))
-                {
+                let is_held = is_full && !inside.connections.values().any(|it| it.phase.waits_for_caller());
+                if !is_held && inside.leaving < LEAVING {
                     return;
                 }
+                is_held
+            };
+            if is_held {
+                self.reports.reached(Limit::Connections, Instant::now());
             }
-            self.reports.reached(Limit::Connections, Instant::now());
             changed.await;
         }
     }
@@ -290,21 +291,26 @@ impl Place {
         }
     }
 
-    /// Asks it to go where it is overdue, or where it waits for the caller while the router stops. Says whether it has to.
-    pub(super) fn look(&self, is_stopping: bool) -> bool {
-        let now = Instant::now();
+    /// Asks it to go where it is overdue, or where it waits for the caller while the router stops, as it does since a time.
+    /// Says whether it has to.
+    pub(super) fn look(&self, stopping: Option<Instant>) -> bool {
+        let (now, is_stopping) = (Instant::now(), stopping.is_some());
         let mut inside = self.crowd.inside();
         let Some(it) = inside.connections.get(&self.number) else { return true };
         let Allowance { header, idle, kept_alive, .. } = self.crowd.allowance;
         let over = |since: Instant, most: Duration| now.saturating_duration_since(since) >= most;
+        let holds_up = |it: &Connection| {
+            stopping.is_some_and(|since| over(it.moved, STOPPING) || over(since, STOPPING_AT_MOST))
+        };
         let because = match it.phase {
             // A body has a time-out of its own, which is answered.
-            Phase::Body => over(it.moved, STOPPING).then_some("stop").filter(|_| is_stopping),
+            Phase::Body => holds_up(it).then_some("stop"),
             Phase::Answering => None,
             Phase::Opened | Phase::Head | Phase::KeptAlive if is_stopping => Some("stop"),
             Phase::Opened | Phase::Head => over(it.since, header).then_some("time"),
             Phase::KeptAlive => over(it.since, kept_alive).then_some("time"),
-            Phase::Writing => over(it.moved, if is_stopping { STOPPING } else { idle }).then_some("time"),
+            Phase::Writing if holds_up(it) => Some("stop"),
+            Phase::Writing => over(it.moved, idle).then_some("time"),
         };
         let gone = because.and_then(|because| Some((inside.ask_to_go(self.number)?, because)));
         drop(inside);
@@ -329,6 +335,9 @@ impl Place {
 
 /// How long a caller may be silent in a request or an answer while the router stops.
 const STOPPING: Duration = Duration::from_secs(1);
+
+/// How long a request or an answer whose bytes go on coming may take while the router stops.
+const STOPPING_AT_MOST: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -370,7 +379,18 @@ mod tests {
         assert_eq!(crowd.reports.tell(Instant::now()).len(), 1);
         // What was asked to go changes nothing any more.
         first.heard();
-        assert!(first.look(false) && crowd.inside().connections.len() == 3);
+        assert!(first.look(None) && crowd.inside().connections.len() == 3);
+    }
+
+    #[test]
+    fn a_stop_waits_for_bytes_that_go_on_coming_and_not_for_ever() {
+        let crowd = crowd(8, 8, 8);
+        let dripping = crowd.enter(PROXY).expect("a place");
+        assert!(dripping.begin(true, true));
+        dripping.heard();
+        let now = Instant::now();
+        assert!(!dripping.look(None) && !dripping.look(Some(now)));
+        assert!(dripping.look(now.checked_sub(STOPPING_AT_MOST)) && dripping.leave.is_cancelled());
     }
 
     #[tokio::test]
@@ -427,10 +447,10 @@ mod tests {
         kept.begin(false, true);
         kept.answers();
         kept.wrote_all();
-        let over = |place: &Place| place.look(false);
+        let over = |place: &Place| place.look(None);
         assert_eq!([&opened, &head, &answering, &writing, &kept].map(over), [true, true, false, true, false]);
-        assert!(kept.look(true), "a stop waits for no further request");
-        assert!(!answering.look(true), "and for what is being answered");
+        assert!(kept.look(Some(Instant::now())), "a stop waits for no further request");
+        assert!(!answering.look(Some(Instant::now())), "and for what is being answered");
         answering.leaves();
         assert!(crowd.inside().connections.is_empty());
     }
