@@ -240,6 +240,17 @@ fn no_reason_shows_a_value_that_may_be_personal() {
                 assert!(!told.contains("Jo Lamb"), "{place}: {told}");
             }
         }
+        for name in [SECRET, "customer", "Jo Lamb.Jo Lamb", "Jo Lamb`, expected `Jo Lamb"] {
+            for place in ["/customer", "/customer/sharing", "/changes/customer"] {
+                let mut mutation = document.clone();
+                let Some(members) = mutation.pointer_mut(place).and_then(Value::as_object_mut) else {
+                    continue;
+                };
+                members.insert(name.to_owned(), json!(1));
+                let told = taken(revision, &mutation).expect_err("it is not known");
+                assert!(!told.contains("Jo Lamb") && told.contains("customer"), "{place}: {told}");
+            }
+        }
     }
 }
 

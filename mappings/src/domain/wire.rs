@@ -25,11 +25,19 @@ const SHOWN: usize = 60;
 ///
 /// # Errors
 /// The path of the first field that is missing, unknown or of the wrong kind, the kind that was found and what was
-/// expected. It never holds the value, which may be personal.
+/// expected. It never holds the value, which may be personal, nor the name of an unknown member of `customer`.
 pub fn read<T: DeserializeOwned>(document: &Value) -> Result<T, InvalidRequest> {
-    serde_path_to_error::deserialize(document).map_err(|error| InvalidRequest {
-        path: cut(&escaped(&error.path().to_string()), SHOWN * 2).into_owned(),
-        reason: told(&error.inner().to_string()),
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let (path, reason) = (error.path().to_string(), error.inner().to_string());
+        if let Some(rest) = reason.strip_prefix("unknown field `")
+            && let Some((name, expected)) = rest.rsplit_once("`, expected ")
+            && let Some(parent) = path.strip_suffix(name).map(|parent| parent.trim_end_matches('.'))
+            && (parent == "customer" || parent.starts_with("customer."))
+        {
+            let reason = format!("a member is not known here; expected {expected}");
+            return InvalidRequest { path: parent.to_owned(), reason };
+        }
+        InvalidRequest { path: cut(&escaped(&path), SHOWN * 2).into_owned(), reason: told(&reason) }
     })
 }
 

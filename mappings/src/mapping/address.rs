@@ -60,15 +60,15 @@ pub fn url(base: &Url, path: &str) -> Result<Url, RenderError> {
     let before_query =
         text.split(['?', '#']).next().unwrap_or_default().replace("%2e", ".").replace("%2E", ".");
     if before_query.split(['/', '\\']).any(|part| matches!(part, "." | "..")) {
-        return Err(wrong(format!("{path:?} holds a part that is only dots")));
+        return Err(wrong("a part of it is only dots".to_owned()));
     }
-    let url = Url::parse(&text).map_err(|error| wrong(format!("{path:?} is not a path: {error}")))?;
+    let url = Url::parse(&text).map_err(|error| wrong(format!("it is not a path: {error}")))?;
     if url.origin() != base.origin() || !url.username().is_empty() || url.password().is_some() {
         let own = base.origin().ascii_serialization();
-        return Err(wrong(format!("{path:?} leads away from the system's own address, {own}")));
+        return Err(wrong(format!("it leads away from the system's own address, {own}")));
     }
     if url.fragment().is_some() {
-        return Err(wrong(format!("{path:?} holds a '#'")));
+        return Err(wrong("it holds a '#'".to_owned()));
     }
     Ok(url)
 }

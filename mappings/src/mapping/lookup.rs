@@ -30,8 +30,8 @@ impl Lookup {
     /// The value for a key; a null in the table means nothing is sent.
     ///
     /// # Errors
-    /// What is wrong, when the key is not in the table and the table refuses that.
-    pub(super) fn find(&self, key: &str) -> Result<Value, String> {
+    /// What is wrong, when the key is not in the table and the table refuses that. The key is named as `shown`.
+    pub(super) fn find(&self, key: &str, shown: impl FnOnce(&str) -> String) -> Result<Value, String> {
         if let Some(value) = self.values.get(key.trim()) {
             return Ok(value.clone());
         }
@@ -41,8 +41,9 @@ impl Lookup {
             Missing::Refuse => {
                 let known: Vec<&str> = self.values.keys().map(String::as_str).take(20).collect();
                 Err(format!(
-                    "the table {} has no entry for {key:?}; it knows {}",
+                    "the table {} has no entry for {}; it knows {}",
                     self.name,
+                    shown(key),
                     known.join(", ")
                 ))
             }
@@ -105,6 +106,10 @@ mod tests {
     use super::super::yaml;
     use super::*;
 
+    fn quoted(key: &str) -> String {
+        format!("{key:?}")
+    }
+
     fn tables(text: &str) -> (BTreeMap<String, Arc<Lookup>>, Vec<String>) {
         let mut check = Check::new("f.yaml", &lower);
         let tables = compile(&mut check, &yaml::parse(text).expect("yaml"));
@@ -117,12 +122,12 @@ mod tests {
             "short: {refuse: \"77\", 12: 5}\nkeep: {values: {a: b}, missing: keep}\nuse: {values: {}, missing: {use: X}}\n",
         );
         assert!(findings.is_empty(), "{findings:?}");
-        assert_eq!(tables["short"].find("refuse"), Ok(json!("77")));
-        assert_eq!(tables["short"].find(" 12 "), Ok(json!(5)));
-        let refused = tables["short"].find("grey").expect_err("refused");
+        assert_eq!(tables["short"].find("refuse", quoted), Ok(json!("77")));
+        assert_eq!(tables["short"].find(" 12 ", quoted), Ok(json!(5)));
+        let refused = tables["short"].find("grey", quoted).expect_err("refused");
         assert_eq!(refused, "the table short has no entry for \"grey\"; it knows 12, refuse");
-        assert_eq!(tables["keep"].find("z"), Ok(json!("z")));
-        assert_eq!(tables["use"].find("z"), Ok(json!("X")));
+        assert_eq!(tables["keep"].find("z", quoted), Ok(json!("z")));
+        assert_eq!(tables["use"].find("z", quoted), Ok(json!("X")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::check::{Check, Fields};
 use super::date::DateRule;
 use super::expression::Expression;
 use super::lookup::Lookup;
-use super::place::Place;
+use super::place::{Place, is_personal};
 use super::scope::{Scope, Trail, is_empty, text_of};
 use super::yaml::{Node, Yaml};
 
@@ -30,6 +30,8 @@ pub(super) struct Modifiers {
     max: Option<usize>,
     cast: Option<Cast>,
     required: bool,
+    /// What they are applied to may be personal: no reason shows it.
+    personal: bool,
 }
 
 /// How a text becomes a list.
@@ -115,7 +117,29 @@ impl Modifiers {
         let cast = fields.get("as").and_then(|node| check.word(node, "as", &words));
         let required = fields.get("required").is_some_and(|node| check.flag(node, "required"));
         let max = max.and_then(|max| usize::try_from(max).ok());
-        Some(Box::new(Self { default, split, lookup, replace, case, pad, date, max, cast, required }))
+        let personal = false;
+        Some(Box::new(Self {
+            default,
+            split,
+            lookup,
+            replace,
+            case,
+            pad,
+            date,
+            max,
+            cast,
+            required,
+            personal,
+        }))
+    }
+
+    /// Notes whether what they are applied to may be personal, by its paths or those of the default.
+    pub(super) fn mark(&mut self, personal: bool) {
+        let mut sources = Vec::new();
+        if let Some(default) = &self.default {
+            default.sources(&mut sources);
+        }
+        self.personal = personal || sources.into_iter().any(is_personal);
     }
 
     /// Whether the value must be there.
@@ -161,7 +185,8 @@ impl Modifiers {
         if let Some(lookup) = &self.lookup
             && !is_empty(&value)
         {
-            value = lookup.find(&text(&value, trail)?).map_err(|reason| trail.wrong(reason))?;
+            let found = lookup.find(&text(&value, trail)?, |key| self.shown(key, trail));
+            value = found.map_err(|reason| trail.wrong(reason))?;
         }
         if value.is_null() {
             return Ok(value);
@@ -171,10 +196,18 @@ impl Modifiers {
         }
         match self.cast {
             Some(cast) if !is_empty(&value) => {
-                cast.apply(&text(&value, trail)?).map_err(|reason| trail.wrong(reason))
+                let text = text(&value, trail)?;
+                cast.apply(&text).map_err(|expected| {
+                    trail.wrong(format!("{} is {expected}", self.shown(text.trim(), trail)))
+                })
             }
             Some(_) | None => Ok(value),
         }
+    }
+
+    /// A value as a reason shows it, which goes to logs, events and pages.
+    fn shown(&self, value: &str, trail: &Trail) -> String {
+        if self.personal || trail.is_personal() { "this value".to_owned() } else { format!("{value:?}") }
     }
 
     fn rewrites(&self) -> bool {
@@ -213,20 +246,18 @@ impl Modifiers {
 }
 
 impl Cast {
-    fn apply(self, text: &str) -> Result<Value, String> {
+    /// # Errors
+    /// What the text is instead.
+    fn apply(self, text: &str) -> Result<Value, &'static str> {
         let trimmed = text.trim();
         match self {
             Self::String => Ok(Value::String(text.to_owned())),
-            Self::Integer => integer(trimmed)
-                .map(Value::Number)
-                .ok_or_else(|| format!("{trimmed:?} is not a whole number")),
-            Self::Number => {
-                number(trimmed).map(Value::Number).ok_or_else(|| format!("{trimmed:?} is not a number"))
-            }
+            Self::Integer => integer(trimmed).map(Value::Number).ok_or("not a whole number"),
+            Self::Number => number(trimmed).map(Value::Number).ok_or("not a number"),
             Self::Boolean => match trimmed.to_lowercase().as_str() {
                 "true" | "yes" | "y" | "1" | "on" => Ok(Value::Bool(true)),
                 "false" | "no" | "n" | "0" | "off" => Ok(Value::Bool(false)),
-                _ => Err(format!("{trimmed:?} is neither true nor false")),
+                _ => Err("neither true nor false"),
             },
         }
     }

@@ -62,6 +62,20 @@ const REQUEST: &[&str] = &[
     "event",
 ];
 
+/// The members of a request whose values may be personal, wherever they stand in a path or a target.
+const PERSONAL: [&str; 4] = ["customer", "location", "summary", "raised_by"];
+
+/// Whether what stands under this name may be personal.
+pub(super) fn is_personal_name(name: &str) -> bool {
+    PERSONAL.contains(&name)
+}
+
+/// Whether a path may select something personal: by a name, or by whatever stands anywhere.
+pub(super) fn is_personal(path: &str) -> bool {
+    let mut names = path.split(|c: char| !c.is_alphanumeric() && c != '_');
+    path.contains("..") || path.starts_with("$.*") || path.starts_with("$[*") || names.any(is_personal_name)
+}
+
 const MEMBERS: &[(&[&str], &[&str])] = &[
     (&["customer"], &["reference", "title", "forename", "surname", "email", "phone", "needs", "sharing"]),
     (&["customer", "sharing"], &["basis"]),

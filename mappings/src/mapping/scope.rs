@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::path::{Origin, Path};
+use super::place;
 use super::{Answer, ReadError, RenderError};
 
 /// What paths select from.
@@ -86,12 +87,14 @@ pub(super) struct Trail {
     fields: Vec<String>,
     /// Truncations and characters left out.
     pub(super) warnings: Vec<String>,
+    /// The item of the list that is gone through may be personal.
+    pub(super) personal: bool,
 }
 
 impl Trail {
     /// Starts at a named part of the call.
     pub(super) fn at(field: &str) -> Self {
-        Self { fields: vec![field.to_owned()], warnings: Vec::new() }
+        Self { fields: vec![field.to_owned()], ..Self::default() }
     }
 
     /// Evaluates a member of the target.
@@ -105,6 +108,11 @@ impl Trail {
     /// The member being evaluated, as a dotted path.
     pub(super) fn field(&self) -> String {
         self.fields.join(".")
+    }
+
+    /// Whether what is evaluated may be personal by where it is taken from or goes to.
+    pub(super) fn is_personal(&self) -> bool {
+        self.personal || self.fields.iter().any(|field| place::is_personal_name(field))
     }
 
     /// An error at this member.

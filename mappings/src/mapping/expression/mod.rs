@@ -114,7 +114,14 @@ impl Expression {
         }
         let kind = Self::kind(check, node, head, place);
         let modifiers = if modified { Modifiers::compile(check, fields, place) } else { None };
-        Some(Self { kind: kind?, modifiers })
+        let mut expression = Self { kind: kind?, modifiers };
+        let mut sources = Vec::new();
+        expression.sources(&mut sources);
+        let personal = sources.into_iter().any(place::is_personal);
+        if let Some(modifiers) = &mut expression.modifiers {
+            modifiers.mark(personal);
+        }
+        Some(expression)
     }
 
     fn kind(check: &mut Check<'_>, node: &Node, head: &str, place: Place) -> Option<Kind> {
@@ -321,10 +328,13 @@ impl Expression {
             }
             Kind::Each { path, item } => {
                 let mut items = Vec::new();
+                let is_within_personal = trail.personal;
+                trail.personal |= place::is_personal(path.text());
                 for (index, hit) in scope.each(path).into_iter().enumerate() {
                     let place = (index + 1).to_string();
                     items.extend(trail.within(&place, |trail| item.evaluate(scope.at(hit), trail))?);
                 }
+                trail.personal = is_within_personal;
                 Ok(Some(Value::Array(items)).filter(|list| !is_empty(list)))
             }
             Kind::Object(members) => {
@@ -358,7 +368,7 @@ impl Expression {
         }
     }
 
-    fn sources<'e>(&'e self, sources: &mut Vec<&'e str>) {
+    pub(super) fn sources<'e>(&'e self, sources: &mut Vec<&'e str>) {
         match &self.kind {
             Kind::Path(path) => sources.push(path.text()),
             Kind::Header(name) => sources.push(name),

@@ -170,6 +170,24 @@ fn what_the_request_lacks_is_named_with_field_and_path() {
     assert_eq!(several, "a: $.details.gone and $.customer.forename are all absent or empty");
     let table = error("{a: {b: {from: $.ticket, lookup: ids}}}");
     assert_eq!(table, "a.b: the table ids has no entry for \"CRM-1\"; it knows 3, food, refuse");
+    let personal = "this value; it knows 3, food, refuse";
+    for (text, field) in [
+        ("{a: {from: $.customer.surname, lookup: ids}}", "a"),
+        ("{a: {from: \"$..surname\", lookup: ids}}", "a"),
+        ("{a: {template: \"x{$['customer'].surname}\", lookup: ids}}", "a"),
+        ("{a: {first: [$.details.gone, $.summary], lookup: ids}}", "a"),
+        ("{a: {when: {path: $.summary, exists: true}, then: $.customer.surname, lookup: ids}}", "a"),
+        ("{a: {each: $.location.address.lines, as: {from: \"@\", lookup: ids}}}", "a.1"),
+        ("{a: {from: $.details.gone, default: $.customer.surname, lookup: ids}}", "a"),
+        ("{customer: {title: {from: $.ticket, lookup: ids}}}", "customer.title"),
+    ] {
+        assert_eq!(error(text), format!("{field}: the table ids has no entry for {personal}"), "{text}");
+    }
+    assert_eq!(
+        error("{from: $.summary, as: integer}").split_once(": ").map(|(_, why)| why),
+        Some("this value is not a whole number")
+    );
+    assert!(error("{from: $.ticket, as: integer}").contains("\"CRM-1\" is not a whole number"));
     let date = error("{from: $.summary, date: {pattern: \"%F\"}}");
     assert!(date.ends_with("not a date: expected a date or RFC 3339"), "{date}");
     assert!(error("{from: $.summary, as: integer}").contains("is not a whole number"));
